@@ -19,10 +19,11 @@ build: ## build the daemons (static binaries), lakeq and the demo into build/bin
 setup: ## install the servers that tests and the demo use, as far as they are missing (needs root)
 	@tests/setup.sh
 
-demo: build setup ## run the whole pipeline on real databases of its own and tell its story (KEEP=1 leaves it running)
+demo: build ## run the whole pipeline on real databases of its own and tell its story (KEEP=1 leaves it running)
+	@tests/setup.sh postgresql mysql
 	@$(BIN)/demo run $(if $(KEEP),--keep)
 
-test: build setup ## run every test: unit, golden, fuzz smoke, real databases, end to end, readers of other makers
+test: build ## run every test: unit, golden, fuzz smoke, real databases, end to end, readers of other makers
 	@tests/test.sh
 
 lint: ## run the linters
