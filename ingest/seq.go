@@ -1,0 +1,71 @@
+package ingest
+
+import "math"
+
+// The column __seq orders the states of a row as its source ordered them. It is
+// text of fixed width, so that it sorts as text:
+//
+//	PostgreSQL   %016x of the LSN                                   -%012x
+//	MySQL        %08x-%012x-%06x of binlog file number, pos, row    -%012x
+//	neither      %016x of 0                                         -%012x
+//
+// The last part is the row's place in Kafka: the first offset of its bronze
+// object plus its index in it. It decides between states that the source gives
+// the same position, such as two rows of one key in a snapshot read again.
+const (
+	seqKafkaBits = 48
+	seqRowBits   = 24
+	seqPosBits   = 48
+	seqFileBits  = 32
+)
+
+const hexDigits = "0123456789abcdef"
+
+// appendHex appends v with exactly bits/4 digits; a greater or negative v is
+// clamped, which leaves the order to the parts that follow.
+func appendHex(dst []byte, v int64, bits int) []byte {
+	u := uint64(max(v, 0))
+	if bits < 64 {
+		u = min(u, 1<<bits-1)
+	}
+	for shift := bits - 4; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[u>>shift&0xf])
+	}
+	return dst
+}
+
+// appendLSNSeq appends the order of a row of PostgreSQL; an LSN is an unsigned
+// number that travels as a signed one.
+func appendLSNSeq(dst []byte, lsn, kafka int64) []byte {
+	u := uint64(lsn)
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[u>>shift&0xf])
+	}
+	dst = append(dst, '-')
+	return appendHex(dst, kafka, seqKafkaBits)
+}
+
+// appendBinlogSeq appends the order of a row of MySQL or MariaDB.
+func appendBinlogSeq(dst, file []byte, pos, row, kafka int64) []byte {
+	dst = appendHex(dst, binlogNumber(file), seqFileBits)
+	dst = append(dst, '-')
+	dst = appendHex(dst, pos, seqPosBits)
+	dst = append(dst, '-')
+	dst = appendHex(dst, row, seqRowBits)
+	dst = append(dst, '-')
+	return appendHex(dst, kafka, seqKafkaBits)
+}
+
+// binlogNumber returns the number at the end of a binlog's name: 42 of
+// "bin.000042"; 0 when there is none.
+func binlogNumber(file []byte) int64 {
+	n, unit := int64(0), int64(1)
+	for i := len(file) - 1; i >= 0 && file[i] >= '0' && file[i] <= '9'; i-- {
+		if unit > math.MaxUint32 {
+			break
+		}
+		n += int64(file[i]-'0') * unit
+		unit *= 10
+	}
+	return n
+}
