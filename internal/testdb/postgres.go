@@ -1,0 +1,95 @@
+package testdb
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"tributary/internal/proc"
+)
+
+// StartPostgreSQL starts a PostgreSQL with logical decoding on, the newest that
+// is installed. Nothing of it survives a power cut: fsync is off.
+func StartPostgreSQL(ctx context.Context, o Options) (*Server, error) {
+	bin, version, err := findPostgreSQL()
+	if err != nil {
+		return nil, err
+	}
+	cred, err := owner("postgres")
+	if err != nil {
+		return nil, err
+	}
+	return newServer(ctx, func(_ context.Context, port int) (*Server, error) {
+		dir, err := tempDir("postgresql", cred)
+		if err != nil {
+			return nil, err
+		}
+		data := filepath.Join(dir, "data")
+		err = copyTemplate("postgresql-"+version, data, cred, func(data string) error {
+			return initPostgreSQL(bin, dir, data, cred)
+		})
+		if err != nil {
+			_ = os.RemoveAll(dir)
+			return nil, err
+		}
+		args := []string{"-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}
+		settings := map[string]string{
+			"wal_level": "logical", "max_wal_senders": "20", "max_replication_slots": "20",
+			"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "60",
+			"unix_socket_directories": "", "timezone": "UTC", "max_wal_size": "2GB",
+		}
+		maps.Copy(settings, o.Settings)
+		args = append(args, settingArgs("--%s=%s", settings)...)
+		return &Server{
+			Kind: KindPostgreSQL, Host: "127.0.0.1", Port: port, User: "postgres", Password: password,
+			Dir: dir, opts: o,
+			spec: proc.Spec{
+				Path: filepath.Join(bin, "postgres"), Args: args, Dir: dir, User: cred,
+				StopSignal: syscall.SIGINT, // a fast shutdown; SIGTERM waits for clients
+				Remove:     []string{dir}, Keep: o.Keep,
+			},
+		}, nil
+	})
+}
+
+// findPostgreSQL returns the folder of the newest server and its version.
+func findPostgreSQL() (bin, version string, err error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil {
+		return "", "", err
+	}
+	if len(found) == 0 {
+		path, err := exec.LookPath("postgres")
+		if err != nil {
+			return "", "", missing(KindPostgreSQL)
+		}
+		return filepath.Dir(path), "path", nil
+	}
+	major := func(path string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+		return n
+	}
+	newest := slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) })
+	return filepath.Dir(newest), strconv.Itoa(major(newest)), nil
+}
+
+func initPostgreSQL(bin, dir, data string, cred *syscall.Credential) error {
+	// initdb takes the password from a file only.
+	secret := filepath.Join(dir, "password")
+	if err := os.WriteFile(secret, []byte(password+"\n"), 0o644); err != nil {
+		return err
+	}
+	defer os.Remove(secret)
+	err := runAs(cred, dir, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "scram-sha-256",
+		"--pwfile", secret, "-E", "UTF8", "--locale", "C", "--no-sync")
+	if err != nil {
+		return fmt.Errorf("initialise PostgreSQL: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package testdb
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Database is a new, empty database of a server that other tests share.
+type Database struct {
+	*Server
+
+	Name string
+
+	db session
+}
+
+// One server of each sort for a whole test binary: the guard of package proc
+// ends them with it.
+var (
+	sharedPostgreSQL = sync.OnceValues(func() (*Server, error) {
+		return StartPostgreSQL(context.Background(), Options{})
+	})
+	sharedMySQL = sync.OnceValues(func() (*Server, error) {
+		return StartMySQL(context.Background(), Options{})
+	})
+	sharedMySQLWithoutGTID = sync.OnceValues(func() (*Server, error) {
+		return StartMySQL(context.Background(), Options{NoGTID: true})
+	})
+	sharedMariaDB = sync.OnceValues(func() (*Server, error) {
+		return StartMariaDB(context.Background(), Options{})
+	})
+
+	databases atomic.Int32
+)
+
+// PostgreSQL returns a new database in the test binary's PostgreSQL, dropped
+// when the test ends, together with the replication slots made in it.
+func PostgreSQL(t testing.TB) *Database {
+	t.Helper()
+	return newDatabase(t, sharedPostgreSQL)
+}
+
+// MySQL returns a new database in the test binary's MySQL.
+func MySQL(t testing.TB) *Database {
+	t.Helper()
+	return newDatabase(t, sharedMySQL)
+}
+
+// MySQLWithoutGTID is MySQL with a server that has GTIDs off.
+func MySQLWithoutGTID(t testing.TB) *Database {
+	t.Helper()
+	return newDatabase(t, sharedMySQLWithoutGTID)
+}
+
+// MariaDB returns a new database in the test binary's MariaDB.
+func MariaDB(t testing.TB) *Database {
+	t.Helper()
+	return newDatabase(t, sharedMariaDB)
+}
+
+func newDatabase(t testing.TB, server func() (*Server, error)) *Database {
+	t.Helper()
+	s, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Database{Server: s, Name: fmt.Sprintf("test_%d", databases.Add(1))}
+	if err := s.Exec(t.Context(), "CREATE DATABASE "+d.Name); err != nil {
+		t.Fatal(err)
+	}
+	if d.db, err = newSession(s.Kind, s.DSN(d.Name)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.drop(); err != nil {
+			t.Errorf("drop database %s: %v", d.Name, err)
+		}
+	})
+	return d
+}
+
+func (d *Database) drop() error {
+	ctx := context.Background() // the test's own has ended
+	_ = d.db.close()
+	if d.Kind != KindPostgreSQL {
+		return d.Server.Exec(ctx, "DROP DATABASE "+d.Name)
+	}
+	// A slot that is still read goes once its reader is gone.
+	return d.Server.Exec(ctx,
+		"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND database = '"+d.Name+"'",
+		"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND database = '"+d.Name+"'",
+		"DROP DATABASE "+d.Name+" WITH (FORCE)")
+}
+
+// DSN is the data source name of this database.
+func (d *Database) DSN() string { return d.Server.DSN(d.Name) }
+
+// Exec runs statements in this database.
+func (d *Database) Exec(ctx context.Context, statements ...string) error {
+	return execAll(ctx, d.db, statements)
+}
+
+// Query runs one statement in this database: see Server.Query.
+func (d *Database) Query(ctx context.Context, statement string) ([][]string, error) {
+	return d.db.query(ctx, statement)
+}
+
+// MustExec runs statements in this database and ends the test at an error.
+func (d *Database) MustExec(t testing.TB, statements ...string) {
+	t.Helper()
+	if err := d.Exec(t.Context(), statements...); err != nil {
+		t.Fatal(err)
+	}
+}

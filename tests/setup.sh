@@ -1,0 +1,134 @@
+#!/bin/sh
+# setup.sh [postgresql] [mysql] [mariadb]     (no names: all three)
+#
+# Makes the database servers available that the demo and the tests start.
+#   postgresql, mariadb   Debian's packages, installed if they are missing
+#   mysql                 Debian unstable's MySQL, unpacked into build/mysql;
+#                         nothing of it is installed into the system
+# As root it installs what is missing. As an ordinary user it unpacks MySQL,
+# and prints the command that installs each other missing piece.
+#
+# Exit status: 0 everything asked for is there, 1 something is missing.
+set -eu
+cd "$(dirname "$0")/.."
+build=$PWD/build
+tree=$build/mysql
+[ $# -gt 0 ] || set -- postgresql mysql mariadb
+
+say() { printf '%s\n' "$*" >&2; }
+
+# need NAME PACKAGE: installs PACKAGE, or says how to.
+need() {
+	if [ "$(id -u)" != 0 ]; then
+		say "$1 is missing. Install it with: sudo apt-get install $2"
+		return 1
+	fi
+	if ! command -v apt-get >/dev/null; then
+		say "$1 is missing, and this machine has no apt-get to install it with"
+		return 1
+	fi
+	say "installing $2"
+	mkdir -p "$build"
+	# A package's own service would start at once: policy-rc.d says no.
+	made=
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		made=1
+		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+		chmod 755 /usr/sbin/policy-rc.d
+	fi
+	rc=0
+	install_package "$2" >"$build/setup-$2.log" 2>&1 || rc=$?
+	[ -z "$made" ] || rm -f /usr/sbin/policy-rc.d
+	if [ "$rc" != 0 ]; then
+		say "apt-get could not install $2:"
+		tail -n 5 "$build/setup-$2.log" >&2
+	fi
+	return "$rc"
+}
+
+# The package lists may be missing or old, so a first failure asks for new ones.
+install_package() {
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get install -y --no-install-recommends "$1" && return 0
+	apt-get update && apt-get install -y --no-install-recommends "$1"
+}
+
+postgresql() {
+	for b in /usr/lib/postgresql/*/bin/postgres; do
+		[ ! -x "$b" ] || return 0
+	done
+	! command -v postgres >/dev/null || return 0
+	need PostgreSQL postgresql
+}
+
+mariadb() {
+	[ ! -x /usr/sbin/mariadbd ] || return 0
+	! command -v mariadbd >/dev/null || return 0
+	need MariaDB mariadb-server-core
+}
+
+# The archive that this machine itself gets its packages from: apt knows,
+# whichever of its formats the sources are written in.
+archive() {
+	apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		awk '$1 == "main" && $2 !~ /-security$|-updates$|-backports$/ { print $3; exit }'
+}
+
+mysql() {
+	[ ! -x "$tree/usr/sbin/mysqld" ] || return 0
+	uri=
+	! command -v apt-get >/dev/null || uri=$(archive)
+	if [ -z "$uri" ]; then
+		say "MySQL is missing: no Debian archive in apt's sources to get it from"
+		return 1
+	fi
+	say "unpacking Debian unstable's MySQL into build/mysql"
+	mkdir -p "$build"
+	if ! unpack_mysql "$uri" >"$build/setup-mysql.log" 2>&1; then
+		say "MySQL could not be had:"
+		grep -E '^(E|W|dpkg-deb):' "$build/setup-mysql.log" | tail -n 5 >&2 || tail -n 5 "$build/setup-mysql.log" >&2
+		rm -rf "$build/mysql-apt" "$build/mysql-new"
+		return 1
+	fi
+}
+
+# unpack_mysql URI: apt resolves and fetches the server with all that it needs,
+# down to the C library, in folders of its own, so that neither the machine's
+# packages nor its lists are touched and no root is needed.
+unpack_mysql() {
+	apt=$build/mysql-apt
+	new=$build/mysql-new
+	rm -rf "$apt" "$new"
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts"
+	: >"$apt/status"
+	key=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ ! -e "$key" ] || options=" [signed-by=$key]"
+	echo "deb${options-} $1 sid main" >"$apt/sources.list"
+	set -- -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/parts" \
+		-o "Dir::State=$apt" -o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status" \
+		-o "Dir::Cache=$apt/cache" -o "Dir::Cache::archives=$apt/cache/archives" \
+		-o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=true -o Acquire::Languages=none \
+		-o Acquire::Check-Valid-Until=false -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
+	apt-get "$@" update || return 1
+	apt-get "$@" -y --no-install-recommends --download-only install mysql-server-core || return 1
+	mkdir -p "$new/usr/bin" "$new/usr/sbin" "$new/usr/lib" "$new/usr/lib64"
+	for d in bin sbin lib lib64; do ln -s "usr/$d" "$new/$d"; done
+	for deb in "$apt"/cache/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x -f - -C "$new" --no-same-owner --keep-directory-symlink \
+			--exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' || return 1
+	done
+	rm -rf "$apt" "$tree"
+	mv "$new" "$tree"
+}
+
+status=0
+for name; do
+	case $name in
+	postgresql | mysql | mariadb) "$name" || status=1 ;;
+	*)
+		say "setup.sh: no such server: $name (postgresql, mysql, mariadb)"
+		exit 2
+		;;
+	esac
+done
+exit "$status"
