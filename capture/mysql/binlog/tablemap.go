@@ -1,0 +1,258 @@
+package binlog
+
+import "encoding/binary"
+
+// Column types of TABLE_MAP (MySQL's enum_field_types). Those named here are
+// the ones that can occur in a log.
+const (
+	ColDecimalOld = 0
+	ColTiny       = 1
+	ColShort      = 2
+	ColLong       = 3
+	ColFloat      = 4
+	ColDouble     = 5
+	ColTimestamp  = 7
+	ColLongLong   = 8
+	ColInt24      = 9
+	ColDate       = 10
+	ColTime       = 11
+	ColDatetime   = 12
+	ColYear       = 13
+	ColNewDate    = 14
+	ColVarchar    = 15
+	ColBit        = 16
+	ColTimestamp2 = 17
+	ColDatetime2  = 18
+	ColTime2      = 19
+	ColVector     = 242
+	ColJSON       = 245
+	ColNewDecimal = 246
+	ColEnum       = 247
+	ColSet        = 248
+	ColBlob       = 252
+	ColVarString  = 253
+	ColString     = 254
+	ColGeometry   = 255
+)
+
+// Tags of TABLE_MAP's optional metadata (binlog_row_metadata).
+const (
+	metaSignedness     = 1
+	metaDefaultCharset = 2
+	metaColumnCharset  = 3
+	metaColumnName     = 4
+)
+
+// TableMap is a TABLE_MAP event: the columns of the row events that follow it.
+type TableMap struct {
+	ID     uint64
+	Schema []byte
+	Table  []byte
+	Types  []byte   // a Col… constant for each column; ENUM and SET resolved
+	Meta   []uint16 // type-specific, see Column
+
+	// Signedness has a bit for each numeric column, most significant first,
+	// set when it is unsigned; nil when the server does not log it.
+	Signedness []byte
+	// Collations has a collation id for each character column (see
+	// IsCharacter), in order; nil when not logged.
+	Collations []uint64
+	// Names has each column's name; nil unless binlog_row_metadata=FULL.
+	Names [][]byte
+}
+
+// ParseTableMap decodes the body of a TABLE_MAP event (header and checksum
+// removed). idSize is the width of the table id: 4 in ancient logs, else 6.
+func ParseTableMap(b []byte, idSize int) (*TableMap, error) {
+	if len(b) < idSize+4 {
+		return nil, malformed("table map of %d bytes", len(b))
+	}
+	t := &TableMap{ID: tableID(b, idSize)}
+	b = b[idSize+2:]
+	var ok bool
+	if t.Schema, b, ok = name(b); !ok {
+		return nil, malformed("table map schema name")
+	}
+	if t.Table, b, ok = name(b); !ok {
+		return nil, malformed("table map table name")
+	}
+	cols, n := lenenc(b)
+	if n == 0 || cols > uint64(len(b)-n) {
+		return nil, malformed("table map column count")
+	}
+	b = b[n:]
+	t.Types, b = append([]byte(nil), b[:cols]...), b[cols:]
+	meta, n := lenencBytes(b)
+	if n == 0 {
+		return nil, malformed("table map column metadata")
+	}
+	b = b[n:]
+	if err := t.parseMeta(meta); err != nil {
+		return nil, err
+	}
+	nulls := (len(t.Types) + 7) / 8
+	if len(b) < nulls {
+		return nil, malformed("table map null bits")
+	}
+	return t, t.parseOptional(b[nulls:])
+}
+
+func tableID(b []byte, idSize int) uint64 {
+	if idSize == 4 {
+		return uint64(binary.LittleEndian.Uint32(b))
+	}
+	return uint48(b)
+}
+
+// name reads a string with a one-byte length before it and a zero after it.
+func name(b []byte) (v, rest []byte, ok bool) {
+	if len(b) < 1 || len(b) < int(b[0])+2 {
+		return nil, nil, false
+	}
+	n := int(b[0])
+	return b[1 : 1+n], b[n+2:], true
+}
+
+// parseMeta reads the metadata of each column and resolves ENUM, SET and long
+// CHAR, which hide in ColString's two bytes.
+func (t *TableMap) parseMeta(m []byte) error {
+	t.Meta = make([]uint16, len(t.Types))
+	for i, typ := range t.Types {
+		size := metaSize(typ)
+		if len(m) < size {
+			return malformed("table map metadata of column %d", i)
+		}
+		switch {
+		case typ == ColString:
+			t.Types[i], t.Meta[i] = resolveString(m[0], m[1])
+		case typ == ColNewDecimal:
+			t.Meta[i] = uint16(m[0])<<8 | uint16(m[1]) // precision, scale
+		case size == 2:
+			t.Meta[i] = binary.LittleEndian.Uint16(m)
+		case size == 1:
+			t.Meta[i] = uint16(m[0])
+		}
+		m = m[size:]
+	}
+	return nil
+}
+
+func metaSize(typ byte) int {
+	switch typ {
+	case ColString, ColNewDecimal, ColVarString, ColVarchar, ColBit, ColEnum, ColSet:
+		return 2
+	case ColBlob, ColDouble, ColFloat, ColGeometry, ColVector, ColJSON, ColTime2, ColDatetime2, ColTimestamp2:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// resolveString takes ColString's metadata apart: the real type, and two bits
+// of the length folded into it for CHAR columns of more than 255 bytes.
+func resolveString(b0, b1 byte) (typ byte, meta uint16) {
+	if b0&0x30 != 0x30 {
+		return b0 | 0x30, uint16(b1) | uint16(b0&0x30^0x30)<<4
+	}
+	return b0, uint16(b1)
+}
+
+func (t *TableMap) parseOptional(b []byte) error {
+	var defaultCharset, columnCharset []byte
+	for len(b) > 0 {
+		tag := b[0]
+		v, n := lenencBytes(b[1:])
+		if n == 0 {
+			return malformed("table map optional metadata")
+		}
+		b = b[1+n:]
+		switch tag {
+		case metaSignedness:
+			t.Signedness = v
+		case metaDefaultCharset:
+			defaultCharset = v
+		case metaColumnCharset:
+			columnCharset = v
+		case metaColumnName:
+			if err := t.parseNames(v); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case columnCharset != nil:
+		var ok bool
+		if t.Collations, ok = intSeq(columnCharset); !ok {
+			return malformed("table map column charsets")
+		}
+	case defaultCharset != nil:
+		return t.spreadDefaultCharset(defaultCharset)
+	}
+	return nil
+}
+
+func (t *TableMap) parseNames(v []byte) error {
+	names := make([][]byte, 0, len(t.Types))
+	for len(v) > 0 {
+		if len(v) < int(v[0])+1 {
+			return malformed("table map column name")
+		}
+		n := int(v[0])
+		names, v = append(names, v[1:1+n]), v[1+n:]
+	}
+	if len(names) != len(t.Types) {
+		return malformed("table map names %d of %d columns", len(names), len(t.Types))
+	}
+	t.Names = names
+	return nil
+}
+
+// spreadDefaultCharset fills Collations from the form "default, then
+// (character column number, collation) pairs".
+func (t *TableMap) spreadDefaultCharset(v []byte) error {
+	seq, ok := intSeq(v)
+	if !ok || len(seq)%2 != 1 {
+		return malformed("table map default charset")
+	}
+	for i := range t.Types {
+		if t.IsCharacter(i) {
+			t.Collations = append(t.Collations, seq[0])
+		}
+	}
+	for p := seq[1:]; len(p) > 0; p = p[2:] {
+		if p[0] >= uint64(len(t.Collations)) {
+			return malformed("table map default charset")
+		}
+		t.Collations[p[0]] = p[1]
+	}
+	return nil
+}
+
+func intSeq(v []byte) (seq []uint64, ok bool) {
+	for len(v) > 0 {
+		i, n := lenenc(v)
+		if n == 0 {
+			return nil, false
+		}
+		seq, v = append(seq, i), v[n:]
+	}
+	return seq, true
+}
+
+// IsNumeric reports whether column i has a bit in Signedness.
+func (t *TableMap) IsNumeric(i int) bool {
+	switch t.Types[i] {
+	case ColTiny, ColShort, ColInt24, ColLong, ColLongLong, ColNewDecimal, ColFloat, ColDouble:
+		return true
+	}
+	return false
+}
+
+// IsCharacter reports whether column i has an entry in Collations.
+func (t *TableMap) IsCharacter(i int) bool {
+	switch t.Types[i] {
+	case ColString, ColVarString, ColVarchar, ColBlob:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,221 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tributary/envelope"
+)
+
+// Chunk is a stretch of a table.
+type Chunk struct {
+	Codec *envelope.Codec
+	// After is the key, as cells in the key's order, after which the chunk
+	// begins; nil = at the first row.
+	After [][]byte
+	// Limit is the greatest number of rows; 0 = all that are left.
+	Limit int
+}
+
+// Reader reads rows of a consistent view of the database.
+type Reader interface {
+	// Read calls row for each row of c, in key order if the table has a key.
+	// cells are in the order of Codec.Table.Columns, nil for NULL, in the form
+	// that Codec and Chunk.After take; they are valid during the call only.
+	// An error of row ends the reading and is returned as it is.
+	Read(ctx context.Context, c Chunk, row func(cells [][]byte) error) error
+}
+
+// Progress is how far a snapshot has come. It is part of a Source's position;
+// the zero value is the beginning.
+type Progress struct {
+	Done  []string `json:"done,omitempty"`  // tables that are complete, by envelope.TableID.String
+	Table string   `json:"table,omitempty"` // the table in work
+	After [][]byte `json:"after,omitempty"` // key of its last row delivered
+	Rows  int64    `json:"rows,omitempty"`  // rows delivered so far, of all tables
+}
+
+// Plan is a snapshot to be taken.
+type Plan struct {
+	Tables    []*envelope.Codec // in the order of reading
+	Progress  Progress          // where to go on
+	Source    envelope.Source   // what every row carries; Snapshot is set by Run
+	ChunkRows int               // rows of a chunk, 0 = DefaultChunkRows
+	Now       func() time.Time  // clock for Change.TsNs; nil = time.Now
+}
+
+// DefaultChunkRows is a compromise: each chunk costs an index descent and a
+// round trip, and within a chunk the server holds the rows in key order.
+const DefaultChunkRows = 100_000
+
+// Flush takes a filled list of changes together with the progress after its
+// last one, and returns an empty list to go on with. Full reports whether a
+// list is to be flushed before a further change is added.
+type Flush interface {
+	Full(c *envelope.Changes) bool
+	Flush(ctx context.Context, c *envelope.Changes, after Progress) (*envelope.Changes, error)
+}
+
+// run is the state of Plan.Run.
+type run struct {
+	Plan
+	out  Flush
+	list *envelope.Changes
+	done map[string]bool
+
+	codec *envelope.Codec
+	first bool   // nothing has been delivered for codec's table
+	last  []byte // key cells of the last row, concatenated
+	ends  []int  // end of each in last; -1 = none yet
+	tsNs  int64
+}
+
+// Run reads all that is left of the plan and flushes it. The last flush, after
+// which the snapshot is complete, comes even if there is nothing left; its
+// progress lists every table as done.
+func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flush) error {
+	if p.ChunkRows == 0 {
+		p.ChunkRows = DefaultChunkRows
+	}
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	s := &run{Plan: p, out: out, list: list, done: make(map[string]bool)}
+	for _, name := range p.Progress.Done {
+		s.done[name] = true
+	}
+	var left []*envelope.Codec
+	for _, c := range p.Tables {
+		if !s.done[c.Table.ID.String()] {
+			left = append(left, c)
+		}
+	}
+	for i, c := range left {
+		if err := s.table(ctx, r, c, i == len(left)-1); err != nil {
+			return err
+		}
+	}
+	_, err := s.out.Flush(ctx, s.list, s.Progress)
+	return err
+}
+
+func (s *run) table(ctx context.Context, r Reader, c *envelope.Codec, final bool) error {
+	name := c.Table.ID.String()
+	chunk := Chunk{Codec: c}
+	keyed := len(c.Table.Key) > 0
+	s.codec, s.first = c, true
+	if s.Progress.Table == name && keyed && s.Progress.After != nil {
+		chunk.After, s.first = s.Progress.After, false
+	}
+	s.Progress.Table, s.Progress.After = name, chunk.After
+	if keyed {
+		chunk.Limit = s.ChunkRows
+	}
+	for {
+		n := 0
+		s.tsNs = s.Now().UnixNano()
+		err := r.Read(ctx, chunk, func(cells [][]byte) error {
+			n++
+			return s.row(ctx, cells)
+		})
+		if err != nil {
+			return fmt.Errorf("snapshot of %s: %w", name, err)
+		}
+		if chunk.Limit == 0 || n < chunk.Limit {
+			break
+		}
+		chunk.After = s.after()
+	}
+	s.finish(name, final)
+	return nil
+}
+
+// row adds one row. A list is flushed when the row after its last one is
+// there, so that the last row of a table is still at hand to be marked.
+func (s *run) row(ctx context.Context, cells [][]byte) error {
+	if s.out.Full(s.list) {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+	}
+	l := s.list
+	c := l.Next()
+	c.Op, c.Table, c.Source, c.TsNs = envelope.Read, s.codec.Table, s.Source, s.tsNs
+	c.Source.Snapshot = s.mark()
+	var err error
+	start := len(l.Buf)
+	if l.Buf, err = s.codec.AppendRow(l.Buf, cells); err != nil {
+		return err
+	}
+	c.After = l.Buf[start:len(l.Buf):len(l.Buf)]
+	if len(s.codec.Table.Key) > 0 {
+		start = len(l.Buf)
+		if l.Buf, err = s.codec.AppendKey(l.Buf, cells); err != nil {
+			return err
+		}
+		c.Key = l.Buf[start:len(l.Buf):len(l.Buf)]
+		s.last, s.ends = s.last[:0], s.ends[:0]
+		for _, k := range s.codec.Table.Key {
+			s.last = append(s.last, cells[k]...)
+			s.ends = append(s.ends, len(s.last))
+		}
+	}
+	s.first = false
+	s.Progress.Rows++
+	return nil
+}
+
+func (s *run) mark() envelope.Snapshot {
+	switch {
+	case s.Progress.Rows == 0:
+		return envelope.SnapshotFirst
+	case s.first:
+		return envelope.SnapshotFirstInData
+	default:
+		return envelope.SnapshotTrue
+	}
+}
+
+// after is the key of the last row, in memory of its own.
+func (s *run) after() [][]byte {
+	if len(s.ends) == 0 {
+		return s.Progress.After
+	}
+	last := append([]byte(nil), s.last...)
+	cells := make([][]byte, len(s.ends))
+	start := 0
+	for i, end := range s.ends {
+		cells[i] = last[start:end:end]
+		start = end
+	}
+	return cells
+}
+
+func (s *run) flush(ctx context.Context) error {
+	s.Progress.After = nil
+	if len(s.codec.Table.Key) > 0 {
+		s.Progress.After = s.after()
+	}
+	next, err := s.out.Flush(ctx, s.list, s.Progress)
+	if err != nil {
+		return err
+	}
+	s.list = next
+	s.tsNs = s.Now().UnixNano()
+	return nil
+}
+
+// finish marks the last row of the table and moves the progress past it.
+func (s *run) finish(name string, final bool) {
+	if n := len(s.list.List); n > 0 && s.list.List[n-1].Table == s.codec.Table {
+		c := &s.list.List[n-1]
+		c.Source.Snapshot = envelope.SnapshotLastInData
+		if final {
+			c.Source.Snapshot = envelope.SnapshotLast
+		}
+	}
+	s.Progress.Done = append(s.Progress.Done[:len(s.Progress.Done):len(s.Progress.Done)], name)
+	s.Progress.Table, s.Progress.After = "", nil
+	s.last, s.ends = s.last[:0], s.ends[:0]
+}

@@ -1,0 +1,88 @@
+package envelope
+
+// Op is what happened to a row. Its value is the letter on the wire.
+type Op byte
+
+// The operations.
+const (
+	Read     Op = 'r' // found by a snapshot
+	Create   Op = 'c'
+	Update   Op = 'u'
+	Delete   Op = 'd'
+	Truncate Op = 't'
+)
+
+func (o Op) String() string { return string(rune(o)) }
+
+// Snapshot says whether a change came from a snapshot, and where in it.
+type Snapshot uint8
+
+// The places of a row in a snapshot. A row that is at once the first and the
+// last of its table is the last.
+const (
+	SnapshotFalse       Snapshot = iota // from the log
+	SnapshotFirst                       // the first row of all
+	SnapshotFirstInData                 // the first row of a table
+	SnapshotTrue                        // a row in the middle
+	SnapshotLastInData                  // the last row of a table
+	SnapshotLast                        // the last row of all
+)
+
+func (s Snapshot) String() string {
+	switch s {
+	case SnapshotFalse:
+		return "false"
+	case SnapshotFirst:
+		return "first"
+	case SnapshotFirstInData:
+		return "first_in_data_collection"
+	case SnapshotTrue:
+		return "true"
+	case SnapshotLastInData:
+		return "last_in_data_collection"
+	default:
+		return "last"
+	}
+}
+
+// Row is the Avro body of one row (or of one row's key), as the Codec of its
+// table encodes it: no union index, no schema id. nil means that there is no
+// row.
+type Row []byte
+
+// Change is one change of one row.
+//
+// An update that changes the key is one Change with OldKey set; the encoder
+// makes the delete, the tombstone and the create of it.
+type Change struct {
+	Op     Op
+	Table  *Table
+	Key    Row // key of After, or of Before for a delete; nil for a table without key
+	OldKey Row // only for an update that changed the key
+	Before Row // nil for a create and a read, and where the log does not carry it
+	After  Row // nil for a delete
+	Source Source
+	TsNs   int64 // when the change was decoded, in ns since 1970
+}
+
+// Changes is a list of changes together with the memory of their rows. Rows
+// are appended to Buf and sliced off it; when Buf grows, earlier rows keep the
+// old array, so that they stay valid. Reset makes all of them invalid.
+type Changes struct {
+	List []Change
+	Buf  []byte
+}
+
+// Reset empties the list and keeps its memory.
+func (c *Changes) Reset() {
+	clear(c.List)
+	c.List = c.List[:0]
+	c.Buf = c.Buf[:0]
+}
+
+// Next appends a zero Change to the list and returns it. The pointer is valid
+// until the following call.
+func (c *Changes) Next() *Change {
+	c.List = append(c.List, Change{})
+	return &c.List[len(c.List)-1]
+}
