@@ -206,10 +206,10 @@ while read -r word; do
 	pid=$word
 done
 if [ -n "$pid" ]; then
-	kill -QUIT -- "-$pid" 2>/dev/null
+	kill -s QUIT -- "-$pid" 2>/dev/null
 	i=0
-	while kill -0 -- "-$pid" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
-	kill -KILL -- "-$pid" 2>/dev/null
+	while kill -s 0 -- "-$pid" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
+	kill -s KILL -- "-$pid" 2>/dev/null
 	sleep 0.1
 fi
 [ $# = 0 ] || rm -rf -- "$@"

@@ -112,7 +112,10 @@ func startMySQL(ctx context.Context, kind Kind, m *mysqld, o Options, settings m
 		args = append(args, settingArgs("--%s=%s", common)...)
 		return &Server{
 			Kind: kind, Host: "127.0.0.1", Port: port, User: mysqlUser, Password: password, Dir: dir, opts: o,
-			spec: proc.Spec{Path: m.path, Args: args, Dir: dir, Remove: []string{dir}, Keep: o.Keep},
+			spec: proc.Spec{
+				Path: m.path, Args: args, Dir: dir, Remove: []string{dir}, Keep: o.Keep,
+				StopSignal: syscall.SIGKILL, // its data go with it: no need for a clean end
+			},
 		}, nil
 	})
 }
