@@ -31,7 +31,6 @@ type Pipe struct {
 	out *Batch // with the reader
 }
 
-
 // NewPipe returns an empty Pipe.
 func NewPipe(l Limits) *Pipe {
 	return &Pipe{

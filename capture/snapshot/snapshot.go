@@ -91,16 +91,19 @@ func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flu
 			left = append(left, c)
 		}
 	}
-	for i, c := range left {
-		if err := s.table(ctx, r, c, i == len(left)-1); err != nil {
+	for _, c := range left {
+		if err := s.table(ctx, r, c); err != nil {
 			return err
 		}
+	}
+	if n := len(s.list.List); n > 0 {
+		s.list.List[n-1].Source.Snapshot = envelope.SnapshotLast
 	}
 	_, err := s.out.Flush(ctx, s.list, s.Progress)
 	return err
 }
 
-func (s *run) table(ctx context.Context, r Reader, c *envelope.Codec, final bool) error {
+func (s *run) table(ctx context.Context, r Reader, c *envelope.Codec) error {
 	name := c.Table.ID.String()
 	chunk := Chunk{Codec: c}
 	keyed := len(c.Table.Key) > 0
@@ -127,7 +130,7 @@ func (s *run) table(ctx context.Context, r Reader, c *envelope.Codec, final bool
 		}
 		chunk.After = s.after()
 	}
-	s.finish(name, final)
+	s.finish(name)
 	return nil
 }
 
@@ -207,13 +210,9 @@ func (s *run) flush(ctx context.Context) error {
 }
 
 // finish marks the last row of the table and moves the progress past it.
-func (s *run) finish(name string, final bool) {
+func (s *run) finish(name string) {
 	if n := len(s.list.List); n > 0 && s.list.List[n-1].Table == s.codec.Table {
-		c := &s.list.List[n-1]
-		c.Source.Snapshot = envelope.SnapshotLastInData
-		if final {
-			c.Source.Snapshot = envelope.SnapshotLast
-		}
+		s.list.List[n-1].Source.Snapshot = envelope.SnapshotLastInData
 	}
 	s.Progress.Done = append(s.Progress.Done[:len(s.Progress.Done):len(s.Progress.Done)], name)
 	s.Progress.Table, s.Progress.After = "", nil
