@@ -1,0 +1,426 @@
+package envelope
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"strconv"
+)
+
+// Options say what records a change becomes.
+type Options struct {
+	Block      Block
+	Naming     Naming
+	Tombstones bool    // a delete is followed by a record without value
+	Unwrap     *Unwrap // nil = the envelope
+}
+
+// Format makes the Kafka records of changes. It is immutable.
+type Format struct{ opts Options }
+
+// NewFormat returns the Format of o.
+func NewFormat(o Options) *Format { return &Format{opts: o} }
+
+// TableFormat is the Format of one table version: its schemas, and how to
+// encode its changes. It is immutable and safe for concurrent use.
+type TableFormat struct {
+	Table       *Table
+	Topic       string
+	KeySchema   string // Avro schema of the keys, "" for a table without key
+	ValueSchema string // Avro schema of the values: envelope or flat
+
+	opts   Options
+	source []segment // the source block, as encoded
+	added  []segment // flat form: the fields that follow the row
+	keys   []Column  // the key's columns, for headers
+}
+
+// segment is a stretch of an encoded record: constant bytes, or what a
+// function appends.
+type segment struct {
+	fixed []byte
+	dyn   func(dst []byte, c *Change) []byte
+}
+
+// Table compiles the schemas and encoders of a table version. An error needs a
+// human: a name that Avro does not allow.
+func (f *Format) Table(t *Table) (*TableFormat, error) {
+	tf := &TableFormat{Table: t, Topic: f.opts.Naming.Topic(t.ID), opts: f.opts}
+	for _, i := range t.Key {
+		tf.keys = append(tf.keys, t.Columns[i])
+	}
+	for i := range f.opts.Block.Fields {
+		tf.source = append(tf.source, f.opts.Block.Fields[i].segments(&f.opts.Block, t)...)
+	}
+	tf.source = join(tf.source)
+	if u := f.opts.Unwrap; u != nil {
+		tf.added = join(u.segments(&f.opts.Block, t))
+	}
+	if err := tf.schemas(); err != nil {
+		return nil, err
+	}
+	return tf, nil
+}
+
+// segments gives the encoded form of the field within the source block.
+func (f *SourceField) segments(b *Block, t *Table) []segment {
+	present, null := byte(2), byte(0)
+	if f.snapshot {
+		present, null = 0, 2
+	}
+	if f.Const != nil {
+		var v []byte
+		if f.Nullable {
+			v = append(v, present)
+		}
+		return []segment{{fixed: AppendString(v, f.Const(b, t))}}
+	}
+	if !f.Nullable {
+		return []segment{{dyn: func(dst []byte, c *Change) []byte { return f.Append(dst, &c.Source) }}}
+	}
+	return []segment{{dyn: func(dst []byte, c *Change) []byte {
+		if f.Null(&c.Source) {
+			return append(dst, null)
+		}
+		return f.Append(append(dst, present), &c.Source)
+	}}}
+}
+
+// join merges neighbouring constants.
+func join(in []segment) []segment {
+	var out []segment
+	for _, s := range in {
+		if n := len(out); s.dyn == nil && n > 0 && out[n-1].dyn == nil {
+			out[n-1].fixed = append(out[n-1].fixed, s.fixed...)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func appendSegments(dst []byte, segments []segment, c *Change) []byte {
+	for i := range segments {
+		if s := &segments[i]; s.dyn != nil {
+			dst = s.dyn(dst, c)
+		} else {
+			dst = append(dst, s.fixed...)
+		}
+	}
+	return dst
+}
+
+func (tf *TableFormat) schemas() error {
+	t := tf.Table
+	if len(t.Key) > 0 {
+		name, err := tf.opts.Naming.record(t.ID, "Key")
+		if err != nil {
+			return err
+		}
+		w := newSchemaWriter()
+		if err := w.row(tf, name, "", tf.keys); err != nil {
+			return err
+		}
+		tf.KeySchema = string(w.b)
+	}
+	value, err := tf.opts.Naming.record(t.ID, "Value")
+	if err != nil {
+		return err
+	}
+	w := newSchemaWriter()
+	if tf.opts.Unwrap != nil {
+		w.added = tf.opts.Unwrap.fields(&tf.opts.Block)
+		if err := w.row(tf, value, "", t.Columns); err != nil {
+			return err
+		}
+	} else if err := w.envelope(tf, value); err != nil {
+		return err
+	}
+	tf.ValueSchema = string(w.b)
+	return nil
+}
+
+// row writes the record of a row or key. space is the enclosing namespace.
+func (w *schemaWriter) row(tf *TableFormat, full, space string, columns []Column) error {
+	own, name := splitName(full)
+	w.raw(`{"type":"record"`)
+	w.attr("name", name)
+	if own != space {
+		w.attr("namespace", own)
+	}
+	w.raw(`,"fields":[`)
+	for i := range columns {
+		if i > 0 {
+			w.raw(",")
+		}
+		field, err := tf.opts.Naming.field(tf.Table.ID, columns[i].Name)
+		if err != nil {
+			return err
+		}
+		w.column(field, &columns[i])
+	}
+	for i, f := range w.added {
+		if i > 0 || len(columns) > 0 {
+			w.raw(",")
+		}
+		w.field(f.name, `["null",`+f.schema+`]`, "null")
+	}
+	w.raw("]")
+	w.attr("connect.name", full)
+	w.raw("}")
+	return nil
+}
+
+// envelope writes the record of the envelope around the row's record.
+func (w *schemaWriter) envelope(tf *TableFormat, value string) error {
+	full, err := tf.opts.Naming.record(tf.Table.ID, "Envelope")
+	if err != nil {
+		return err
+	}
+	space, name := splitName(full)
+	_, row := splitName(value)
+	w.raw(`{"type":"record"`)
+	w.attr("name", name)
+	w.attr("namespace", space)
+	w.raw(`,"fields":[{"name":"before","type":["null",`)
+	if err := w.row(tf, value, space, tf.Table.Columns); err != nil {
+		return err
+	}
+	w.raw(`],"default":null},{"name":"after","type":["null",`)
+	w.quote(row)
+	w.raw(`],"default":null},{"name":"source","type":`)
+	w.source(&tf.opts.Block)
+	w.raw(`},{"name":"transaction","type":` + transactionBlock + `,"default":null},{"name":"op","type":"string"}`)
+	for _, ts := range []string{"ts_ms", "ts_us", "ts_ns"} {
+		w.raw(",")
+		w.field(ts, `["null","long"]`, "null")
+	}
+	w.raw("]")
+	w.attrInt("connect.version", 2)
+	w.attr("connect.name", full)
+	w.raw("}")
+	return nil
+}
+
+// Wire is what precedes the Avro body of keys and values: the registry's magic
+// and schema id.
+type Wire struct{ Key, Value []byte }
+
+// Message is one Kafka record. Its slices are valid as long as the Messages
+// that it came from are not reset.
+type Message struct {
+	Key         []byte // nil = null
+	Value       []byte // nil = tombstone
+	Header      string // name of the one header, "" = none
+	HeaderValue []byte
+}
+
+// Messages collects the Kafka records of changes; their memory is Buf.
+type Messages struct {
+	List []Message
+	Buf  []byte
+}
+
+// Reset empties the list and keeps its memory.
+func (r *Messages) Reset() {
+	clear(r.List)
+	r.List, r.Buf = r.List[:0], r.Buf[:0]
+}
+
+// The headers of the two halves of an update that changed the key.
+const (
+	headerNewKey = "__debezium.newkey"
+	headerOldKey = "__debezium.oldkey"
+)
+
+// Append adds the records of c: one, or for a delete also the tombstone, or
+// for an update that changed the key the delete of the old row, its tombstone
+// and the create of the new one. Depending on the options it may add none.
+func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) {
+	if c.Op != Update || c.OldKey == nil {
+		tf.append(r, w, c, "", nil)
+		return
+	}
+	start := len(r.Buf)
+	r.Buf = tf.appendKeyJSON(r.Buf, c.Key)
+	mid := len(r.Buf)
+	r.Buf = tf.appendKeyJSON(r.Buf, c.OldKey)
+	newKey, oldKey := r.Buf[start:mid:mid], r.Buf[mid:len(r.Buf):len(r.Buf)]
+
+	half := *c
+	half.Op, half.Key, half.OldKey, half.After = Delete, c.OldKey, nil, nil
+	tf.append(r, w, &half, headerNewKey, newKey)
+	half = *c
+	half.Op, half.OldKey, half.Before = Create, nil, nil
+	tf.append(r, w, &half, headerOldKey, oldKey)
+}
+
+func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, headerValue []byte) {
+	rec := Message{Header: header, HeaderValue: headerValue}
+	if c.Key != nil {
+		start := len(r.Buf)
+		r.Buf = append(append(r.Buf, w.Key...), c.Key...)
+		rec.Key = r.Buf[start:len(r.Buf):len(r.Buf)]
+	}
+	record, tombstone := true, c.Op == Delete && tf.opts.Tombstones
+	if u := tf.opts.Unwrap; u != nil {
+		if c.Op == Truncate {
+			return // it has no flat form
+		}
+		if c.Op == Delete {
+			record, tombstone = u.Deletes.emits(tombstone)
+		}
+	}
+	if record {
+		start := len(r.Buf)
+		r.Buf = append(r.Buf, w.Value...)
+		if tf.opts.Unwrap != nil {
+			r.Buf = tf.appendFlat(r.Buf, c)
+		} else {
+			r.Buf = tf.appendEnvelope(r.Buf, c)
+		}
+		rec.Value = r.Buf[start:len(r.Buf):len(r.Buf)]
+		r.List = append(r.List, rec)
+	}
+	if tombstone {
+		rec.Value = nil
+		r.List = append(r.List, rec)
+	}
+}
+
+func (tf *TableFormat) appendEnvelope(dst []byte, c *Change) []byte {
+	dst = appendOptional(dst, c.Before)
+	dst = appendOptional(dst, c.After)
+	dst = appendSegments(dst, tf.source, c)
+	dst = append(dst, 0, 2, byte(c.Op)) // no transaction; a string of length 1
+	dst = AppendLong(append(dst, 2), floorDiv(c.TsNs, 1e6))
+	dst = AppendLong(append(dst, 2), floorDiv(c.TsNs, 1e3))
+	return AppendLong(append(dst, 2), c.TsNs)
+}
+
+func appendOptional(dst []byte, r Row) []byte {
+	if r == nil {
+		return append(dst, 0)
+	}
+	return append(append(dst, 2), r...)
+}
+
+// appendFlat appends the row that a change leaves or, for a delete, found, and
+// the added fields.
+func (tf *TableFormat) appendFlat(dst []byte, c *Change) []byte {
+	switch {
+	case c.Op != Delete:
+		dst = append(dst, c.After...)
+	case c.Before != nil:
+		dst = append(dst, c.Before...)
+	default:
+		dst = tf.appendKeyOnly(dst, c.Key)
+	}
+	return appendSegments(dst, tf.added, c)
+}
+
+// appendKeyOnly makes a row of a key, for a log that carries no more of a
+// deleted row.
+func (tf *TableFormat) appendKeyOnly(dst []byte, key Row) []byte {
+	cells := make(map[int][]byte, len(tf.keys))
+	for n, i := range tf.Table.Key {
+		rest := skip(&tf.keys[n], key)
+		cells[i] = key[:len(key)-len(rest)]
+		key = rest
+	}
+	for i := range tf.Table.Columns {
+		if v, ok := cells[i]; ok {
+			dst = append(dst, v...)
+		} else {
+			dst = tf.Table.Columns[i].AppendMissing(dst)
+		}
+	}
+	return dst
+}
+
+// value splits the encoded value of a column off src; null is reported.
+func value(c *Column, src []byte) (v, rest []byte, null bool) {
+	if c.Nullable {
+		if isNull := (src[0] == 0) == (c.Default == nil); isNull {
+			return nil, src[1:], true
+		}
+		src = src[1:]
+	}
+	rest = src
+	switch c.Type.Kind {
+	case Boolean:
+		rest = src[1:]
+	case Float:
+		rest = src[4:]
+	case Double:
+		rest = src[8:]
+	case Int, Long:
+		_, rest = decodeLong(src)
+	case Record: // VariableScaleDecimal, the one record that a key can hold
+		_, rest = decodeLong(src)
+		n, body := decodeLong(rest)
+		rest = body[n:]
+	default:
+		n, body := decodeLong(src)
+		rest = body[n:]
+	}
+	return src[:len(src)-len(rest)], rest, false
+}
+
+func skip(c *Column, src []byte) []byte {
+	_, rest, _ := value(c, src)
+	return rest
+}
+
+// appendKeyJSON appends a key as Connect's JSON converter writes it without
+// schema: {"id":1,"code":"AAA"}, bytes in base64.
+func (tf *TableFormat) appendKeyJSON(dst []byte, key Row) []byte {
+	dst = append(dst, '{')
+	src := []byte(key)
+	for i := range tf.keys {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		col := &tf.keys[i]
+		dst = append(appendJSONString(dst, col.Name), ':')
+		v, rest, null := value(col, src)
+		src = rest
+		if null {
+			dst = append(dst, "null"...)
+			continue
+		}
+		dst = appendJSONValue(dst, &col.Type, v)
+	}
+	return append(dst, '}')
+}
+
+func appendJSONValue(dst []byte, t *Type, v []byte) []byte {
+	switch t.Kind {
+	case Boolean:
+		return strconv.AppendBool(dst, v[0] != 0)
+	case Int, Long:
+		n, _ := decodeLong(v)
+		return strconv.AppendInt(dst, n, 10)
+	case Float:
+		return appendJSONFloat(dst, float64(math.Float32frombits(binary.LittleEndian.Uint32(v))), 32)
+	case Double:
+		return appendJSONFloat(dst, math.Float64frombits(binary.LittleEndian.Uint64(v)), 64)
+	case String:
+		_, body := decodeLong(v)
+		return appendJSONString(dst, string(body))
+	case Bytes:
+		_, body := decodeLong(v)
+		dst = append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, body)
+		return append(dst, '"')
+	case Record:
+		scale, rest := decodeLong(v)
+		dst = append(dst, `{"scale":`...)
+		dst = strconv.AppendInt(dst, scale, 10)
+		dst = append(dst, `,"value":`...)
+		dst = appendJSONValue(dst, &t.Fields[1].Type, rest)
+		return append(dst, '}')
+	default:
+		return append(dst, "null"...)
+	}
+}

@@ -1,0 +1,96 @@
+package envelope
+
+import (
+	"fmt"
+	"strings"
+
+	"tributary/internal/fault"
+)
+
+// Adjustment says what is done about names that Avro does not allow.
+type Adjustment string
+
+// The values of schema.name.adjustment.mode and field.name.adjustment.mode.
+const (
+	AdjustNone        Adjustment = "none"         // an illegal name is an error
+	AdjustAvro        Adjustment = "avro"         // illegal characters become _
+	AdjustAvroUnicode Adjustment = "avro_unicode" // illegal characters become _uXXXX
+)
+
+// Naming makes the names of topics, schemas and fields.
+type Naming struct {
+	Prefix  string // topic.prefix
+	Schemas Adjustment
+	Fields  Adjustment
+}
+
+// Topic returns the topic of a table: prefix and the parts of its ID with dots
+// between, characters that Kafka does not allow replaced by _.
+func (n Naming) Topic(id TableID) string {
+	name := n.Prefix + "." + id.String()
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r == '_' || alphanumeric(r) {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// record returns the full name of a record of the table ("Key", "Value",
+// "Envelope").
+func (n Naming) record(id TableID, what string) (string, error) {
+	full := n.Topic(id) + "." + what
+	adjusted := n.Schemas.apply(full, true)
+	for part := range strings.SplitSeq(adjusted, ".") {
+		if !legal(part) {
+			return "", fault.Human(fmt.Errorf("schema name %q of table %s is no Avro name", full, id),
+				"set schema.name.adjustment.mode to avro")
+		}
+	}
+	return adjusted, nil
+}
+
+func (n Naming) field(id TableID, name string) (string, error) {
+	adjusted := n.Fields.apply(name, false)
+	if !legal(adjusted) {
+		return "", fault.Human(fmt.Errorf("column %q of table %s is no Avro name", name, id),
+			"set field.name.adjustment.mode to avro")
+	}
+	return adjusted, nil
+}
+
+func (a Adjustment) apply(name string, dots bool) string {
+	if a == "" || a == AdjustNone {
+		return name
+	}
+	var b strings.Builder
+	for i, r := range name {
+		switch {
+		case r == '_' || alpha(r) || i > 0 && digit(r):
+			b.WriteRune(r)
+		case dots && i > 0 && r == '.':
+			b.WriteRune(r)
+		case a == AdjustAvroUnicode:
+			fmt.Fprintf(&b, "_u%04x", r)
+		case !dots && digit(r):
+			b.WriteByte('_')
+			b.WriteRune(r)
+		default:
+			b.WriteByte('_')
+		}
+	}
+	return b.String()
+}
+
+func legal(name string) bool {
+	for i, r := range name {
+		if r != '_' && !alpha(r) && (i == 0 || !digit(r)) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func alpha(r rune) bool        { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+func digit(r rune) bool        { return r >= '0' && r <= '9' }
+func alphanumeric(r rune) bool { return alpha(r) || digit(r) }
