@@ -2,6 +2,7 @@ package testdb_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -77,6 +78,30 @@ func TestRestartAfterCrashKeepsRowsAndStopLeavesNothing(t *testing.T) {
 			}
 			if err := syscall.Kill(pid, 0); err == nil {
 				t.Errorf("process %d is left", pid)
+			}
+		})
+	}
+}
+
+func TestLoadAndScan(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) *testdb.Database{"postgresql": testdb.PostgreSQL, "mysql": testdb.MySQL} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			db.MustExec(t, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9))")
+			n, err := db.Load(t.Context(), db.Name, "t", strings.NewReader("1\ta\n2\t\\N\n3\t\n"))
+			if err != nil || n != 3 {
+				t.Fatalf("loaded %d: %v", n, err)
+			}
+			var got []string
+			err = db.Scan(t.Context(), db.Name, "SELECT * FROM t ORDER BY id", func(values [][]byte) error {
+				got = append(got, fmt.Sprintf("%s %q %v", values[0], values[1], values[1] == nil))
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{`1 "a" false`, `2 "" true`, `3 "" false`}, got); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
