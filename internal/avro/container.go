@@ -3,6 +3,7 @@ package avro
 import (
 	"crypto/sha256"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"slices"
@@ -62,6 +63,7 @@ type BlockWriter struct {
 	count   int64
 	records int64
 	written int64
+	crc     uint32
 }
 
 // NewBlockWriter returns a writer of blocks to w. blockSize is in bytes of
@@ -103,6 +105,7 @@ func (b *BlockWriter) Flush() error {
 	for _, part := range [][]byte{b.head, data, b.sync[:]} {
 		n, err := b.w.Write(part)
 		b.written += int64(n)
+		b.crc = crc32.Update(b.crc, castagnoli, part[:n])
 		if err != nil {
 			return fmt.Errorf("write a block: %w", err)
 		}
@@ -115,7 +118,7 @@ func (b *BlockWriter) Flush() error {
 // An open block is dropped.
 func (b *BlockWriter) Reset(w io.Writer, sync Sync) {
 	b.w, b.sync = w, sync
-	b.block, b.count, b.records, b.written = b.block[:0], 0, 0, 0
+	b.block, b.count, b.records, b.written, b.crc = b.block[:0], 0, 0, 0, 0
 }
 
 // Records returns the number of records appended.
@@ -123,6 +126,9 @@ func (b *BlockWriter) Records() int64 { return b.records }
 
 // Written returns the number of bytes written to the underlying writer.
 func (b *BlockWriter) Written() int64 { return b.written }
+
+// BodyCRC returns the CRC-32C of the bytes written to the underlying writer.
+func (b *BlockWriter) BodyCRC() uint32 { return b.crc }
 
 // Buffered returns the number of bytes in the open block.
 func (b *BlockWriter) Buffered() int { return len(b.block) }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 )
 
@@ -24,6 +25,9 @@ const (
 	errCut     malformed = "the file ends in the middle: it was cut off"
 	errMetaDup malformed = "a key of the header occurs twice"
 )
+
+// castagnoli is the table of CRC-32C, which processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // FileError says in which file and where in it the data is wrong. ErrCorrupt is
 // in its chain, unless the file could not be read at all.
@@ -55,7 +59,9 @@ type Reader struct {
 	meta    map[string]string
 	sync    Sync
 	decomp  *decompressor
+	head    []byte // the bytes of the numbers before the current block
 	raw     []byte
+	crc     uint32
 	records int64
 	err     error
 }
@@ -89,6 +95,9 @@ func (a *Reader) SchemaText() string { return a.meta[MetaSchema] }
 // Records returns the number of records in the blocks read so far.
 func (a *Reader) Records() int64 { return a.records }
 
+// BodyCRC returns the CRC-32C of the bytes of the blocks read so far.
+func (a *Reader) BodyCRC() uint32 { return a.crc }
+
 // Offset returns the position in the file: at first the end of the header, then
 // the end of the last block.
 func (a *Reader) Offset() int64 { return a.pos }
@@ -117,6 +126,7 @@ func (a *Reader) next() (Block, error) {
 	if start == a.size {
 		return Block{}, io.EOF
 	}
+	a.head = a.head[:0]
 	count, err := a.long()
 	if err != nil {
 		return Block{}, a.fail(start, err)
@@ -151,6 +161,7 @@ func (a *Reader) next() (Block, error) {
 		return Block{}, a.fail(start, fmt.Errorf("%w: %s: %w", ErrCorrupt, a.decomp.codec, err))
 	}
 	a.records += count
+	a.crc = crc32.Update(crc32.Update(a.crc, castagnoli, a.head), castagnoli, a.raw)
 	return Block{Offset: start, Count: int(count), Data: data}, nil
 }
 
@@ -233,16 +244,16 @@ func (a *Reader) text() (string, error) {
 }
 
 func (a *Reader) long() (int64, error) {
-	var buf [binary.MaxVarintLen64]byte
-	for i := range buf {
+	start := len(a.head)
+	for range binary.MaxVarintLen64 {
 		c, err := a.src.ReadByte()
 		if err != nil {
 			return 0, cut(err)
 		}
 		a.pos++
-		buf[i] = c
+		a.head = append(a.head, c)
 		if c < 0x80 {
-			v, n := varint(buf[:i+1])
+			v, n := varint(a.head[start:])
 			if n <= 0 {
 				return 0, varintError(n)
 			}
