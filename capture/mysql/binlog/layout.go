@@ -18,8 +18,8 @@ type Column struct {
 	NullTag  byte   // the encoded index of null in that union
 	ValueTag byte   // and that of the value
 
-	Scale  int // digits after the point of a DECIMAL; digits of a second of a temporal type
-	Length int // bytes that a BINARY or UUID value is padded to; 0: as it comes
+	Zero   []byte // what a zero date stands for where it cannot be null
+	Length int    // bytes that a BINARY or UUID value is padded to; 0: as it comes
 
 	scratch []byte // JSON text, before its length is known
 }

@@ -1,31 +1,23 @@
 package binlog
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"tributary/envelope"
+)
 
 const (
 	microsPerSecond = 1_000_000
 	secondsPerDay   = 86_400
 )
 
-// Days returns the days from 1970-01-01 to a date of the proleptic Gregorian
-// calendar, and false when there is no such date (month or day 0, February 30).
-func Days(year, month, day int) (int64, bool) {
+// days returns the days from 1970-01-01 to a date, and false when there is no
+// such date (month or day 0, February 30).
+func days(year, month, day int) (int64, bool) {
 	if month < 1 || month > 12 || day < 1 || day > 28 && day > monthDays(year, month) {
 		return 0, false
 	}
-	if month <= 2 {
-		year--
-		month += 12
-	}
-	// Years begin in March here, so that the leap day comes last.
-	era := year / 400
-	if year < 0 {
-		era = (year - 399) / 400
-	}
-	yearOfEra := year - era*400
-	dayOfYear := (153*(month-3)+2)/5 + day - 1
-	dayOfEra := yearOfEra*365 + yearOfEra/4 - yearOfEra/100 + dayOfYear
-	return int64(era)*146097 + int64(dayOfEra) - 719468, true
+	return envelope.Days(int64(year), month, day), true
 }
 
 func monthDays(year, month int) int {
@@ -42,31 +34,14 @@ func monthDays(year, month int) int {
 	}
 }
 
-// civil is the inverse of Days for dates from 1970 on.
-func civil(days int64) (year, month, day int) {
-	z := days + 719468
-	era := z / 146097
-	dayOfEra := z - era*146097
-	yearOfEra := (dayOfEra - dayOfEra/1460 + dayOfEra/36524 - dayOfEra/146096) / 365
-	dayOfYear := dayOfEra - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
-	m := (5*dayOfYear + 2) / 153
-	day = int(dayOfYear - (153*m+2)/5 + 1)
-	month = int(m + 3)
-	year = int(yearOfEra + era*400)
-	if month > 12 {
-		month -= 12
-		year++
-	}
-	return year, month, day
-}
-
-// AppendZeroDate appends what stands for a date that is none: nothing in a
-// nullable column (null is reported by a negative n), else the epoch.
-func AppendZeroDate(c *Column, dst []byte, n int) ([]byte, int) {
+// zeroDate appends what stands for a date or time that is none, such as
+// 0000-00-00: nothing in a nullable column (a negative n says null), else
+// c.Zero.
+func zeroDate(c *Column, dst []byte, n int) ([]byte, int) {
 	if c.Nullable {
 		return dst, -n
 	}
-	return append(dst, 0), n
+	return append(dst, c.Zero...), n
 }
 
 // AppendDate decodes a DATE as days since 1970-01-01.
@@ -75,11 +50,11 @@ func AppendDate(c *Column, dst, src []byte) ([]byte, int) {
 		return dst, 0
 	}
 	v := uint24(src)
-	days, ok := Days(int(v>>9), int(v>>5&15), int(v&31))
+	d, ok := days(int(v>>9), int(v>>5&15), int(v&31))
 	if !ok {
-		return AppendZeroDate(c, dst, 3)
+		return zeroDate(c, dst, 3)
 	}
-	return binary.AppendVarint(dst, days), 3
+	return binary.AppendVarint(dst, d), 3
 }
 
 // fraction reads the digits of a second that follow a temporal value, as
@@ -116,9 +91,9 @@ func datetime2(fsp uint16, src []byte) (micros int64, ok bool, n int) {
 		return 0, false, 5 + fn
 	}
 	ymd, hms := v>>17, v&(1<<17-1)
-	days, ok := Days(int(ymd>>5/13), int(ymd>>5%13), int(ymd&31))
+	d, ok := days(int(ymd>>5/13), int(ymd>>5%13), int(ymd&31))
 	sec := (hms>>12)*3600 + (hms >> 6 & 63 * 60) + hms&63
-	return (days*secondsPerDay+sec)*microsPerSecond + frac, ok, 5 + fn
+	return (d*secondsPerDay+sec)*microsPerSecond + frac, ok, 5 + fn
 }
 
 // AppendDatetimeMicros decodes a DATETIME as microseconds since the epoch.
@@ -128,7 +103,7 @@ func AppendDatetimeMicros(c *Column, dst, src []byte) ([]byte, int) {
 		return dst, 0
 	}
 	if !ok {
-		return AppendZeroDate(c, dst, n)
+		return zeroDate(c, dst, n)
 	}
 	return binary.AppendVarint(dst, v), n
 }
@@ -140,7 +115,7 @@ func AppendDatetimeMillis(c *Column, dst, src []byte) ([]byte, int) {
 		return dst, 0
 	}
 	if !ok {
-		return AppendZeroDate(c, dst, n)
+		return zeroDate(c, dst, n)
 	}
 	return binary.AppendVarint(dst, floorDiv(v, 1000)), n
 }
@@ -152,15 +127,15 @@ func AppendDatetimeOldMillis(c *Column, dst, src []byte) ([]byte, int) {
 		return dst, 0
 	}
 	v := binary.LittleEndian.Uint64(src)
-	d, t := v/1_000_000, v%1_000_000
-	if d > 99_991_231 {
+	date, t := v/1_000_000, v%1_000_000
+	if date > 99_991_231 {
 		return dst, 0
 	}
-	days, ok := Days(int(d/10_000), int(d/100%100), int(d%100))
+	d, ok := days(int(date/10_000), int(date/100%100), int(date%100))
 	if !ok {
-		return AppendZeroDate(c, dst, 8)
+		return zeroDate(c, dst, 8)
 	}
-	sec := days*secondsPerDay + int64(t/10_000*3600+t/100%100*60+t%100)
+	sec := d*secondsPerDay + int64(t/10_000*3600+t/100%100*60+t%100)
 	return binary.AppendVarint(dst, sec*1000), 8
 }
 
@@ -270,46 +245,19 @@ func AppendTimestampOld(c *Column, dst, src []byte) ([]byte, int) {
 
 func appendTimestamp(c *Column, dst []byte, sec, micros int64, fsp, n int) ([]byte, int) {
 	if sec == 0 && micros == 0 { // what '0000-00-00 00:00:00' is stored as
-		return AppendZeroTimestamp(c, dst, n)
+		return zeroDate(c, dst, n)
 	}
-	year, month, day := civil(sec / secondsPerDay)
-	sec %= secondsPerDay
 	size := len("2006-01-02T15:04:05Z")
 	if fsp > 0 {
 		size += 1 + fsp
 	}
 	dst = append(dst, byte(size<<1))
-	dst = appendDigits(dst, year, 4)
-	dst = append(dst, '-')
-	dst = appendDigits(dst, month, 2)
-	dst = append(dst, '-')
-	dst = appendDigits(dst, day, 2)
-	dst = append(dst, 'T')
-	dst = appendDigits(dst, int(sec/3600), 2)
-	dst = append(dst, ':')
-	dst = appendDigits(dst, int(sec/60%60), 2)
-	dst = append(dst, ':')
-	dst = appendDigits(dst, int(sec%60), 2)
-	if fsp > 0 {
-		dst = append(dst, '.')
-		frac := int(micros % microsPerSecond)
-		for range 6 - fsp {
-			frac /= 10
-		}
-		dst = appendDigits(dst, frac, fsp)
+	at := len(dst)
+	dst = envelope.AppendISO(dst, sec*microsPerSecond+micros, fsp)
+	if len(dst)-at != size { // more digits than the column declares
+		return dst, 0
 	}
-	return append(dst, 'Z'), n
-}
-
-// AppendZeroTimestamp appends what stands for the TIMESTAMP that is none: null
-// (a negative n) in a nullable column, else the epoch.
-func AppendZeroTimestamp(c *Column, dst []byte, n int) ([]byte, int) {
-	if c.Nullable {
-		return dst, -n
-	}
-	const epoch = "1970-01-01T00:00:00Z"
-	dst = append(dst, byte(len(epoch)<<1))
-	return append(dst, epoch...), n
+	return dst, n
 }
 
 func appendDigits(dst []byte, v, width int) []byte {
