@@ -1,0 +1,208 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"tributary/internal/fault"
+)
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 16 << 20
+
+// ErrUnknownID marks the error for an id that the registry does not know.
+var ErrUnknownID = errors.New("the registry does not know this id")
+
+// remote sends requests to one registry.
+type remote struct {
+	base   string
+	opts   Options
+	client *http.Client
+	down   atomic.Bool
+}
+
+// request is one call of the registry's API.
+type request struct {
+	method string
+	path   string // escaped, below the base URL
+	header map[string]string
+	body   []byte
+}
+
+// refusal is an answer outside 2xx.
+type refusal struct {
+	status  int
+	code    int    // Confluent's and Apicurio v2's error_code
+	name    string // Apicurio's exception
+	message string
+	causes  []string
+}
+
+func (r *refusal) Error() string {
+	text := r.message
+	if text == "" {
+		text = http.StatusText(r.status)
+	}
+	if len(r.causes) > 0 {
+		text += " (" + strings.Join(r.causes, "; ") + ")"
+	}
+	return fmt.Sprintf("registry answered %d: %s", r.status, text)
+}
+
+// send makes the call, again and again within the patience while a retry may
+// heal what is wrong, and returns the body of a 2xx answer.
+func (r *remote) send(ctx context.Context, q request) ([]byte, error) {
+	began := time.Now()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+		body, err := r.try(ctx, q)
+		if err == nil {
+			if r.down.CompareAndSwap(true, false) {
+				r.opts.Log.Info("registry reachable again", "url", r.base)
+			}
+			return body, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !transient(err) {
+			return nil, explain(err, r.base)
+		}
+		if time.Since(began)+pause > r.opts.Patience {
+			return nil, fmt.Errorf("registry %s, tried for %s: %w", r.base, time.Since(began).Round(time.Second), err)
+		}
+		if r.down.CompareAndSwap(false, true) {
+			r.opts.Log.Warn("registry unreachable, trying again", "url", r.base, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+	}
+}
+
+func (r *remote) try(ctx context.Context, q request) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, q.method, r.base+q.path, bytes.NewReader(q.body))
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range q.header {
+		req.Header.Set(k, v)
+	}
+	switch {
+	case r.opts.Token != "":
+		req.Header.Set("Authorization", "Bearer "+r.opts.Token)
+	case r.opts.User != "":
+		req.SetBasicAuth(r.opts.User, r.opts.Password)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the registry's answer: %w", err)
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("registry's answer exceeds %d bytes", maxAnswer)
+	}
+	if resp.StatusCode/100 != 2 {
+		return nil, refused(resp.StatusCode, body)
+	}
+	return body, nil
+}
+
+// refused reads the error body of any of the three APIs.
+func refused(status int, body []byte) *refusal {
+	var e struct {
+		Code    int    `json:"error_code"`
+		Message string `json:"message"`
+		Title   string `json:"title"`
+		Name    string `json:"name"`
+		Causes  []struct {
+			Description string `json:"description"`
+			Context     string `json:"context"`
+		} `json:"causes"`
+	}
+	r := &refusal{status: status}
+	if json.Unmarshal(body, &e) != nil {
+		return r
+	}
+	r.code, r.name, r.message = e.Code, e.Name, e.Message
+	if r.message == "" {
+		r.message = e.Title
+	}
+	for _, c := range e.Causes {
+		r.causes = append(r.causes, strings.TrimSpace(c.Context+" "+c.Description))
+	}
+	return r
+}
+
+func transient(err error) bool {
+	var r *refusal
+	if !errors.As(err, &r) {
+		// Nothing answered, or not in time.
+		var u *url.Error
+		return errors.As(err, &u) || errors.Is(err, io.ErrUnexpectedEOF)
+	}
+	return r.status >= 500 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout
+}
+
+// explain marks what a human must heal.
+func explain(err error, base string) error {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	err = fmt.Errorf("registry %s: %w", base, err)
+	switch {
+	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden:
+		return fault.Human(err, "check the registry's user and password or token, and this user's rights")
+	case r.incompatible():
+		return fault.Human(err, "the table's change breaks the compatibility rule of its schema: "+
+			"undo the change, relax the rule of this artifact, or delete its old versions if nobody reads them")
+	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
+		return fault.Human(err, "check the registry's URL: it must end in /apis/registry/v2, /apis/registry/v3, or be the root of a Confluent API")
+	}
+	return fault.Human(err, "the registry will not take this request; its message says why")
+}
+
+// incompatible reports whether a rule refused the schema. Apicurio 3.x says so
+// with status 400, everything else with 409.
+func (r *refusal) incompatible() bool {
+	return r.name == "RuleViolationException" || r.status == http.StatusConflict || r.code == 409
+}
+
+// unknown turns a 404 for an id into ErrUnknownID.
+func unknown(err error) error {
+	var r *refusal
+	if errors.As(err, &r) && r.status == http.StatusNotFound {
+		return fault.Human(fmt.Errorf("%w: %w", ErrUnknownID, r),
+			"the records were written with another registry, or it lost its data: point this one at the registry that was used, or import its schemas")
+	}
+	return err
+}
+
+// decode reads a JSON answer.
+func decode(body []byte, err error, into any) error {
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fault.Human(fmt.Errorf("read the registry's answer: %w", err), "check the registry's URL: what answers there is not a registry")
+	}
+	return nil
+}
+
+var jsonHeader = map[string]string{"Content-Type": "application/json"}
