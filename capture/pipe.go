@@ -149,7 +149,7 @@ func (p *Pipe) Fail(err error) {
 func (p *Pipe) Next(ctx context.Context) (*Batch, error) {
 	if p.out != nil {
 		p.out.Reset()
-		p.out.End, p.out.Snapshot = nil, false
+		p.out.End, p.out.Snapshot = p.out.End[:0], false
 		p.mu.Lock()
 		p.free = append(p.free, p.out)
 		p.mu.Unlock()

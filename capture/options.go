@@ -1,0 +1,164 @@
+package capture
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"tributary/envelope"
+)
+
+// Options are what the connectors of all databases have in common, under the
+// names that Debezium and Kafka Connect use. It is embedded in the options of
+// each.
+type Options struct {
+	Name   string `opt:"name" required:"true" doc:"name of this connector: its Kafka transactions and its position go under it"`
+	Class  string `opt:"connector.class" required:"true" doc:"database: postgres, mysql or mariadb, or Debezium's class name"`
+	Prefix string `opt:"topic.prefix" required:"true" doc:"first part of every topic name, and the server's name in every event"`
+
+	IncludeTables  []string `opt:"table.include.list" doc:"regular expressions of tables to capture (schema.table, or database.table); all when empty"`
+	ExcludeTables  []string `opt:"table.exclude.list" doc:"regular expressions of tables not to capture"`
+	IncludeColumns []string `opt:"column.include.list" doc:"regular expressions of columns to capture (schema.table.column)"`
+	ExcludeColumns []string `opt:"column.exclude.list" doc:"regular expressions of columns not to capture"`
+
+	SnapshotMode string   `opt:"snapshot.mode" default:"initial" enum:"initial,initial_only,no_data,never" doc:"what to do at the very first start: initial reads all rows and then follows the log, initial_only ends after the rows, no_data and never follow the log from now on"`
+	FetchSize    int      `opt:"snapshot.fetch.size" default:"100000" doc:"rows of a table that a snapshot asks for at a time"`
+	Skipped      []string `opt:"skipped.operations" default:"t" doc:"operations to leave out: c, u, d, t (truncate), or none"`
+	Tombstones   bool     `opt:"tombstones.on.delete" default:"true" doc:"follow a delete with a record without value, so that compaction forgets the key"`
+
+	Decimals string `opt:"decimal.handling.mode" default:"precise" enum:"precise,double,string" doc:"how exact decimals are written"`
+	Times    string `opt:"time.precision.mode" default:"adaptive" enum:"adaptive,adaptive_time_microseconds,connect" doc:"how dates and times are written"`
+	Binaries string `opt:"binary.handling.mode" default:"bytes" enum:"bytes,base64,base64-url-safe,hex" doc:"how binary columns are written"`
+
+	SchemaNames string `opt:"schema.name.adjustment.mode" default:"none" enum:"none,avro,avro_unicode" doc:"what to do about schema names that Avro does not allow"`
+	FieldNames  string `opt:"field.name.adjustment.mode" default:"none" enum:"none,avro,avro_unicode" doc:"what to do about column names that Avro does not allow"`
+
+	BatchSize  int           `opt:"max.batch.size" default:"10000" doc:"most changes in one Kafka transaction"`
+	BatchBytes int           `opt:"max.batch.size.in.bytes" default:"4194304" doc:"most bytes of rows in one Kafka transaction; one row may exceed it"`
+	Heartbeat  time.Duration `opt:"heartbeat.interval.ms" unit:"ms" default:"10000" doc:"how often the position moves on while no captured table changes, so that the database can discard its log; 0 = never"`
+
+	RetryTimeout  time.Duration `opt:"errors.retry.timeout" unit:"ms" default:"300000" doc:"how long to retry faults that may heal before ending with exit code 1; 0 = not at all, -1 = for ever"`
+	RetryMaxDelay time.Duration `opt:"errors.retry.delay.max.ms" unit:"ms" default:"10000" doc:"longest pause between retries"`
+
+	Transforms []string `opt:"transforms" doc:"unwrap, or nothing"`
+	UnwrapOptions
+}
+
+// UnwrapOptions are those of the flat form (ExtractNewRecordState).
+type UnwrapOptions struct {
+	Type          string   `opt:"transforms.unwrap.type" default:"io.debezium.transforms.ExtractNewRecordState" enum:"io.debezium.transforms.ExtractNewRecordState" doc:"the one transform that there is"`
+	AddFields     []string `opt:"transforms.unwrap.add.fields" doc:"fields of the envelope or its source block to add to the row, e.g. op,table,lsn,source.ts_ms"`
+	FieldsPrefix  string   `opt:"transforms.unwrap.add.fields.prefix" default:"__" doc:"what the added fields' names begin with"`
+	Deletes       string   `opt:"transforms.unwrap.delete.tombstone.handling.mode" enum:"drop,tombstone,rewrite,rewrite-with-tombstone,delete-to-tombstone" doc:"what becomes of a delete; tombstone when not given"`
+	OldDeletes    string   `opt:"transforms.unwrap.delete.handling.mode" enum:"drop,rewrite,none" doc:"former name: use transforms.unwrap.delete.tombstone.handling.mode"`
+	OldTombstones string   `opt:"transforms.unwrap.drop.tombstones" enum:"true,false" doc:"former name: use transforms.unwrap.delete.tombstone.handling.mode"`
+}
+
+// Fault is a fault of one option.
+type Fault struct{ Key, Message string }
+
+// Faults returns what the tags cannot express.
+func (o *Options) Faults() []Fault {
+	var out []Fault
+	add := func(key, format string, args ...any) { out = append(out, Fault{key, fmt.Sprintf(format, args...)}) }
+	for key, list := range map[string][]string{
+		"table.include.list": o.IncludeTables, "table.exclude.list": o.ExcludeTables,
+		"column.include.list": o.IncludeColumns, "column.exclude.list": o.ExcludeColumns,
+	} {
+		for _, p := range list {
+			if _, err := regexp.Compile(p); err != nil {
+				add(key, "%v", err)
+			}
+		}
+	}
+	if len(o.IncludeTables) > 0 && len(o.ExcludeTables) > 0 {
+		add("table.exclude.list", "contradicts table.include.list: give one of them")
+	}
+	if len(o.IncludeColumns) > 0 && len(o.ExcludeColumns) > 0 {
+		add("column.exclude.list", "contradicts column.include.list: give one of them")
+	}
+	for _, op := range o.Skipped {
+		if !slices.Contains([]string{"c", "u", "d", "t", "none"}, op) {
+			add("skipped.operations", "%q is none of c, u, d, t, none", op)
+		}
+	}
+	for _, t := range o.Transforms {
+		if t != "unwrap" {
+			add("transforms", "%q is not known: unwrap is the one transform that there is", t)
+		}
+	}
+	if o.BatchSize < 1 {
+		add("max.batch.size", "must be at least 1")
+	}
+	if o.BatchBytes < 1 {
+		add("max.batch.size.in.bytes", "must be at least 1")
+	}
+	if o.FetchSize < 1 {
+		add("snapshot.fetch.size", "must be at least 1")
+	}
+	if o.Deletes != "" && (o.OldDeletes != "" || o.OldTombstones != "") {
+		add("transforms.unwrap.delete.handling.mode", "contradicts transforms.unwrap.delete.tombstone.handling.mode: give one of them")
+	}
+	for _, s := range o.AddFields {
+		if _, err := envelope.ParseAddField(s); err != nil {
+			add("transforms.unwrap.add.fields", "%v", err)
+		}
+	}
+	return out
+}
+
+// Limits are those of a batch.
+func (o *Options) Limits() Limits { return Limits{Changes: o.BatchSize, Bytes: o.BatchBytes} }
+
+// Skips reports whether an operation is left out.
+func (o *Options) Skips(op envelope.Op) bool { return slices.Contains(o.Skipped, op.String()) }
+
+// Naming is how topics and schemas are named.
+func (o *Options) Naming() envelope.Naming {
+	return envelope.Naming{
+		Prefix:  o.Prefix,
+		Schemas: envelope.Adjustment(o.SchemaNames),
+		Fields:  envelope.Adjustment(o.FieldNames),
+	}
+}
+
+// Format is what the records look like, given the connector's source block.
+// The options must have no Faults.
+func (o *Options) Format(block envelope.Block) envelope.Options {
+	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones}
+	if len(o.Transforms) > 0 {
+		f.Unwrap = &envelope.Unwrap{Deletes: o.deleteMode(), Prefix: o.FieldsPrefix}
+		for _, s := range o.AddFields {
+			a, err := envelope.ParseAddField(s)
+			if err == nil { // Faults has told
+				f.Unwrap.Add = append(f.Unwrap.Add, a)
+			}
+		}
+	}
+	return f
+}
+
+func (u *UnwrapOptions) deleteMode() envelope.DeleteMode {
+	switch {
+	case u.Deletes != "":
+		return envelope.DeleteMode(u.Deletes)
+	case u.OldDeletes == "" && u.OldTombstones == "":
+		return envelope.DeleteTombstone
+	}
+	keep := u.OldTombstones == "false"
+	switch u.OldDeletes {
+	case "rewrite":
+		if keep {
+			return envelope.DeleteRewriteTombstone
+		}
+		return envelope.DeleteRewrite
+	case "none":
+		return envelope.DeleteToTombstone
+	default:
+		if keep {
+			return envelope.DeleteTombstone
+		}
+		return envelope.DeleteDrop
+	}
+}

@@ -1,0 +1,127 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tributary/internal/fault"
+)
+
+// RunOptions are those of Run.
+type RunOptions struct {
+	// RetryTimeout is for how long faults in a row are retried; 0 = not at
+	// all, negative = for ever. Before the first start has succeeded nothing
+	// is retried, so that a wrong address is told at once.
+	RetryTimeout time.Duration
+	// RetryMaxDelay bounds the pause between retries; 0 = 10 s.
+	RetryMaxDelay time.Duration
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer // nil = none
+	Ready         func(bool)            // told when capturing begins and ends; nil = nobody
+}
+
+// Run captures until ctx ends, a fault needs a human, or faults have lasted
+// for RetryTimeout. It returns nil when the source has come to its end
+// (snapshot.mode initial_only). The source is closed when it returns.
+func Run(ctx context.Context, s Source, e Emitter, o RunOptions) error {
+	l := &loop{source: s, emitter: e, opts: o, metrics: newMetrics(o.Metrics)}
+	if l.opts.RetryMaxDelay <= 0 {
+		l.opts.RetryMaxDelay = 10 * time.Second
+	}
+	if l.opts.Ready == nil {
+		l.opts.Ready = func(bool) {}
+	}
+	return l.run(ctx)
+}
+
+type loop struct {
+	source  Source
+	emitter Emitter
+	opts    RunOptions
+	metrics *metrics
+
+	opened   bool      // the source has been opened once
+	failing  time.Time // since when faults have been in a row; zero = none
+	attempts int
+}
+
+func (l *loop) run(ctx context.Context) error {
+	for {
+		err := l.session(ctx)
+		l.opts.Ready(false)
+		if cerr := l.source.Close(); cerr != nil && err == nil {
+			err = cerr
+		}
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case fault.NeedsHuman(err), !l.opened, l.opts.RetryTimeout == 0:
+			return err
+		}
+		if l.failing.IsZero() {
+			l.failing, l.attempts = time.Now(), 0
+			l.opts.Log.Warn("capture stopped; starting again", "error", err)
+		} else if age := time.Since(l.failing); l.opts.RetryTimeout > 0 && age > l.opts.RetryTimeout {
+			return fmt.Errorf("gave up after %s: %w", age.Round(time.Second), err)
+		}
+		l.metrics.retries.Inc()
+		if err := l.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits before the next attempt: exponentially longer, with jitter.
+func (l *loop) pause(ctx context.Context) error {
+	d := min(100*time.Millisecond<<min(l.attempts, 16), l.opts.RetryMaxDelay)
+	l.attempts++
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// session is one life of the source: resume, then batch after batch.
+func (l *loop) session(ctx context.Context) error {
+	resume, err := l.emitter.Resume(ctx)
+	if err != nil {
+		return fmt.Errorf("read the position to resume from: %w", err)
+	}
+	if err := l.source.Open(ctx, resume); err != nil {
+		return err
+	}
+	l.opened = true
+	l.opts.Ready(true)
+	for {
+		b, err := l.source.Next(ctx)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		if err := l.emitter.Emit(ctx, b); err != nil {
+			return fmt.Errorf("emit %d changes: %w", len(b.List), err)
+		}
+		if err := l.source.Ack(ctx, b.End); err != nil {
+			return err
+		}
+		l.metrics.emitted(b, began)
+		l.opts.Log.Debug("batch emitted", "changes", len(b.List), "bytes", len(b.Buf), "snapshot", b.Snapshot)
+		if !l.failing.IsZero() {
+			l.opts.Log.Info("capture goes on", "after", time.Since(l.failing).Round(time.Millisecond).String())
+			l.failing = time.Time{}
+		}
+	}
+}
