@@ -105,7 +105,16 @@ func (s *Server) Exec(ctx context.Context, statements ...string) error {
 	return execAll(ctx, s.admin, statements)
 }
 
-// Query runs one statement there and returns its rows, every value as the
+// ExecIn runs statements in a database, over a connection of its own.
+func (s *Server) ExecIn(ctx context.Context, database string, statements ...string) error {
+	db, err := newSession(s.Kind, s.DSN(database))
+	if err != nil {
+		return err
+	}
+	return errors.Join(execAll(ctx, db, statements), db.close())
+}
+
+// Query runs one statement in the server's own database and returns its rows, every value as the
 // server writes it in text and NULL as Null.
 func (s *Server) Query(ctx context.Context, statement string) ([][]string, error) {
 	return s.admin.query(ctx, statement)
