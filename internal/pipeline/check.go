@@ -15,6 +15,7 @@ import (
 // of the rows, added up.
 type Sum struct {
 	Rows   int
+	Bytes  int64 // of all rows' text
 	hi, lo uint64
 }
 
@@ -22,6 +23,7 @@ type Sum struct {
 func (s *Sum) Add(row []byte) {
 	h := sha256.Sum256(row)
 	s.Rows++
+	s.Bytes += int64(len(row))
 	s.hi += binary.BigEndian.Uint64(h[:8])
 	s.lo += binary.BigEndian.Uint64(h[8:16])
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"tributary/internal/proc"
 )
@@ -98,15 +96,4 @@ func tail(path string, n int) string {
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	return "  " + string(bytes.Join(lines[max(0, len(lines)-n):], []byte("\n  ")))
-}
-
-// stopPID ends a process that an earlier program left running, if it still is
-// the one that ran path.
-func stopPID(pid int, path string) {
-	command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	if err != nil || !bytes.HasPrefix(command, []byte(path+"\x00")) {
-		return
-	}
-	// Its group, as package proc made it.
-	_ = syscall.Kill(-pid, syscall.SIGTERM)
 }

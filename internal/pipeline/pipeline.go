@@ -199,6 +199,24 @@ func (p *Pipeline) Err() error {
 	return nil
 }
 
+// Process is a running process.
+type Process struct {
+	Name string
+	PID  int
+}
+
+// Running lists the processes, in the order in which they were started.
+func (p *Pipeline) Running() []Process {
+	var list []Process
+	for _, s := range []*testdb.Server{p.PostgreSQL, p.MySQL} {
+		list = append(list, Process{string(s.Kind), s.Pid()})
+	}
+	for _, d := range append([]*Daemon{p.Broker, p.Registry}, p.Daemons()...) {
+		list = append(list, Process{d.Name, d.Pid()})
+	}
+	return list
+}
+
 // Stop ends all processes and removes the databases. What lies in Dir stays.
 func (p *Pipeline) Stop() error {
 	var errs []error

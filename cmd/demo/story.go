@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"tributary/internal/pipeline"
+	"tributary/internal/tickit"
+	"tributary/lake"
+	"tributary/lake/blob"
+	"tributary/lake/bronze"
+)
+
+const (
+	saleQuery = "SELECT salesid, qtysold, pricepaid, __op, __deleted FROM sale WHERE salesid = 200"
+	saleTopic = "tickit.ecomm.sale"
+)
+
+// story follows sale 200 from MySQL into the lake, through its deletion, and
+// back in time.
+func (d *demo) story(ctx context.Context) error {
+	sale, err := d.watcher.Table(ctx, "sale")
+	if err != nil {
+		return err
+	}
+	loaded := sale.Timeline().Newest()
+
+	d.title("1. A row changes in MySQL")
+	change := pipeline.Change{
+		Table: saleTable(), SQL: "UPDATE sale SET qtysold = qtysold + 1, pricepaid = 4242.42 WHERE salesid = 200",
+		Where: "salesid = 200 AND pricepaid = 4242.42",
+	}
+	d.block(change.SQL)
+	_, updated, err := d.p.Measure(ctx, d.watcher, change)
+	if err != nil {
+		return err
+	}
+	if err := d.tellEvent(ctx); err != nil {
+		return err
+	}
+	if err := d.tellBronze(ctx); err != nil {
+		return err
+	}
+	if err := d.tellCommit(ctx, sale, updated); err != nil {
+		return err
+	}
+
+	d.title("5. lakeq sees it")
+	if err := d.ask(ctx, ""); err != nil {
+		return err
+	}
+
+	d.title("6. The row is deleted in MySQL: the lake marks it and keeps it")
+	gone := pipeline.Change{
+		Table: saleTable(), SQL: "DELETE FROM sale WHERE salesid = 200", Where: "salesid = 200 AND __deleted = 'true'",
+	}
+	d.block(gone.SQL)
+	if _, _, err := d.p.Measure(ctx, d.watcher, gone); err != nil {
+		return err
+	}
+	if err := d.ask(ctx, ""); err != nil {
+		return err
+	}
+
+	d.title("7. The same question as of before: after the change, and before it")
+	if err := d.ask(ctx, updated); err != nil {
+		return err
+	}
+	return d.ask(ctx, loaded.Time)
+}
+
+func saleTable() tickit.Table {
+	for _, t := range tickit.Tables() {
+		if t.Name == "sale" {
+			return t
+		}
+	}
+	return tickit.Table{}
+}
+
+// tellEvent shows the change as it lies in Kafka.
+func (d *demo) tellEvent(ctx context.Context) error {
+	events, err := d.p.Events(ctx, saleTopic, 8)
+	if err != nil {
+		return err
+	}
+	for i := len(events) - 1; i >= 0; i-- {
+		e := events[i]
+		if pipeline.Get(e.Key, "salesid") != "200" {
+			continue
+		}
+		d.title("2. cdc-source reads it in MySQL's log and writes it to Kafka")
+		d.say("    topic %s, offset %d: %d bytes of Avro, schema %d in the registry", e.Topic, e.Offset, e.Size, e.SchemaID)
+		line := ""
+		for _, f := range e.Value {
+			word := f.Name + "=" + f.Value
+			if len(line)+len(word) > 88 {
+				d.block(line)
+				line = ""
+			}
+			line += word + "  "
+		}
+		d.block(line)
+		return nil
+	}
+	return fmt.Errorf("no event of sale 200 at the end of %s", saleTopic)
+}
+
+// tellBronze shows the object that the event went into.
+func (d *demo) tellBronze(ctx context.Context) error {
+	store, err := blob.NewDir(filepath.Join(d.p.Lake(), "bronze"))
+	if err != nil {
+		return err
+	}
+	var last bronze.Info
+	for info, err := range bronze.List(ctx, store, bronze.DefaultRoot, saleTopic, nil) {
+		if err != nil {
+			return err
+		}
+		if info.First >= last.First {
+			last = info
+		}
+	}
+	object, err := bronze.Open(ctx, store, last.Key)
+	if err != nil {
+		return err
+	}
+	defer object.Close()
+	d.title("3. s3-sink copies it into bronze, in a folder for the day")
+	d.block("bronze/" + last.Key)
+	d.say("    offsets %d to %d, %d record(s), %s bytes; never changed again", object.First, object.Last, object.Records, number(last.Size))
+	return nil
+}
+
+// tellCommit shows the Hudi commit that brought the change.
+func (d *demo) tellCommit(ctx context.Context, sale *lake.Table, instant string) error {
+	if err := sale.Refresh(ctx); err != nil {
+		return err
+	}
+	commit, err := sale.Commit(ctx, lake.Instant{Time: instant, Action: lake.ActionCommit, State: lake.StateCompleted})
+	if err != nil {
+		return err
+	}
+	d.title("4. deltastreamer merges it into the Hudi table, in one commit")
+	d.block(strings.TrimPrefix(sale.Base()+"/.hoodie/"+instant+".commit", "/"))
+	for _, stats := range commit.Stats {
+		for _, s := range stats {
+			d.say("    %s: %s rows, %d changed", s.Path, number(s.NumWrites), s.NumUpdates)
+		}
+	}
+	return nil
+}
+
+// ask puts the question about sale 200 and shows command and answer.
+func (d *demo) ask(ctx context.Context, asOf string) error {
+	command := "lakeq sql '" + saleQuery + "'"
+	if asOf != "" {
+		command = "lakeq sql --as-of " + asOf + " '" + saleQuery + "'"
+	}
+	answer, err := d.p.Table(ctx, saleQuery, asOf)
+	if err != nil {
+		return err
+	}
+	d.block("$ " + command)
+	d.block(answer)
+	return nil
+}
