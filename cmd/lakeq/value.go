@@ -48,10 +48,11 @@ func formatValue(v any, typ string) string {
 		return x.String()
 	case []byte:
 		if typ == "UUID" && len(x) == 16 {
-			return duckdb.UUID(x).String()
+			id := duckdb.UUID(x)
+			return id.String()
 		}
 		return `\x` + hex.EncodeToString(x)
-	case []any, map[string]any, duckdb.Map, duckdb.OrderedMap:
+	case []any, map[string]any, duckdb.OrderedMap:
 		return string(appendJSON(nil, v, typ))
 	default:
 		return fmt.Sprint(v)
@@ -133,12 +134,18 @@ func appendJSON(b []byte, v any, typ string) []byte {
 		return append(b, ']')
 	case map[string]any:
 		return appendJSONObject(b, x)
-	case duckdb.Map:
-		m := make(map[string]any, len(x))
-		for k, e := range x {
-			m[formatValue(k, "")] = e
+	case duckdb.OrderedMap:
+		keys, vals := x.Keys(), x.Values()
+		b = append(b, '{')
+		for i := range keys {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendJSON(b, formatValue(keys[i], ""), "")
+			b = append(b, ':')
+			b = appendJSON(b, vals[i], "")
 		}
-		return appendJSONObject(b, m)
+		return append(b, '}')
 	default:
 		s, err := json.Marshal(formatValue(v, typ))
 		if err != nil { // no text fails to encode

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	_ "github.com/duckdb/duckdb-go/v2" // the engine
+
+	"tributary/internal/fault"
+	"tributary/lake"
+)
+
+type sqlCmd struct {
+	Query []string `arg:"" optional:"" help:"The SQL; - or nothing reads it from the input."`
+	AsOf  string   `help:"The moment whose rows to read." placeholder:"WHEN"`
+	Out   string   `short:"o" name:"output" help:"Form of the result: table, csv, json, parquet." enum:"table,csv,json,parquet" default:"table"`
+	To    string   `help:"File to write the result to; parquet needs it." placeholder:"FILE" type:"path"`
+	Meta  bool     `help:"Show Hudi's own five columns too."`
+	Mem   string   `name:"memory" help:"Memory that the engine may use." default:"1GB" placeholder:"SIZE"`
+}
+
+// Run runs the query.
+func (c *sqlCmd) Run(a *app) error {
+	query, err := c.text(a.stdin)
+	if err != nil {
+		return err
+	}
+	if c.Out == "parquet" && c.To == "" {
+		return fault.Humanf("add --to FILE", "parquet is no text and needs a file to go to")
+	}
+	at := ""
+	if c.AsOf != "" {
+		if at, err = lake.ParseInstant(c.AsOf); err != nil {
+			return err
+		}
+	}
+	start := time.Now()
+	db, err := openEngine(a.ctx, c.Mem)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	names, err := c.register(a, db, query, at)
+	if err != nil {
+		return err
+	}
+	if c.Out == "parquet" {
+		return c.copyTo(a.ctx, db, query, names)
+	}
+	rows, err := db.QueryContext(a.ctx, query)
+	if err != nil {
+		return explain(err, names)
+	}
+	defer rows.Close()
+	out, done, err := c.output(a.stdout)
+	if err != nil {
+		return err
+	}
+	r, err := newRenderer(c.Out, out, terminalWidth(out))
+	if err != nil {
+		return err
+	}
+	if _, err = render(rows, r, start); err != nil {
+		return errors.Join(explain(err, names), done())
+	}
+	return done()
+}
+
+// text returns the SQL without white space and semicolons at its end.
+func (c *sqlCmd) text(stdin io.Reader) (string, error) {
+	query := strings.Join(c.Query, " ")
+	if query == "" || query == "-" {
+		in, err := io.ReadAll(stdin)
+		if err != nil {
+			return "", fmt.Errorf("read the query: %w", err)
+		}
+		query = string(in)
+	}
+	query = strings.TrimRight(query, "; \t\r\n")
+	if query == "" {
+		return "", fault.Humanf("give it as an argument or on the input", "there is no query")
+	}
+	return query, nil
+}
+
+// output returns where the result goes, and what to do once it is there.
+func (c *sqlCmd) output(stdout io.Writer) (io.Writer, func() error, error) {
+	if c.To == "" {
+		return stdout, func() error { return nil }, nil
+	}
+	f, err := os.Create(c.To)
+	if err != nil {
+		return nil, nil, fault.Human(fmt.Errorf("write the result: %w", err), "choose a file that can be written")
+	}
+	return f, f.Close, nil
+}
+
+// register makes a view of every table that the query may name, and returns the
+// names of all tables of the lake.
+func (c *sqlCmd) register(a *app, db *sql.DB, query, at string) ([]string, error) {
+	refs, err := a.lake.tables(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	words := identifiers(query)
+	meta := c.Meta
+	for w := range words {
+		meta = meta || strings.HasPrefix(w, "_hoodie_")
+	}
+	byName := make(map[string]int)
+	var names []string
+	for _, r := range refs {
+		byName[strings.ToLower(r.Name)]++
+		names = append(names, r.Name)
+	}
+	for _, r := range refs {
+		if !words[strings.ToLower(r.Name)] {
+			continue
+		}
+		unique := byName[strings.ToLower(r.Name)] == 1
+		if err := a.lake.addView(a.ctx, db, view{ref: r, at: at, meta: meta, plainName: unique}); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+func (c *sqlCmd) copyTo(ctx context.Context, db *sql.DB, query string, names []string) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf("COPY (%s) TO %s (FORMAT parquet)", query, sqlText(c.To)))
+	return explain(err, names)
+}
+
+// openEngine starts DuckDB, which from here on fetches nothing and reads no file
+// of configuration.
+func openEngine(ctx context.Context, memory string) (*sql.DB, error) {
+	db, err := sql.Open("duckdb", "?autoinstall_known_extensions=false&autoload_known_extensions=false")
+	if err != nil {
+		return nil, fmt.Errorf("start duckdb: %w", err)
+	}
+	db.SetMaxOpenConns(1) // settings and views belong to the one connection
+	for _, set := range []string{"SET TimeZone = 'UTC'", "SET parquet_metadata_cache = true", "SET memory_limit = " + sqlText(memory)} {
+		if _, err := db.ExecContext(ctx, set); err != nil {
+			return nil, errors.Join(fault.Human(fmt.Errorf("set up duckdb: %w", err), "see lakeq sql --help"), db.Close())
+		}
+	}
+	return db, nil
+}
+
+var missingTable = regexp.MustCompile(`Table with name "?([^ "]+)"? does not exist`)
+
+// explain makes an error of the engine one that says what to do: queries do not
+// heal by themselves.
+func explain(err error, names []string) error {
+	if err == nil || fault.NeedsHuman(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	m := missingTable.FindStringSubmatch(err.Error())
+	if m == nil {
+		if strings.Contains(err.Error(), "No files found") || strings.Contains(err.Error(), "Cannot open file") {
+			return err // cleaned away under the query: ask again
+		}
+		return fault.Human(err, "")
+	}
+	return noTable(m[1], names)
+}
+
+// noTable is the error for a table that is not there.
+func noTable(name string, names []string) error {
+	hint := "see lakeq tables"
+	switch near := nearest(name, names); {
+	case len(near) > 0:
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	case len(names) == 0:
+		hint = "the lake has no tables: see that --lake is right, or run the streamer first"
+	}
+	return fault.Humanf(hint, "there is no table %s", name)
+}

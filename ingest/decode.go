@@ -1,0 +1,378 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"tributary/internal/avro"
+	"tributary/internal/column"
+	"tributary/internal/fault"
+	"tributary/lake"
+)
+
+// decoder walks the records of one writer schema into columns of a table.
+type decoder struct {
+	form  *form
+	plan  *avro.Plan
+	table lake.Schema
+	// cols[i] is what fills column i of the table; nil where the writer schema
+	// has no such column.
+	cols    []*sourceColumn
+	before  []int // scratch column that holds column i of a before image, or -1
+	seq     int   // place of __seq in the table
+	deleted int   // place of __deleted in the table, -1 when it has none
+	keys    []int
+	texts   []int // columns that may hold the placeholder of an unavailable value
+	row     []int // columns of the row itself, which a soft delete keeps
+}
+
+// newDecoder compiles the way from records of form f into the table's columns.
+func newDecoder(s *avro.Schema, f *form, table lake.Schema, key []string) (*decoder, error) {
+	d := &decoder{form: f, table: table, seq: table.Index(colSeq), deleted: table.Index(colDeleted)}
+	if d.seq < 0 {
+		return nil, fault.Humanf("move the table away and load it anew", "the table has no column %s: it was not made by this program", colSeq)
+	}
+	var targets []avro.Target
+	for i, field := range table.Fields {
+		c := f.column(field.Name)
+		d.cols = append(d.cols, c)
+		t := avro.Target{Path: "\x00", Kind: field.Type.Column()}
+		if c != nil && c.path != "" {
+			t = avro.Target{Path: c.path, Kind: walkKind(field.Type, c.conv)}
+		}
+		targets = append(targets, t)
+		isKey := false
+		for _, k := range key {
+			isKey = isKey || k == field.Name
+		}
+		switch {
+		case isKey:
+			d.keys = append(d.keys, i)
+		case strings.HasPrefix(field.Name, metaPrefix):
+		default:
+			d.row = append(d.row, i)
+			// MySQL has no unavailable values: a text that looks like one is one.
+			if k := field.Type.Kind; f.order != byBinlog && (k == lake.String || k == lake.Bytes) {
+				d.texts = append(d.texts, i)
+			}
+		}
+	}
+	targets = append(targets, f.scratchTargets()...)
+	for i, c := range d.cols {
+		d.before = append(d.before, -1)
+		if c != nil && c.before != "" {
+			d.before[i] = len(targets)
+			targets = append(targets, avro.Target{Path: c.before, Kind: targets[i].Kind})
+		}
+	}
+	var err error
+	if d.plan, err = avro.Compile(s, targets); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// changes is a batch of changes on its way into the table.
+type changes struct {
+	batch   *column.Batch // the table's columns, and scratch while an object is decoded
+	ops     []lake.Op
+	keep    []column.Bitmap
+	deletes bool
+	spare   column.Column
+	pos     sourcePosition
+	width   int // columns of the table
+}
+
+func newChanges(table lake.Schema) *changes {
+	return &changes{batch: table.NewBatch(), width: len(table.Fields), keep: make([]column.Bitmap, len(table.Fields))}
+}
+
+// rows returns the changes as the table takes them.
+func (c *changes) rows() lake.Rows {
+	r := lake.Rows{Batch: &column.Batch{Cols: c.batch.Cols[:c.width:c.width], Len: c.batch.Len}}
+	if c.deletes {
+		r.Ops = c.ops
+	}
+	r.Keep = c.keep
+	return r
+}
+
+// counts returns the number of changes, and of deletes among them.
+func (c *changes) counts() (rows, deletes int) {
+	if c == nil {
+		return 0, 0
+	}
+	for _, op := range c.ops {
+		if op != lake.Upsert {
+			deletes++
+		}
+	}
+	return c.batch.Len, deletes
+}
+
+// reset empties the batch and keeps its memory and its position.
+func (c *changes) reset() {
+	c.batch.Reset()
+	c.ops = c.ops[:0]
+	c.deletes = false
+	for i := range c.keep {
+		c.keep[i] = c.keep[i][:0]
+	}
+}
+
+// bytes is about how much memory the batch holds.
+func (c *changes) bytes() int {
+	n := 0
+	cols := c.batch.Cols[:cap(c.batch.Cols)]
+	for i := range cols {
+		n += 8*(cap(cols[i].Ints)+cap(cols[i].Floats)) + cap(cols[i].Data) + 4*cap(cols[i].Offs)
+	}
+	return n
+}
+
+// sourcePosition is how far the rows reach in the source's log.
+type sourcePosition struct {
+	hasLSN  bool
+	lsn     uint64
+	file    string
+	pos     int64
+	gtid    string
+	ts      int64
+	hasTime bool
+}
+
+// decodeOptions is what the bytes do not say.
+type decodeOptions struct {
+	hardDelete  bool
+	placeholder []byte // of a value that the database did not send
+	first       int64  // Kafka offset of the object's first record
+}
+
+// blocks yields the records of an object; io.EOF ends them.
+type blocks interface {
+	Next() (avro.Block, error)
+}
+
+// object appends the records of one object to c. After an error c is as it was
+// before; the error tells the record's place in the object.
+func (d *decoder) object(c *changes, from blocks, o decodeOptions) error {
+	start := c.batch.Len
+	c.prepare(d.plan)
+	err := d.walk(c, from, start)
+	if err == nil {
+		err = d.finish(c, start, o)
+	}
+	c.batch.Cols = c.batch.Cols[:c.width]
+	if err != nil {
+		c.batch.Truncate(start)
+	}
+	var re rowError
+	if errors.As(err, &re) {
+		return fmt.Errorf("record %d: %w", re.row-start, err)
+	}
+	return err
+}
+
+func (d *decoder) walk(c *changes, from blocks, start int) error {
+	for {
+		b, err := from.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.plan.WalkAll(b.Data, b.Count, c.batch); err != nil {
+			return fmt.Errorf("record %d, in the block at byte %d: %w", c.batch.Len-start, b.Offset, err)
+		}
+	}
+}
+
+// prepare gives the batch the plan's columns: those of the table with what they
+// hold, and empty scratch ones padded to their length.
+func (c *changes) prepare(p *avro.Plan) {
+	targets := p.Targets()
+	for i := c.width; i < len(targets); i++ {
+		if i < cap(c.batch.Cols) {
+			c.batch.Cols = c.batch.Cols[:i+1]
+		} else {
+			c.batch.Cols = append(c.batch.Cols, column.Column{})
+		}
+		c.batch.Cols[i].Reset()
+		c.batch.Cols[i].Kind = targets[i].Kind
+	}
+}
+
+// finish completes the rows from start on: values are converted, the columns
+// that are made here are filled, and each row gets its operation.
+func (d *decoder) finish(c *changes, start int, o decodeOptions) error {
+	cols := c.batch.Cols
+	scratch := cols[c.width : c.width+scratchCount]
+	ops, any, err := d.operations(scratch, o.hardDelete)
+	if err != nil {
+		return shift(err, start)
+	}
+	if any && d.form.envelope {
+		d.takeBefore(c, start, ops)
+	}
+	for i, s := range d.cols {
+		if s == nil {
+			continue
+		}
+		if err := convertTail(&cols[i], &c.spare, start, s.conv, s.schema); err != nil {
+			return fmt.Errorf("column %s: %w", s.name, err)
+		}
+	}
+	for _, k := range d.keys {
+		for i := start; i < c.batch.Len; i++ {
+			if cols[k].IsNull(i) {
+				return rowError{i, fault.Humanf("check the key of the topic (message.key.columns) and the table's replica identity",
+					"key column %s is null", d.table.Fields[k].Name)}
+			}
+		}
+	}
+	d.fillSeq(&cols[d.seq], scratch, start, o.first)
+	if d.deleted >= 0 && d.form.deleted == "" {
+		d.fillDeleted(&cols[d.deleted], ops, start)
+	}
+	c.pos.advance(d.form.order, scratch)
+	for _, i := range d.texts {
+		markUnavailable(&cols[i], &c.keep[i], start, o.placeholder)
+	}
+	for i, op := range ops {
+		if op == lake.SoftDelete {
+			for _, col := range d.row {
+				c.keep[col].Set(start + i)
+			}
+		}
+	}
+	c.ops = append(c.ops, ops...)
+	c.deletes = c.deletes || any
+	return nil
+}
+
+// shift makes the row of a rowError count from the start of the batch.
+func shift(err error, start int) error {
+	if re, ok := err.(rowError); ok {
+		re.row += start
+		return re
+	}
+	return err
+}
+
+// operations tells what each record of an object does, and whether any deletes.
+func (d *decoder) operations(scratch []column.Column, hard bool) (ops []lake.Op, any bool, err error) {
+	n := scratch[scratchOp].Len()
+	ops = make([]lake.Op, n)
+	deleteOp := lake.SoftDelete
+	if hard {
+		deleteOp = lake.Delete
+	}
+	opCol, delCol := &scratch[scratchOp], &scratch[scratchDeleted]
+	for i := range ops {
+		op := byte(0)
+		if v := opCol.Value(i); len(v) > 0 {
+			op = v[0]
+		}
+		switch op {
+		case 't':
+			return nil, false, rowError{i, fault.Humanf(
+				"empty the table by hand, then let the source skip truncates (skipped.operations: t)",
+				"a truncate event cannot be applied")}
+		case 'm':
+			return nil, false, rowError{i, fault.Humanf("leave the topic out with topics.exclude.regex", "a logical message is no change of a row")}
+		}
+		if op == 'd' && d.form.deleted == "" || string(delCol.Value(i)) == "true" {
+			ops[i], any = deleteOp, true
+		}
+	}
+	return ops, any, nil
+}
+
+// takeBefore gives deleted rows of an envelope the values of their before image:
+// the key, and what else the source still knew.
+func (d *decoder) takeBefore(c *changes, start int, ops []lake.Op) {
+	for i, b := range d.before {
+		if b < 0 {
+			continue
+		}
+		col, before := &c.batch.Cols[i], &c.batch.Cols[b]
+		moveTail(col, &c.spare, start)
+		for r, op := range ops {
+			if op == lake.Upsert {
+				col.Append(&c.spare, r)
+			} else {
+				col.Append(before, r)
+			}
+		}
+	}
+}
+
+func (d *decoder) fillSeq(col *column.Column, scratch []column.Column, start int, first int64) {
+	moveTail(col, &column.Column{}, start)
+	var buf []byte
+	for i := range scratch[scratchOp].Len() {
+		kafka := first + int64(i)
+		switch d.form.order {
+		case byBinlog:
+			buf = appendBinlogSeq(buf[:0], scratch[scratchFile].Value(i), scratch[scratchPos].Ints[i], scratch[scratchRow].Ints[i], kafka)
+		default: // without an LSN the column is 0
+			buf = appendLSNSeq(buf[:0], scratch[scratchLSN].Ints[i], kafka)
+		}
+		col.AppendBytes(buf)
+	}
+}
+
+func (d *decoder) fillDeleted(col *column.Column, ops []lake.Op, start int) {
+	moveTail(col, &column.Column{}, start)
+	for _, op := range ops {
+		if op == lake.Upsert {
+			col.AppendString("false")
+		} else {
+			col.AppendString("true")
+		}
+	}
+}
+
+// markUnavailable flags the cells from start on that hold the placeholder: the
+// database did not send them, because they did not change.
+func markUnavailable(col *column.Column, keep *column.Bitmap, start int, placeholder []byte) {
+	if len(placeholder) == 0 || col.Len() <= start || !bytes.Contains(col.Data[col.Offs[start]:], placeholder) {
+		return
+	}
+	for i := start; i < col.Len(); i++ {
+		if bytes.Equal(col.Value(i), placeholder) {
+			keep.Set(i)
+		}
+	}
+}
+
+// advance moves the position to the furthest of the rows in scratch.
+func (p *sourcePosition) advance(o order, scratch []column.Column) {
+	for i := range scratch[scratchOp].Len() {
+		if !scratch[scratchTs].IsNull(i) {
+			p.ts, p.hasTime = max(p.ts, scratch[scratchTs].Ints[i]), true
+		}
+		switch o {
+		case byLSN:
+			if !scratch[scratchLSN].IsNull(i) {
+				p.lsn, p.hasLSN = max(p.lsn, uint64(scratch[scratchLSN].Ints[i])), true
+			}
+		case byBinlog:
+			file, pos := scratch[scratchFile].Value(i), scratch[scratchPos].Ints[i]
+			was, is := binlogNumber([]byte(p.file)), binlogNumber(file)
+			if is > was || is == was && pos >= p.pos {
+				p.pos = pos
+				if p.file != string(file) {
+					p.file = string(file)
+				}
+				if g := scratch[scratchGTID].Value(i); len(g) > 0 && p.gtid != string(g) {
+					p.gtid = string(g)
+				}
+			}
+		}
+	}
+}

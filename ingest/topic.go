@@ -1,0 +1,535 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tributary/internal/avro"
+	"tributary/internal/fault"
+	"tributary/lake"
+	"tributary/lake/blob"
+	"tributary/lake/bronze"
+)
+
+// Settings is how topics become tables. It is shared by all of them.
+type Settings struct {
+	Bronze     blob.Store
+	BronzeRoot string // below which topics lie: "topics"
+	Lake       blob.Store
+	LakeRoot   string // below which databases lie; may be empty
+	Database   string // folder of the tables and hoodie.database.name
+
+	// TableName names the table of a topic: "${table}" is the topic's last part,
+	// "${topic}" all of it.
+	TableName   string
+	KeyFields   []string // instead of the key fields found in bronze
+	Partition   []string // fields that name the partition
+	HivePaths   bool     // partition folders are named field=value
+	HardDelete  bool     // a delete removes the row
+	DropColumns bool     // a column that the source dropped stays, null from then on; else the table stops
+	Placeholder string   // of values that the database did not send
+	SkipObjects []string // keys of bronze objects to go on without
+
+	CommitBytes int64 // bronze bytes that one commit takes, at least one object
+	Table       lake.Options
+	Log         *slog.Logger
+	Now         func() time.Time
+}
+
+// Topic keeps the table of one topic up to date. It is used by one goroutine.
+type Topic struct {
+	set   *Settings
+	name  string
+	base  string
+	log   *slog.Logger
+	table *lake.Table // nil until opened, and after an error
+	key   []string
+
+	cp       *Checkpoint
+	pos      sourcePosition
+	durable  map[int32]int64 // greatest durable offset among the objects taken
+	schemas  map[string]*schema
+	decoders map[string]*decoder // by schema text, for the table's schema as it is
+	batch    *changes
+}
+
+// schema is a writer schema that objects came with.
+type schema struct {
+	avro *avro.Schema
+	form *form
+}
+
+// Progress is what a call of Sync did.
+type Progress struct {
+	Instant  lake.Instant // of the commit; zero when there was nothing to do
+	Objects  int
+	Rows     int
+	Bytes    int64 // of bronze; of the objects that were to be taken
+	Deletes  int
+	More     bool // there are more objects than one commit takes
+	Took     time.Duration
+	SourceTs time.Time // of the newest change taken; zero when not known
+}
+
+// NewTopic returns the worker of a topic. Nothing is opened yet.
+func NewTopic(set *Settings, name string) *Topic {
+	t := &Topic{set: set, name: name, log: set.Log.With("topic", name), durable: map[int32]int64{}, schemas: map[string]*schema{}}
+	t.base = strings.TrimPrefix(set.LakeRoot+"/", "/") + strings.TrimPrefix(set.Database+"/", "/") + t.TableName()
+	return t
+}
+
+// Name returns the topic's name.
+func (t *Topic) Name() string { return t.name }
+
+// TableName returns the name of the topic's table.
+func (t *Topic) TableName() string {
+	last := t.name[strings.LastIndexByte(t.name, '.')+1:]
+	return strings.NewReplacer("${topic}", t.name, "${table}", last).Replace(t.set.TableName)
+}
+
+// Base returns where the table lies in the lake.
+func (t *Topic) Base() string { return t.base }
+
+// Sync makes at most one commit: it takes new objects, up to the limit of a
+// commit, and merges them into the table. After an error the next call starts
+// from the table's last commit. Once the number of new objects is known, and
+// before any is read, admit is called with it; the func that it returns is
+// called at the end.
+func (t *Topic) Sync(ctx context.Context, admit func(objects int) (done func(), err error)) (p Progress, err error) {
+	start := t.set.Now()
+	defer func() {
+		p.Took = t.set.Now().Sub(start)
+		if err != nil {
+			err = fmt.Errorf("topic %s: %w", t.name, err)
+			t.Close(ctx)
+		}
+	}()
+	if err := t.open(ctx); err != nil {
+		return p, err
+	}
+	floors := t.floors()
+	found, err := t.list(ctx)
+	if err != nil {
+		return p, err
+	}
+	done, err := admit(len(found))
+	if err != nil {
+		return p, err
+	}
+	defer done()
+	take, bytes := t.choose(found)
+	p.More = len(take) < len(found)
+	if len(take) == 0 {
+		t.raise(floors, nil)
+		return p, t.keep(ctx)
+	}
+	p.Objects, p.Bytes = len(take), bytes
+	next := t.cp.clone()
+	n, err := t.read(ctx, take, next)
+	if err != nil && n == 0 {
+		return p, err
+	}
+	broken := err // of object n: those before it are committed first
+	t.cp = next
+	t.raise(floors, found[n:])
+	p.Objects = n
+	if p.Instant, err = t.commit(ctx); err != nil {
+		return p, err
+	}
+	p.Rows, p.Deletes = t.batch.counts()
+	if t.pos.hasTime {
+		p.SourceTs = time.UnixMilli(t.pos.ts)
+	}
+	t.release()
+	return p, broken
+}
+
+// open opens the table and reads its checkpoint, unless that is done. A table
+// that does not exist is left for later: its schema is in the first object.
+func (t *Topic) open(ctx context.Context) error {
+	if t.cp != nil {
+		return nil
+	}
+	table, err := lake.Open(ctx, t.set.Lake, t.base, t.set.Table)
+	if errors.Is(err, lake.ErrNoTable) {
+		t.cp = &Checkpoint{Topic: t.name, Partitions: map[int32]Cursor{}}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open table %s: %w", t.base, err)
+	}
+	if err := table.Lock(ctx); err != nil {
+		return fmt.Errorf("open table %s: %w", t.base, err)
+	}
+	t.table = table
+	t.key = table.KeyFields()
+	extra, err := newestExtra(ctx, table)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", t.base, err)
+	}
+	cp, err := parseCheckpoint(t.name, extra)
+	if err != nil {
+		return fault.Human(fmt.Errorf("table %s: %w", t.base, err),
+			"give each topic a table of its own, or move the table away to load it anew")
+	}
+	if cp == nil {
+		if len(table.Timeline().Completed()) > 0 {
+			return fault.Humanf("move it away to load it anew", "table %s has commits but no checkpoint: another program filled it", t.base)
+		}
+		cp = &Checkpoint{Topic: t.name, Partitions: map[int32]Cursor{}}
+	}
+	t.cp = cp
+	t.pos = parsePosition(extra)
+	t.log.Info("table opened", "table", t.base, "checkpoint", cp.Kafka(), "instant", table.Timeline().Newest().Time)
+	return nil
+}
+
+// newestExtra returns the extra metadata of the newest commit with a checkpoint.
+func newestExtra(ctx context.Context, table *lake.Table) (map[string]string, error) {
+	done := table.Timeline().Completed()
+	for i := len(done) - 1; i >= 0; i-- {
+		c, err := table.Commit(ctx, done[i])
+		if err != nil {
+			return nil, err
+		}
+		if c.Extra[KeyCursor] != "" || c.Extra[KeyCheckpoint] != "" {
+			return c.Extra, nil
+		}
+	}
+	return nil, nil
+}
+
+// list returns the objects that are new, by partition and offset.
+func (t *Topic) list(ctx context.Context) ([]bronze.Info, error) {
+	var found []bronze.Info
+	next := func(partition int32, folder string) int64 { return t.cp.Partitions[partition].next(folder) }
+	for info, err := range bronze.List(ctx, t.set.Bronze, t.set.BronzeRoot, t.name, next) {
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, info)
+	}
+	slices.SortFunc(found, func(a, b bronze.Info) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.First, b.First), cmp.Compare(a.Folder, b.Folder))
+	})
+	return found, nil
+}
+
+// choose returns the objects that the next commit takes.
+func (t *Topic) choose(found []bronze.Info) (take []bronze.Info, bytes int64) {
+	for i, o := range found {
+		if i > 0 && bytes+o.Size > t.set.CommitBytes {
+			return found[:i], bytes
+		}
+		bytes += o.Size
+	}
+	return found, bytes
+}
+
+// floors returns how far each partition's records are known to be in objects
+// that existed before now: a listing made from now on sees all of them. An
+// object that says so itself may have been seen by a listing that passed its
+// neighbours' folders before they were put.
+func (t *Topic) floors() map[int32]int64 {
+	floors := make(map[int32]int64, len(t.durable))
+	for p, d := range t.durable {
+		floors[p] = d + 1
+	}
+	return floors
+}
+
+// raise lifts the checkpoint's floors, after a listing of which all objects are
+// taken but those of left.
+func (t *Topic) raise(floors map[int32]int64, left []bronze.Info) {
+	for _, o := range left {
+		if f, ok := floors[o.Partition]; ok {
+			floors[o.Partition] = min(f, o.First)
+		}
+	}
+	for p, f := range floors {
+		t.cp.raise(p, f)
+	}
+}
+
+// read decodes objects into the batch and notes them in next. It returns how
+// many it took; an error is of the object after those. An object that changes
+// the table's columns begins a commit of its own.
+func (t *Topic) read(ctx context.Context, take []bronze.Info, next *Checkpoint) (n int, err error) {
+	for _, info := range take {
+		if slices.Contains(t.set.SkipObjects, info.Key) {
+			t.log.Warn("object skipped, as configured", "object", info.Key)
+			next.take(info.Partition, info.Folder, info.First)
+			n++
+			continue
+		}
+		taken, err := t.readObject(ctx, info, next)
+		if err != nil || !taken {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (t *Topic) readObject(ctx context.Context, info bronze.Info, next *Checkpoint) (taken bool, err error) {
+	o, err := bronze.Open(ctx, t.set.Bronze, info.Key)
+	if err != nil {
+		return false, objectError(info.Key, err)
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	if o.Topic != t.name || o.Partition != info.Partition || o.First != info.First {
+		return false, objectError(info.Key, fmt.Errorf("%w: its header is that of %s-%d from offset %d",
+			bronze.ErrDamaged, o.Topic, o.Partition, o.First))
+	}
+	s, err := t.schemaOf(o.SchemaText())
+	if err != nil {
+		return false, objectError(info.Key, err)
+	}
+	fits, err := t.fit(ctx, s, o, next.SchemaID)
+	if err != nil || !fits {
+		return false, err
+	}
+	d, err := t.decoderOf(s, o.SchemaText())
+	if err != nil {
+		return false, objectError(info.Key, err)
+	}
+	err = d.object(t.batch, o, decodeOptions{
+		hardDelete: t.set.HardDelete, placeholder: []byte(t.set.Placeholder), first: o.First,
+	})
+	if err != nil {
+		return false, objectError(info.Key, err)
+	}
+	next.take(o.Partition, info.Folder, o.Last)
+	next.SchemaID = max(next.SchemaID, o.SchemaID)
+	t.durable[o.Partition] = max(t.durable[o.Partition], o.Durable)
+	return true, nil
+}
+
+// objectError makes err one about a bronze object. What is wrong in the object
+// does not heal; what went wrong on the way to it may.
+func objectError(key string, err error) error {
+	err = fmt.Errorf("bronze object %s: %w", key, err)
+	damaged := errors.Is(err, bronze.ErrDamaged) || errors.Is(err, avro.ErrCorrupt) ||
+		errors.Is(err, avro.ErrSchema) || errors.Is(err, avro.ErrTarget)
+	var re rowError
+	if fault.NeedsHuman(err) || !damaged && !errors.As(err, &re) {
+		return err
+	}
+	return fault.Human(err, "put a sound copy of the object in its place; "+
+		"or, to go on without its records, list its key under skip.objects")
+}
+
+func (t *Topic) schemaOf(text string) (*schema, error) {
+	if s := t.schemas[text]; s != nil {
+		return s, nil
+	}
+	parsed, err := avro.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	f, err := formOf(parsed)
+	if err != nil {
+		return nil, err
+	}
+	s := &schema{avro: parsed, form: f}
+	t.schemas[text] = s
+	return s, nil
+}
+
+// fit makes the table such that rows of schema s can be stored, and the batch
+// such that they can be added. It reports false when the rows that the batch
+// has must be committed first.
+func (t *Topic) fit(ctx context.Context, s *schema, o *bronze.Object, newest int64) (bool, error) {
+	if t.table == nil {
+		if err := t.create(ctx, s, o); err != nil {
+			return false, err
+		}
+	}
+	have := t.table.Schema()
+	in := s.form.schema(t.key)
+	want, err := have.Evolve(in, t.base)
+	if err != nil {
+		return false, err
+	}
+	if err := t.checkDropped(have, in, o.SchemaID, newest); err != nil {
+		return false, err
+	}
+	if want.Equal(have) && t.batch != nil {
+		return true, nil
+	}
+	if t.batch != nil && t.batch.batch.Len > 0 {
+		return false, nil
+	}
+	if _, err := t.table.Evolve(in); err != nil {
+		return false, err
+	}
+	if !want.Equal(have) {
+		t.log.Info("table schema changed", "table", t.base, "columns", len(want.Fields), "columns_before", len(have.Fields))
+	}
+	t.decoders = nil
+	t.batch = newChanges(t.table.Schema())
+	t.batch.pos = t.pos
+	return true, nil
+}
+
+// checkDropped refuses rows that lack columns of the table, unless they are
+// older than those columns or the settings allow it.
+func (t *Topic) checkDropped(have, in lake.Schema, schemaID, newest int64) error {
+	if t.set.DropColumns || schemaID < newest {
+		return nil
+	}
+	for _, f := range have.Fields {
+		if in.Index(f.Name) < 0 && !strings.HasPrefix(f.Name, metaPrefix) {
+			return fault.Humanf("set hoodie.datasource.write.schema.allow.auto.evolution.column.drop: true to keep the column and fill it with null from now on",
+				"table %s: column %s was dropped at its source", t.base, f.Name)
+		}
+	}
+	return nil
+}
+
+// create makes the table from the first object's schema and key.
+func (t *Topic) create(ctx context.Context, s *schema, o *bronze.Object) error {
+	key := t.set.KeyFields
+	if len(key) == 0 {
+		key = o.KeyFields
+	}
+	if len(key) == 0 {
+		return fault.Humanf("give the table a primary key, or set message.key.columns at the source, or hoodie.datasource.write.recordkey.field here",
+			"the records of topic %s have no key", t.name)
+	}
+	sch := s.form.schema(key)
+	for _, k := range append(slices.Clone(key), t.set.Partition...) {
+		if sch.Index(k) < 0 {
+			return fault.Humanf("see hoodie.datasource.write.recordkey.field and partitionpath.field",
+				"the records of topic %s have no field %s", t.name, k)
+		}
+	}
+	table, err := lake.Create(ctx, t.set.Lake, t.base, lake.Config{
+		Database: t.set.Database, Table: t.TableName(), Schema: sch,
+		KeyFields: key, PartitionFields: t.set.Partition, HivePartitions: t.set.HivePaths, Precombine: colSeq,
+	}, t.set.Table)
+	if err != nil {
+		return fmt.Errorf("create table %s: %w", t.base, err)
+	}
+	t.table, t.key = table, key
+	if err := table.Lock(ctx); err != nil {
+		return fmt.Errorf("create table %s: %w", t.base, err)
+	}
+	t.log.Info("table created", "table", t.base, "key", strings.Join(key, ","), "columns", len(sch.Fields))
+	return nil
+}
+
+func (t *Topic) decoderOf(s *schema, text string) (*decoder, error) {
+	if d := t.decoders[text]; d != nil {
+		return d, nil
+	}
+	d, err := newDecoder(s.avro, s.form, t.table.Schema(), t.key)
+	if err != nil {
+		return nil, err
+	}
+	if t.decoders == nil {
+		t.decoders = map[string]*decoder{}
+	}
+	t.decoders[text] = d
+	return d, nil
+}
+
+// commit merges the batch into the table, with the checkpoint.
+func (t *Topic) commit(ctx context.Context) (lake.Instant, error) {
+	if t.table == nil { // only skipped objects so far
+		return lake.Instant{}, nil
+	}
+	if t.batch == nil {
+		t.batch = newChanges(t.table.Schema())
+		t.batch.pos = t.pos
+	}
+	t.pos = t.batch.pos
+	extra := map[string]string{KeyCheckpoint: t.cp.Kafka(), KeyCursor: t.cp.JSON()}
+	t.pos.put(extra)
+	instant, err := t.table.Upsert(ctx, t.batch.rows(), extra)
+	if err != nil {
+		return instant, fmt.Errorf("write table %s: %w", t.base, err)
+	}
+	return instant, nil
+}
+
+// spareBytes is how much memory a topic keeps for its next batch.
+const spareBytes = 1 << 20
+
+// release empties the batch, and gives the memory of a large one back.
+func (t *Topic) release() {
+	if t.batch == nil {
+		return
+	}
+	if t.batch.bytes() > spareBytes {
+		t.batch = nil
+		return
+	}
+	t.batch.reset()
+}
+
+// keep renews the table's lease while there is nothing to do.
+func (t *Topic) keep(ctx context.Context) error {
+	if t.table == nil {
+		return nil
+	}
+	return t.table.KeepLock(ctx)
+}
+
+// Close gives the table's lease back and forgets what is known of the table, so
+// that the next Sync begins anew.
+func (t *Topic) Close(ctx context.Context) {
+	if t.table != nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if err := t.table.Close(bounded); err != nil {
+			t.log.Warn("table not closed", "table", t.base, "error", err)
+		}
+	}
+	t.table, t.cp, t.batch, t.decoders = nil, nil, nil, nil
+	t.pos = sourcePosition{}
+	clear(t.durable)
+}
+
+// closeTimeout bounds the end of the work on a table whose context has ended.
+const closeTimeout = 5 * time.Second
+
+// put writes the position into a commit's extra metadata.
+func (p *sourcePosition) put(extra map[string]string) {
+	if p.hasLSN {
+		extra[KeySourceLSN] = strconv.FormatUint(p.lsn, 10)
+	}
+	if p.file != "" {
+		extra[KeySourceFile] = p.file
+		extra[KeySourcePos] = strconv.FormatInt(p.pos, 10)
+	}
+	if p.gtid != "" {
+		extra[KeySourceGTID] = p.gtid
+	}
+	if p.hasTime {
+		extra[KeySourceTs] = strconv.FormatInt(p.ts, 10)
+	}
+}
+
+// parsePosition is the inverse of put. What cannot be read counts as not there:
+// it is only ever moved on.
+func parsePosition(extra map[string]string) sourcePosition {
+	var p sourcePosition
+	var err error
+	if p.lsn, err = strconv.ParseUint(extra[KeySourceLSN], 10, 64); err == nil {
+		p.hasLSN = true
+	}
+	p.file, p.gtid = extra[KeySourceFile], extra[KeySourceGTID]
+	p.pos, _ = strconv.ParseInt(extra[KeySourcePos], 10, 64)
+	if p.ts, err = strconv.ParseInt(extra[KeySourceTs], 10, 64); err == nil {
+		p.hasTime = true
+	}
+	return p
+}
