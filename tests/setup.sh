@@ -70,7 +70,7 @@ mariadb() {
 # The archive that this machine itself gets its packages from: apt knows,
 # whichever of its formats the sources are written in.
 archive() {
-	apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+	apt-get indextargets --no-release-info --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
 		awk '$1 == "main" && $2 !~ /-security$|-updates$|-backports$/ { print $3; exit }'
 }
 

@@ -123,19 +123,19 @@ func startMySQL(ctx context.Context, o testdb.Options) (*testdb.Server, error) {
 // machine to machine.
 func (p *Pipeline) setEnv() {
 	p.env = map[string]string{
-		"KAFKA_BOOTSTRAP_SERVERS": p.Kafka,
-		"REGISTRY_URL":            p.RegistryURL,
-		"REGISTRY_ADDR":           strings.TrimPrefix(p.RegistryURL, "http://"),
-		"REGISTRY_FILE":           filepath.Join(p.o.Dir, "registry.db"),
-		"POSTGRES_HOST":           p.PostgreSQL.Host,
-		"POSTGRES_PORT":           fmt.Sprint(p.PostgreSQL.Port),
-		"POSTGRES_USER":           p.PostgreSQL.User,
-		"POSTGRES_PASSWORD":       p.PostgreSQL.Password,
-		"MYSQL_HOST":              p.MySQL.Host,
-		"MYSQL_PORT":              fmt.Sprint(p.MySQL.Port),
-		"MYSQL_USER":              p.MySQL.User,
-		"MYSQL_PASSWORD":          p.MySQL.Password,
-		"LAKE":                    p.Lake(),
+		"KAFKA_BROKERS":     p.Kafka,
+		"REGISTRY_URL":      p.RegistryURL,
+		"REGISTRY_ADDR":     strings.TrimPrefix(p.RegistryURL, "http://"),
+		"REGISTRY_FILE":     filepath.Join(p.o.Dir, "registry.db"),
+		"POSTGRES_HOST":     p.PostgreSQL.Host,
+		"POSTGRES_PORT":     fmt.Sprint(p.PostgreSQL.Port),
+		"POSTGRES_USER":     p.PostgreSQL.User,
+		"POSTGRES_PASSWORD": p.PostgreSQL.Password,
+		"MYSQL_HOST":        p.MySQL.Host,
+		"MYSQL_PORT":        fmt.Sprint(p.MySQL.Port),
+		"MYSQL_USER":        p.MySQL.User,
+		"MYSQL_PASSWORD":    p.MySQL.Password,
+		"LAKE_URL":          "file://" + p.Lake(),
 	}
 	maps.Copy(p.env, p.o.Env)
 }
@@ -171,7 +171,7 @@ func (p *Pipeline) StartDaemons() error {
 		p.daemon("cdc-source postgres", "cdc-source", "run", "-c", p.config("tickit-postgres")),
 		p.daemon("cdc-source mysql", "cdc-source", "run", "-c", p.config("tickit-mysql")),
 	}
-	p.Sink = p.daemon("s3-sink", "s3-sink", "run", "-c", p.config("tickit-sink"))
+	p.Sink = p.daemon("s3-sink", "s3-sink", "run", "-c", p.config("s3-sink"))
 	p.Streamer = p.daemon("deltastreamer", "deltastreamer", "run", "-c", p.config("tickit-streamer"))
 	for _, d := range p.Daemons() {
 		if err := d.Start(); err != nil {
