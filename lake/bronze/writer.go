@@ -41,7 +41,8 @@ type PartitionWriter struct {
 	records   int64
 	bytes     int64
 	opened    time.Time
-	current   *draft // the draft that the last record went to
+	current   *draft  // the draft that the last record went to
+	schema    *Schema // of all drafts
 }
 
 // NewPartitionWriter returns a writer whose first record will have the offset
@@ -56,20 +57,18 @@ func NewPartitionWriter(opt Options, topic string, partition int32, next int64) 
 // NeedsFlush reports whether a record of that folder and schema can only be
 // appended after a flush.
 func (w *PartitionWriter) NeedsFlush(folder string, s *Schema) bool {
-	for f, d := range w.drafts {
-		if w.opt.Linear && f != folder {
-			return true
-		}
-		if d.schema.ID != s.ID || !slices.Equal(d.schema.KeyFields, s.KeyFields) {
-			return true
-		}
+	if len(w.drafts) == 0 {
+		return false
 	}
-	return false
+	if w.opt.Linear && w.drafts[folder] == nil {
+		return true
+	}
+	return s != w.schema && !s.equal(w.schema)
 }
 
 // Append adds a record, which is copied. Offsets must grow from call to call.
 // A record that is in bronze already is passed over: then written is false.
-// NeedsFlush must be false for the folder and schema. When the record opens a
+// NeedsFlush must be false for the folder and schema, which is kept. When the record opens a
 // folder, the store is asked for the end of the folder's chain.
 func (w *PartitionWriter) Append(ctx context.Context, offset int64, folder string, s *Schema, record []byte) (written bool, err error) {
 	if offset <= w.last {
@@ -92,6 +91,10 @@ func (w *PartitionWriter) Append(ctx context.Context, offset int64, folder strin
 	w.records++
 	w.bytes += int64(len(record))
 	return true, nil
+}
+
+func (s *Schema) equal(o *Schema) bool {
+	return s.ID == o.ID && s.Text == o.Text && slices.Equal(s.KeyFields, o.KeyFields)
 }
 
 // open returns the folder's draft, or nil when the record at offset is in bronze
@@ -120,7 +123,7 @@ func (w *PartitionWriter) open(ctx context.Context, offset int64, folder string,
 			return nil, fmt.Errorf("begin %s: %w", name.Key(w.opt.Root), err)
 		}
 		if len(w.drafts) == 0 {
-			w.opened = time.Now()
+			w.opened, w.schema = time.Now(), s
 		}
 		w.drafts[folder] = d
 	}
