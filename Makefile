@@ -20,7 +20,7 @@ setup: ## install the servers that tests and the demo use, as far as they are mi
 	@tests/setup.sh
 
 demo: build ## run the whole pipeline on real databases of its own and tell its story (KEEP=1 leaves it running)
-	@tests/setup.sh postgresql mysql
+	@tests/setup.sh demo
 	@$(BIN)/demo run $(if $(KEEP),--keep)
 
 test: build ## run every test: unit, golden, fuzz smoke, real databases, end to end, readers of other makers

@@ -1,10 +1,11 @@
 #!/bin/sh
-# setup.sh [postgresql] [mysql] [mariadb]     (no names: all three)
+# setup.sh [postgresql] [mysql] [mariadb] [demo]     (no names: all three)
 #
 # Makes the database servers available that the demo and the tests start.
 #   postgresql, mariadb   Debian's packages, installed if they are missing
 #   mysql                 Debian unstable's MySQL, unpacked into build/mysql;
 #                         nothing of it is installed into the system
+#   demo                  PostgreSQL, and MySQL or else MariaDB
 # As root it installs what is missing. As an ordinary user it unpacks MySQL,
 # and prints the command that installs each other missing piece.
 #
@@ -76,6 +77,13 @@ archive() {
 
 mysql() {
 	[ ! -x "$tree/usr/sbin/mysqld" ] || return 0
+	# An installed one will do. MariaDB calls its server by the same name.
+	for b in mysqld /usr/sbin/mysqld; do
+		case $("$b" --version 2>/dev/null) in
+		'' | *MariaDB*) ;;
+		*) return 0 ;;
+		esac
+	done
 	uri=
 	! command -v apt-get >/dev/null || uri=$(archive)
 	if [ -z "$uri" ]; then
@@ -125,8 +133,9 @@ status=0
 for name; do
 	case $name in
 	postgresql | mysql | mariadb) "$name" || status=1 ;;
+	demo) { postgresql && { mysql || mariadb; }; } || status=1 ;;
 	*)
-		say "setup.sh: no such server: $name (postgresql, mysql, mariadb)"
+		say "setup.sh: no such server: $name (postgresql, mysql, mariadb, demo)"
 		exit 2
 		;;
 	esac

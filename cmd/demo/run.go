@@ -83,7 +83,9 @@ func ignoreCanceled(err error) error {
 func (d *demo) run(ctx context.Context, keep bool) error {
 	d.title("Tributary: from the logs of two databases into a lake that remembers everything")
 	err := d.step("starting PostgreSQL, MySQL, a Kafka broker and a schema registry", func() (err error) {
-		d.p, err = pipeline.Start(ctx, pipeline.Options{Root: d.root, Dir: d.dir, Data: d.data, Keep: keep})
+		d.p, err = pipeline.Start(ctx, pipeline.Options{
+			Root: d.root, Bin: filepath.Join(d.root, "build", "bin"), Dir: d.dir, Data: d.data, Keep: keep,
+		})
 		return err
 	})
 	if err != nil {

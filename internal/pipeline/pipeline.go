@@ -20,8 +20,10 @@ import (
 
 // Options says what to run and where.
 type Options struct {
-	// Root is the checkout: its configs/ and build/bin are used.
+	// Root is the checkout: its configs/ are used.
 	Root string
+	// Bin is the folder of the binaries.
+	Bin string
 	// Dir takes the lake, the broker's data and the logs. What it held before
 	// is removed.
 	Dir  string
@@ -152,7 +154,7 @@ func (p *Pipeline) Env() []string {
 // Lake is the folder of bronze and silver.
 func (p *Pipeline) Lake() string { return filepath.Join(p.o.Dir, "lake") }
 
-func (p *Pipeline) bin(name string) string { return filepath.Join(p.o.Root, "build", "bin", name) }
+func (p *Pipeline) bin(name string) string { return filepath.Join(p.o.Bin, name) }
 
 func (p *Pipeline) config(name string) string {
 	return filepath.Join(p.o.Root, "configs", name+".yaml")
