@@ -36,6 +36,10 @@ type Checkpoint struct {
 	Partitions map[int32]Cursor `json:"partitions"`
 }
 
+func newCheckpoint(topic string) *Checkpoint {
+	return &Checkpoint{Topic: topic, Partitions: map[int32]Cursor{}}
+}
+
 // Cursor is the checkpoint of a Kafka partition. Records of one flush of the
 // sink go to several day folders, so one offset does not say it all.
 type Cursor struct {

@@ -2,9 +2,11 @@ package ingest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"tributary/internal/avro"
@@ -240,7 +242,7 @@ func (d *decoder) finish(c *changes, start int, o decodeOptions) error {
 	}
 	c.pos.advance(d.form.order, scratch)
 	for _, i := range d.texts {
-		markUnavailable(&cols[i], &c.keep[i], start, o.placeholder)
+		markUnavailable(&cols[i], &c.keep[i], start, disguises(o.placeholder, d.cols[i]))
 	}
 	for i, op := range ops {
 		if op == lake.SoftDelete {
@@ -337,15 +339,45 @@ func (d *decoder) fillDeleted(col *column.Column, ops []lake.Op, start int) {
 	}
 }
 
-// markUnavailable flags the cells from start on that hold the placeholder: the
-// database did not send them, because they did not change.
-func markUnavailable(col *column.Column, keep *column.Bitmap, start int, placeholder []byte) {
-	if len(placeholder) == 0 || col.Len() <= start || !bytes.Contains(col.Data[col.Offs[start]:], placeholder) {
+// disguises returns the forms in which a column has the placeholder of a value
+// that the database did not send, because it did not change.
+func disguises(placeholder []byte, c *sourceColumn) [][]byte {
+	if len(placeholder) == 0 || c == nil {
+		return nil
+	}
+	if c.conv != nestedToJSON {
+		return [][]byte{placeholder}
+	}
+	text := appendText(nil, string(placeholder))
+	numbers := []byte{'['} // of an array of numbers: the codes of the letters
+	for i, b := range placeholder {
+		if i > 0 {
+			numbers = append(numbers, ',')
+		}
+		numbers = strconv.AppendInt(numbers, int64(b), 10)
+	}
+	bin := base64.StdEncoding.AppendEncode([]byte{'[', '"'}, placeholder)
+	return [][]byte{
+		fmt.Appendf(nil, "[%s]", text),          // an array of texts
+		append(numbers, ']'),                    //
+		append(bin, '"', ']'),                   // an array of bytes
+		fmt.Appendf(nil, "{%s:%s}", text, text), // hstore
+	}
+}
+
+// markUnavailable flags the cells from start on that are one of forms.
+func markUnavailable(col *column.Column, keep *column.Bitmap, start int, forms [][]byte) {
+	if col.Len() <= start {
 		return
 	}
-	for i := start; i < col.Len(); i++ {
-		if bytes.Equal(col.Value(i), placeholder) {
-			keep.Set(i)
+	for _, form := range forms {
+		if !bytes.Contains(col.Data[col.Offs[start]:], form) {
+			continue
+		}
+		for i := start; i < col.Len(); i++ {
+			if bytes.Equal(col.Value(i), form) {
+				keep.Set(i)
+			}
 		}
 	}
 }

@@ -123,8 +123,8 @@ func (c *cursor) binary(dst []byte, s *avro.Schema) []byte {
 	} else {
 		v = c.bytes()
 	}
-	if s.Logical == "decimal" {
-		return appendUnscaled(dst, v, s.Scale)
+	if _, scale, ok := decimalOf(s); ok {
+		return appendUnscaled(dst, v, scale)
 	}
 	dst = append(dst, '"')
 	dst = base64.StdEncoding.AppendEncode(dst, v)
@@ -176,8 +176,13 @@ func (c *cursor) blocks(dst []byte, s *avro.Schema) []byte {
 }
 
 func appendNumber(dst []byte, f float64, bits int) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return strconv.AppendQuote(dst, strconv.FormatFloat(f, 'g', -1, bits))
+	switch {
+	case math.IsNaN(f):
+		return append(dst, `"NaN"`...)
+	case math.IsInf(f, 1):
+		return append(dst, `"Infinity"`...)
+	case math.IsInf(f, -1):
+		return append(dst, `"-Infinity"`...)
 	}
 	return strconv.AppendFloat(dst, f, 'g', -1, bits)
 }

@@ -291,3 +291,21 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
+
+// Plan tells, a line a topic, what there is to do. It changes nothing and takes
+// no lease.
+func (s *Service) Plan(ctx context.Context) ([]string, error) {
+	topics, err := s.topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, name := range topics {
+		line, err := NewTopic(&s.Settings, name).plan(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, err)
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}

@@ -151,15 +151,16 @@ func (t *Topic) Sync(ctx context.Context, admit func(objects int) (done func(), 
 	return p, broken
 }
 
-// open opens the table and reads its checkpoint, unless that is done. A table
-// that does not exist is left for later: its schema is in the first object.
+// open opens the table, takes its lease and reads its checkpoint, unless that is
+// done. A table that does not exist is left for later: its schema is in the
+// first object.
 func (t *Topic) open(ctx context.Context) error {
 	if t.cp != nil {
 		return nil
 	}
 	table, err := lake.Open(ctx, t.set.Lake, t.base, t.set.Table)
 	if errors.Is(err, lake.ErrNoTable) {
-		t.cp = &Checkpoint{Topic: t.name, Partitions: map[int32]Cursor{}}
+		t.cp = newCheckpoint(t.name)
 		return nil
 	}
 	if err != nil {
@@ -170,6 +171,15 @@ func (t *Topic) open(ctx context.Context) error {
 	}
 	t.table = table
 	t.key = table.KeyFields()
+	if err := t.resume(ctx, table); err != nil {
+		return err
+	}
+	t.log.Info("table opened", "table", t.base, "checkpoint", t.cp.Kafka(), "instant", table.Timeline().Newest().Time)
+	return nil
+}
+
+// resume reads where the table stands.
+func (t *Topic) resume(ctx context.Context, table *lake.Table) error {
 	extra, err := newestExtra(ctx, table)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", t.base, err)
@@ -183,12 +193,36 @@ func (t *Topic) open(ctx context.Context) error {
 		if len(table.Timeline().Completed()) > 0 {
 			return fault.Humanf("move it away to load it anew", "table %s has commits but no checkpoint: another program filled it", t.base)
 		}
-		cp = &Checkpoint{Topic: t.name, Partitions: map[int32]Cursor{}}
+		cp = newCheckpoint(t.name)
 	}
-	t.cp = cp
-	t.pos = parsePosition(extra)
-	t.log.Info("table opened", "table", t.base, "checkpoint", cp.Kafka(), "instant", table.Timeline().Newest().Time)
+	t.cp, t.pos = cp, parsePosition(extra)
 	return nil
+}
+
+// plan tells what there is to do, in a line.
+func (t *Topic) plan(ctx context.Context) (string, error) {
+	state := "will be created"
+	table, err := lake.Open(ctx, t.set.Lake, t.base, t.set.Table)
+	switch {
+	case errors.Is(err, lake.ErrNoTable):
+		t.cp = newCheckpoint(t.name)
+	case err != nil:
+		return "", fmt.Errorf("open table %s: %w", t.base, err)
+	default:
+		if err := t.resume(ctx, table); err != nil {
+			return "", err
+		}
+		state = "is at " + t.cp.Kafka()
+	}
+	found, err := t.list(ctx)
+	if err != nil {
+		return "", err
+	}
+	var bytes int64
+	for _, o := range found {
+		bytes += o.Size
+	}
+	return fmt.Sprintf("%s -> %s: the table %s; %d objects, %d bytes to read", t.name, t.base, state, len(found), bytes), nil
 }
 
 // newestExtra returns the extra metadata of the newest commit with a checkpoint.

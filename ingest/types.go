@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strconv"
 
 	"tributary/internal/avro"
 	"tributary/internal/column"
@@ -75,11 +76,11 @@ func tableType(s *avro.Schema) (lake.Type, conversion, error) {
 	if name == "io.debezium.data.VariableScaleDecimal" && s.Type == avro.Record {
 		return lake.Simple(lake.String), variableToText, nil
 	}
-	if s.Logical == "decimal" {
-		if s.Precision > maxDecimalDigits || s.Scale > s.Precision || s.Scale < 0 || s.Precision < 1 {
+	if precision, scale, ok := decimalOf(s); ok {
+		if precision > maxDecimalDigits || scale < 0 {
 			return lake.Simple(lake.String), decimalToText, nil
 		}
-		return lake.DecimalType(s.Precision, s.Scale), asIs, nil
+		return lake.DecimalType(precision, scale), asIs, nil
 	}
 	if m, ok := logicals[s.Logical]; ok {
 		return lake.Simple(m.to), m.convert, nil
@@ -94,6 +95,27 @@ func tableType(s *avro.Schema) (lake.Type, conversion, error) {
 		return lake.Simple(lake.String), nestedToJSON, nil
 	}
 	return lake.Type{}, asIs, fmt.Errorf("type %s is not supported", s.Type)
+}
+
+// decimalOf returns the digits of a decimal, all and behind the point. A scale
+// greater than the precision, which PostgreSQL allows and Avro does not, needs
+// as many digits as the scale; without a known precision it is the greatest.
+func decimalOf(s *avro.Schema) (precision, scale int, ok bool) {
+	if s.Logical == "decimal" {
+		return max(s.Precision, s.Scale, 1), s.Scale, true
+	}
+	if s.Prop("connect.name") != "org.apache.kafka.connect.data.Decimal" || s.Type != avro.Bytes {
+		return 0, 0, false
+	}
+	scale, err := strconv.Atoi(s.Param("scale"))
+	if err != nil {
+		return 0, 0, false
+	}
+	precision, err = strconv.Atoi(s.Param("connect.decimal.precision"))
+	if err != nil {
+		precision = maxDecimalDigits + 1
+	}
+	return max(precision, scale, 1), scale, true
 }
 
 // walkKind is the kind of column that the walk fills for a table column: that of
@@ -135,7 +157,8 @@ func convertTail(col, scratch *column.Column, start int, conv conversion, s *avr
 		case variableToText:
 			text, err = appendVariableDecimal(text[:0], s.NonNull(), scratch.Value(i))
 		case decimalToText:
-			text = appendUnscaled(text[:0], scratch.Value(i), s.NonNull().Scale)
+			_, scale, _ := decimalOf(s.NonNull())
+			text = appendUnscaled(text[:0], scratch.Value(i), scale)
 		default:
 			text, err = appendNested(text[:0], s.NonNull(), scratch.Value(i))
 		}

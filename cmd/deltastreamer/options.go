@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tributary/ingest"
+	"tributary/internal/config"
+	"tributary/internal/fault"
+	"tributary/lake"
+	"tributary/lake/blob"
+	"tributary/lake/blob/s3"
+)
+
+const (
+	modeOnce       = "once"
+	modeContinuous = "continuous"
+)
+
+// Options is the configuration file.
+type Options struct {
+	Name string `opt:"name" default:"deltastreamer" doc:"name of this streamer in logs"`
+	Mode string `opt:"mode" default:"continuous" enum:"once,continuous" doc:"end when every table has what bronze holds, or go on"`
+
+	StoreURL  string        `opt:"store.url" doc:"file:///path for a local directory, or the URL of a store other than Amazon's that speaks S3"`
+	Bucket    string        `opt:"s3.bucket.name" doc:"bucket of bronze and of the tables"`
+	Region    string        `opt:"s3.region" doc:"the bucket's region; found as the AWS tools do when empty"`
+	PathStyle bool          `opt:"s3.path.style.access.enabled" default:"true" doc:"put the bucket into the path of URLs; only with store.url"`
+	AccessKey string        `opt:"aws.access.key.id" doc:"access key; found as the AWS tools do when empty"`
+	SecretKey config.Secret `opt:"aws.secret.access.key" doc:"the access key's secret"`
+
+	TopicsDir string `opt:"topics.dir" default:"topics" doc:"folder of the store under which the topics' folders lie, as the sink has it"`
+	Lake      string `opt:"hoodie.streamer.ingestion.targetBasePath" doc:"where the databases go: a folder of the store, or file:///path or s3://bucket/prefix; default: the store's root"`
+	Database  string `opt:"hoodie.database.name" default:"default" doc:"database of the tables, and the folder that they lie in"`
+
+	Topics        []string `opt:"topics" doc:"topics to follow; default: all of topics.regex"`
+	TopicsRegex   string   `opt:"topics.regex" doc:"topics to follow, as an expression for the whole name; default: all"`
+	TopicsExclude string   `opt:"topics.exclude.regex" doc:"topics to leave out, as an expression for the whole name"`
+	TableName     string   `opt:"table.name.format" default:"${table}" doc:"name of a topic's table: ${table} is the topic's last part, ${topic} all of it"`
+
+	KeyFields   []string `opt:"hoodie.datasource.write.recordkey.field" doc:"key of the tables; default: the key that bronze tells"`
+	Partition   []string `opt:"hoodie.datasource.write.partitionpath.field" doc:"fields whose values name a table's partition, such as __table; default: no partitions"`
+	HivePaths   bool     `opt:"hoodie.datasource.write.hive_style_partitioning" default:"true" doc:"name partition folders field=value"`
+	HardDelete  bool     `opt:"hoodie.datasource.hard.delete" default:"false" doc:"a delete removes the row, instead of marking it __deleted = true"`
+	DropColumns bool     `opt:"hoodie.datasource.write.schema.allow.auto.evolution.column.drop" default:"false" doc:"a column that the source drops stays in the table, null from then on, instead of stopping it"`
+	Codec       string   `opt:"hoodie.parquet.compression.codec" default:"snappy" enum:"snappy,zstd,gzip,none" doc:"compression of base files"`
+	MaxFile     int64    `opt:"hoodie.parquet.max.file.size" default:"33554432" doc:"bytes at which a base file takes no more new rows"`
+	LockSecs    int      `opt:"hoodie.write.lock.storage.validity.timeout.secs" default:"60" doc:"how long the lease of a streamer that died keeps others out"`
+
+	Placeholder string   `opt:"unavailable.value.placeholder" default:"__debezium_unavailable_value" doc:"what the source sends for a value that the database did not: the stored one stays"`
+	SkipObjects []string `opt:"skip.objects" doc:"keys of damaged bronze objects to go on without"`
+
+	Poll        time.Duration `opt:"poll.interval.ms" unit:"ms" default:"200" doc:"time between two looks for new objects; on S3 each is a request a topic, so 2000 and more saves money"`
+	Refresh     time.Duration `opt:"metadata.max.age.ms" unit:"ms" default:"1000" doc:"time between two looks for new topics"`
+	MinSync     time.Duration `opt:"min.sync.interval.ms" unit:"ms" default:"0" doc:"least time between two commits of a table"`
+	SourceLimit int64         `opt:"source.limit" default:"8388608" doc:"bytes of bronze that one commit takes; memory grows with it"`
+	Tasks       int           `opt:"tasks.max" default:"2" doc:"tables that are read into memory and written at once"`
+
+	Listen string `opt:"http.address" doc:"host:port for health and metrics; none when empty"`
+}
+
+// Validate implements the check that config.Load makes.
+func (o *Options) Validate() []config.Problem {
+	var ps []config.Problem
+	bad := func(key, format string, args ...any) {
+		ps = append(ps, config.Problem{Key: key, Message: fmt.Sprintf(format, args...)})
+	}
+	for key, expr := range map[string]string{"topics.regex": o.TopicsRegex, "topics.exclude.regex": o.TopicsExclude} {
+		if _, err := regexp.Compile(expr); err != nil {
+			bad(key, "%v", err)
+		}
+	}
+	if len(o.Topics) > 0 && o.TopicsRegex != "" {
+		bad("topics.regex", "topics is given too: leave one of them out")
+	}
+	if !strings.Contains(o.TableName, "${table}") && !strings.Contains(o.TableName, "${topic}") && len(o.Topics) != 1 {
+		bad("table.name.format", "without ${table} or ${topic}, all topics would go to one table")
+	}
+	if o.Database == "" || strings.ContainsAny(o.Database, "/ ") {
+		bad("hoodie.database.name", "%q is no name of a folder", o.Database)
+	}
+	for key, v := range map[string]int64{"poll.interval.ms": int64(o.Poll), "metadata.max.age.ms": int64(o.Refresh), "source.limit": o.SourceLimit, "tasks.max": int64(o.Tasks)} {
+		if v < 1 {
+			bad(key, "must be 1 or more")
+		}
+	}
+	if scheme, _, ok := strings.Cut(o.Lake, "://"); ok && !slices.Contains([]string{"file", "s3", "s3a"}, scheme) {
+		bad("hoodie.streamer.ingestion.targetBasePath", "%s:// is not supported; give a folder, file:///path or s3://bucket/prefix", scheme)
+	}
+	if strings.Trim(o.TopicsDir, "/") != o.TopicsDir {
+		bad("topics.dir", "must not begin or end with a slash")
+	}
+	local := strings.HasPrefix(o.StoreURL, "file:")
+	switch {
+	case local && o.Bucket != "":
+		bad("store.url", "a local directory has no bucket: remove s3.bucket.name, or the file: URL")
+	case !local && o.Bucket == "":
+		bad("s3.bucket.name", "name a bucket, or set store.url to file:///path for a local directory")
+	}
+	return ps
+}
+
+// service wires the streamer.
+func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *prometheus.Registry) (*ingest.Service, error) {
+	bronze, err := o.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lakeStore, lakeRoot, err := o.openLake(ctx, bronze)
+	if err != nil {
+		return nil, err
+	}
+	log = log.With("name", o.Name)
+	return &ingest.Service{
+		Settings: ingest.Settings{
+			Bronze: bronze, BronzeRoot: o.TopicsDir, Lake: lakeStore, LakeRoot: lakeRoot, Database: o.Database,
+			TableName: o.TableName, KeyFields: o.KeyFields, Partition: o.Partition, HivePaths: o.HivePaths,
+			HardDelete: o.HardDelete, DropColumns: o.DropColumns, Placeholder: o.Placeholder, SkipObjects: o.SkipObjects,
+			CommitBytes: o.SourceLimit, Log: log, Now: time.Now,
+			Table: lake.Options{
+				Log: log, Codec: o.Codec, MaxFileBytes: o.MaxFile, LockValidity: time.Duration(o.LockSecs) * time.Second,
+			},
+		},
+		Wants: o.wants(), Poll: o.Poll, Refresh: o.Refresh, MinSync: o.MinSync, Parallel: o.Tasks,
+		Metrics: ingest.NewMetrics(metrics),
+	}, nil
+}
+
+// wants returns the choice of topics.
+func (o *Options) wants() func(string) bool {
+	whole := func(expr string) *regexp.Regexp { return regexp.MustCompile("^(?:" + expr + ")$") }
+	include, exclude := whole(".*"), whole("[^\\s\\S]")
+	if o.TopicsRegex != "" {
+		include = whole(o.TopicsRegex)
+	}
+	if o.TopicsExclude != "" {
+		exclude = whole(o.TopicsExclude)
+	}
+	return func(topic string) bool {
+		if len(o.Topics) > 0 && !slices.Contains(o.Topics, topic) {
+			return false
+		}
+		return include.MatchString(topic) && !exclude.MatchString(topic)
+	}
+}
+
+// openStore opens the store of bronze.
+func (o *Options) openStore(ctx context.Context) (blob.Store, error) {
+	if strings.HasPrefix(o.StoreURL, "file:") {
+		return openDir("store.url", o.StoreURL)
+	}
+	return s3.New(ctx, o.s3(o.Bucket))
+}
+
+func (o *Options) s3(bucket string) s3.Options {
+	return s3.Options{
+		Bucket: bucket, Region: o.Region, Endpoint: o.StoreURL, PathStyle: o.PathStyle && o.StoreURL != "",
+		AccessKey: o.AccessKey, SecretKey: o.SecretKey.Reveal(),
+	}
+}
+
+// openLake returns the store of the tables and the folder in it under which the
+// databases lie.
+func (o *Options) openLake(ctx context.Context, bronze blob.Store) (blob.Store, string, error) {
+	const key = "hoodie.streamer.ingestion.targetBasePath"
+	if !strings.Contains(o.Lake, "://") {
+		return bronze, strings.Trim(o.Lake, "/"), nil
+	}
+	if strings.HasPrefix(o.Lake, "file:") {
+		store, err := openDir(key, o.Lake)
+		return store, "", err
+	}
+	u, err := url.Parse(o.Lake)
+	if err != nil {
+		return nil, "", fault.Human(fmt.Errorf("read %s: %w", key, err), "give it as s3://bucket/prefix")
+	}
+	opt := o.s3(u.Host)
+	if strings.HasPrefix(opt.Endpoint, "file:") {
+		opt.Endpoint, opt.PathStyle = "", false
+	}
+	store, err := s3.New(ctx, opt)
+	return store, strings.Trim(u.Path, "/"), err
+}
+
+// openDir opens a local directory, which is made if need be: the sink may start
+// after this.
+func openDir(key, where string) (blob.Store, error) {
+	u, err := url.Parse(where)
+	if err != nil || u.Host != "" || u.Path == "" {
+		return nil, fault.Humanf("write it as file:///path", "%s %q names no local directory", key, where)
+	}
+	store, err := blob.NewDir(u.Path)
+	if err != nil {
+		return nil, fault.Human(fmt.Errorf("open %s: %w", where, err), "check the path and its permissions")
+	}
+	return store, nil
+}
+
+// checkStores proves the rights on the stores with objects of its own.
+func (o *Options) checkStores(ctx context.Context, set *ingest.Settings) error {
+	type checker interface {
+		Check(ctx context.Context, prefix string) error
+	}
+	if c, ok := set.Lake.(checker); ok {
+		if err := c.Check(ctx, strings.TrimPrefix(set.LakeRoot+"/"+o.Database, "/")); err != nil {
+			return fmt.Errorf("check the lake: %w", err)
+		}
+	}
+	return nil
+}
