@@ -3,6 +3,8 @@ package envelope
 import (
 	"fmt"
 	"strings"
+
+	"tributary/internal/fault"
 )
 
 // TableID names a table as its database does. Empty parts do not take part in
@@ -130,7 +132,8 @@ func (c *Codec) AppendCell(dst []byte, i int, cell []byte) ([]byte, error) {
 	}
 	dst, err := c.Columns[i](col.AppendPresent(dst), cell)
 	if err != nil {
-		return dst, fmt.Errorf("encode column %s (%s) of %s: %w", col.Name, col.Native, c.Table.ID, err)
+		return dst, fault.Human(fmt.Errorf("encode column %s of table %s, type %s: %w", col.Name, c.Table.ID, col.Native, err),
+			"the value has no form in the type that the options give this column; change decimal.handling.mode or time.precision.mode, or leave the column out with column.exclude.list")
 	}
 	return dst, nil
 }

@@ -40,20 +40,29 @@ func Civil(days int64) (year int64, month, day int) {
 	return year, month, day
 }
 
-// ParseDate parses "YYYY-MM-DD" (four or more digits of year) at the start of
-// src into days since 1970-01-01 and returns what follows. Month and day are
-// checked against 1-12 and 1-31 only: the database has validated them.
-func ParseDate(src []byte) (days int64, rest []byte, err error) {
+// ParseCivil parses "YYYY-MM-DD" (four or more digits of year) at the start of
+// src and returns what follows. Month and day are checked against 1-12 and
+// 1-31 only: the database has validated them.
+func ParseCivil(src []byte) (year int64, month, day int, rest []byte, err error) {
 	year, rest, n := digits(src)
 	if n < 4 || n > 7 || len(rest) < 6 || rest[0] != '-' || rest[3] != '-' {
-		return 0, src, errDate
+		return 0, 0, 0, src, errDate
 	}
 	month, ok1 := two(rest[1:])
 	day, ok2 := two(rest[4:])
 	if !ok1 || !ok2 || month < 1 || month > 12 || day < 1 || day > 31 {
-		return 0, src, errDate
+		return 0, 0, 0, src, errDate
 	}
-	return Days(year, month, day), rest[6:], nil
+	return year, month, day, rest[6:], nil
+}
+
+// ParseDate is ParseCivil in days since 1970-01-01.
+func ParseDate(src []byte) (days int64, rest []byte, err error) {
+	year, month, day, rest, err := ParseCivil(src)
+	if err != nil {
+		return 0, src, err
+	}
+	return Days(year, month, day), rest, nil
 }
 
 // ParseTime parses "HH:MM:SS[.ffffff]" at the start of src into microseconds

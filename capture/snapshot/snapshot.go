@@ -50,11 +50,12 @@ type Plan struct {
 const DefaultChunkRows = 100_000
 
 // Flush takes a filled list of changes together with the progress after its
-// last one, and returns an empty list to go on with. Full reports whether a
+// last one, and returns an empty list to go on with. The progress is nil when
+// the snapshot is complete; the list may then be empty. Full reports whether a
 // list is to be flushed before a further change is added.
 type Flush interface {
 	Full(c *envelope.Changes) bool
-	Flush(ctx context.Context, c *envelope.Changes, after Progress) (*envelope.Changes, error)
+	Flush(ctx context.Context, c *envelope.Changes, after *Progress) (*envelope.Changes, error)
 }
 
 // run is the state of Plan.Run.
@@ -71,9 +72,8 @@ type run struct {
 	tsNs  int64
 }
 
-// Run reads all that is left of the plan and flushes it. The last flush, after
-// which the snapshot is complete, comes even if there is nothing left; its
-// progress lists every table as done.
+// Run reads all that is left of the plan and flushes it. The last flush, with
+// which the snapshot is complete, comes even if there is nothing left.
 func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flush) error {
 	if p.ChunkRows == 0 {
 		p.ChunkRows = DefaultChunkRows
@@ -99,7 +99,7 @@ func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flu
 	if n := len(s.list.List); n > 0 {
 		s.list.List[n-1].Source.Snapshot = envelope.SnapshotLast
 	}
-	_, err := s.out.Flush(ctx, s.list, s.Progress)
+	_, err := s.out.Flush(ctx, s.list, nil)
 	return err
 }
 
@@ -200,7 +200,8 @@ func (s *run) flush(ctx context.Context) error {
 	if len(s.codec.Table.Key) > 0 {
 		s.Progress.After = s.after()
 	}
-	next, err := s.out.Flush(ctx, s.list, s.Progress)
+	after := s.Progress
+	next, err := s.out.Flush(ctx, s.list, &after)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,38 @@
+package postgres
+
+import (
+	"strconv"
+
+	"tributary/envelope"
+)
+
+// Block is the source block of this connector's events. version is what
+// source.version says.
+func Block(o *Options, version string) envelope.Block {
+	fields := envelope.CommonFields(sequence)
+	fields = append(fields,
+		envelope.SchemaField(),
+		envelope.TableField(false),
+		envelope.LongField("txId", true, func(s *envelope.Source) int64 { return s.TxID }),
+		envelope.LongField("lsn", true, func(s *envelope.Source) int64 { return s.LSN }),
+		envelope.LongField("xmin", true, func(*envelope.Source) int64 { return 0 }),
+	)
+	return envelope.Block{
+		Version: version, Connector: "postgresql", Package: "io.debezium.connector.postgresql",
+		Name: o.Prefix, Database: o.Database, Fields: fields,
+	}
+}
+
+// sequence is the pair of the last commit before and the change's own
+// position, as JSON in a string.
+func sequence(dst []byte, s *envelope.Source) []byte {
+	var buf [48]byte
+	b := append(buf[:0], '[')
+	if s.LastCommit == 0 {
+		b = append(b, "null"...)
+	} else {
+		b = append(strconv.AppendInt(append(b, '"'), s.LastCommit, 10), '"')
+	}
+	b = append(strconv.AppendInt(append(b, `,"`...), s.LSN, 10), `"]`...)
+	return envelope.AppendBytes(dst, b)
+}

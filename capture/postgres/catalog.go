@@ -1,0 +1,309 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// catalog reads tables and types from the system catalogs. It is used by one
+// goroutine.
+type catalog struct {
+	server *server
+	opts   *capture.Options
+	filter *capture.Filter
+
+	conn  *pgx.Conn // opened when needed
+	types map[uint32]pgType
+}
+
+// tableInfo is a table as the catalog has it now.
+type tableInfo struct {
+	oid       uint32
+	id        envelope.TableID
+	identity  byte // pg_class.relreplident: d, n, f, i
+	readable  bool // this user may SELECT
+	columns   []columnInfo
+	key       []string // columns of the key, in its order
+	published bool     // in the publication; filled by publication.go
+}
+
+type columnInfo struct {
+	name    string
+	typ     pgType
+	notNull bool
+	// def is the default expression as pg_get_expr prints it, "" = none.
+	def    string
+	native string
+}
+
+// query runs fn on the catalog's connection, which it opens if there is none.
+// A connection that is no longer good is given up.
+func (c *catalog) query(ctx context.Context, fn func(*pgx.Conn) error) error {
+	if c.conn == nil || c.conn.IsClosed() {
+		conn, err := c.server.connect(ctx)
+		if err != nil {
+			return err
+		}
+		c.conn = conn
+	}
+	return fn(c.conn)
+}
+
+func (c *catalog) close(ctx context.Context) error {
+	if c.conn == nil {
+		return nil
+	}
+	err := c.conn.Close(ctx)
+	c.conn = nil
+	return err
+}
+
+const queryTypes = `
+WITH RECURSIVE base AS (
+  SELECT oid, oid AS leaf, typtypmod, typbasetype, typtype, false AS notnull FROM pg_type WHERE typtype IN ('b', 'e', 'd')
+  UNION ALL
+  SELECT b.oid, t.oid, CASE WHEN b.typtypmod >= 0 THEN b.typtypmod ELSE t.typtypmod END, t.typbasetype, t.typtype, false
+  FROM base b JOIN pg_type t ON b.typtype = 'd' AND t.oid = b.typbasetype)
+SELECT base.oid, base.leaf, t.typname, base.typtypmod, t.typcategory = 'A',
+  ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = base.leaf ORDER BY enumsortorder)
+FROM base JOIN pg_type t ON t.oid = base.leaf WHERE base.typtype <> 'd'`
+
+// loadTypes reads all base types, enumerations and domains.
+func (c *catalog) loadTypes(ctx context.Context) error {
+	c.types = make(map[uint32]pgType)
+	return c.query(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, queryTypes)
+		if err != nil {
+			return explain(fmt.Errorf("read types: %w", err))
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var oid uint32
+			var t pgType
+			var labels []string
+			if err := rows.Scan(&oid, &t.oid, &t.name, &t.typmod, &t.array, &labels); err != nil {
+				return fmt.Errorf("read types: %w", err)
+			}
+			if len(labels) > 0 {
+				t.enum = labels
+			}
+			c.types[oid] = t
+		}
+		return rows.Err()
+	})
+}
+
+// typeOf resolves a column's type; a domain's type modifier is its own.
+func (c *catalog) typeOf(ctx context.Context, oid uint32, typmod int32) (pgType, error) {
+	t, ok := c.types[oid]
+	if !ok {
+		if err := c.loadTypes(ctx); err != nil {
+			return pgType{}, err
+		}
+		t = c.types[oid] // a composite, range… type is not among them: it stays unmapped
+	}
+	if typmod >= 0 {
+		t.typmod = typmod
+	}
+	return t, nil
+}
+
+// Tables that can be captured. Partitioned tables are not: their partitions
+// hold the rows and are what the log names.
+const queryTables = `
+SELECT c.oid, n.nspname::text, c.relname::text, c.relreplident::text, has_table_privilege(c.oid, 'SELECT'), c.relkind = 'p',
+  c.relpersistence <> 'p'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname !~ '^pg_(toast|temp)' AND c.relpersistence <> 't' AND ($1::oid = 0 OR c.oid = $1::oid)
+ORDER BY 2, 3`
+
+const queryColumns = `
+SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull OR t.typnotnull, coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
+  format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+ORDER BY a.attnum`
+
+// Unique indexes over plain NOT NULL columns, each with its columns in order:
+// first the primary key, then others by name.
+const queryKeys = `
+SELECT i.indisprimary, i.indisreplident, ARRAY(
+  SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts-1]) WITH ORDINALITY k(num, ord)
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num AND a.attnotnull ORDER BY k.ord), i.indnkeyatts
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+ORDER BY i.indisprimary DESC, c.relname`
+
+// tables reads the tables that the filter lets through, ordered by name. It
+// complains about entries of table.include.list that match nothing.
+func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
+	var out []*tableInfo
+	err := c.query(ctx, func(conn *pgx.Conn) error {
+		all, roots, err := c.list(ctx, conn, 0)
+		if err != nil {
+			return err
+		}
+		var ids []envelope.TableID
+		for _, t := range all {
+			ids = append(ids, t.id)
+			if c.filter.Table(t.id) {
+				out = append(out, t)
+			}
+		}
+		if missing := c.filter.Unmatched(ids); len(missing) > 0 {
+			return errNoTable(missing, ids, roots)
+		}
+		for _, t := range out {
+			if err := c.details(ctx, conn, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && len(out) == 0 {
+		err = fault.Human(errors.New("there is no table to capture"), "create a table or correct table.include.list and table.exclude.list")
+	}
+	return out, err
+}
+
+func errNoTable(missing []string, tables []envelope.TableID, roots []string) error {
+	hint := "correct table.include.list; it takes schema.table"
+	switch {
+	case len(roots) > 0:
+		hint += "; a partitioned table (" + strings.Join(roots, ", ") + ") is captured by its partitions: list those"
+	case len(tables) > 0:
+		names := make([]string, 0, 8)
+		for _, id := range tables[:min(8, len(tables))] {
+			names = append(names, id.String())
+		}
+		hint += fmt.Sprintf("; the database has %d tables, among them %s", len(tables), strings.Join(names, ", "))
+	}
+	return fault.Human(fmt.Errorf("no table matches %s of table.include.list", strings.Join(missing, ", ")), hint)
+}
+
+// list reads the names of all tables that can be captured, or of the one with
+// the OID, and the names of the partitioned ones.
+func (c *catalog) list(ctx context.Context, conn *pgx.Conn, oid uint32) (tables []*tableInfo, roots []string, err error) {
+	rows, err := conn.Query(ctx, queryTables, oid)
+	if err != nil {
+		return nil, nil, explain(fmt.Errorf("read tables: %w", err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		t := &tableInfo{}
+		var identity string
+		var root, unlogged bool
+		if err := rows.Scan(&t.oid, &t.id.Schema, &t.id.Name, &identity, &t.readable, &root, &unlogged); err != nil {
+			return nil, nil, fmt.Errorf("read tables: %w", err)
+		}
+		switch {
+		case root:
+			roots = append(roots, t.id.String())
+		case unlogged: // its changes are in no log
+		default:
+			t.identity = identity[0]
+			tables = append(tables, t)
+		}
+	}
+	return tables, roots, rows.Err()
+}
+
+// details reads the columns and the key of t.
+func (c *catalog) details(ctx context.Context, conn *pgx.Conn, t *tableInfo) error {
+	rows, err := conn.Query(ctx, queryColumns, t.oid)
+	if err != nil {
+		return explain(fmt.Errorf("read columns of %s: %w", t.id, err))
+	}
+	type ref struct {
+		oid    uint32
+		typmod int32
+	}
+	var refs []ref
+	for rows.Next() {
+		var col columnInfo
+		var r ref
+		if err := rows.Scan(&col.name, &r.oid, &r.typmod, &col.notNull, &col.def, &col.native); err != nil {
+			rows.Close()
+			return fmt.Errorf("read columns of %s: %w", t.id, err)
+		}
+		t.columns, refs = append(t.columns, col), append(refs, r)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return explain(fmt.Errorf("read columns of %s: %w", t.id, err))
+	}
+	for i, r := range refs {
+		if t.columns[i].typ, err = c.typeOf(ctx, r.oid, r.typmod); err != nil {
+			return err
+		}
+	}
+	return t.readKey(ctx, conn)
+}
+
+// readKey chooses the key: the primary key, else the first unique index of NOT
+// NULL columns. But where the replica identity is another index that does not
+// hold the whole of it, the log does not tell the key of a deleted row, and
+// that index is the key.
+func (t *tableInfo) readKey(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, queryKeys, t.oid)
+	if err != nil {
+		return explain(fmt.Errorf("read keys of %s: %w", t.id, err))
+	}
+	defer rows.Close()
+	var identity []string
+	for rows.Next() {
+		var primary, ident bool
+		var columns []string
+		var n int16
+		if err := rows.Scan(&primary, &ident, &columns, &n); err != nil {
+			return fmt.Errorf("read keys of %s: %w", t.id, err)
+		}
+		if len(columns) != int(n) {
+			continue // a nullable column is among them
+		}
+		if t.key == nil {
+			t.key = columns
+		}
+		if ident && t.identity == 'i' {
+			identity = columns
+		}
+	}
+	if identity != nil && !subset(t.key, identity) {
+		t.key = identity
+	}
+	return rows.Err()
+}
+
+func subset(a, b []string) bool {
+	for _, s := range a {
+		if !slices.Contains(b, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// byOID reads one table, nil if it is gone or not captured.
+func (c *catalog) byOID(ctx context.Context, oid uint32) (*tableInfo, error) {
+	var t *tableInfo
+	err := c.query(ctx, func(conn *pgx.Conn) error {
+		list, _, err := c.list(ctx, conn, oid)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		t = list[0]
+		return c.details(ctx, conn, t)
+	})
+	return t, err
+}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/capture/snapshot"
+	"tributary/envelope"
+)
+
+// copyReader reads chunks by COPY in the transaction of conn.
+type copyReader struct{ conn *pgx.Conn }
+
+// Read implements snapshot.Reader.
+func (r *copyReader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
+	w := &copyRows{cells: make([][]byte, len(c.Codec.Columns)), row: row}
+	_, err := r.conn.PgConn().CopyTo(ctx, w, copyStatement(c))
+	switch {
+	case w.err != nil:
+		return w.err
+	case err != nil:
+		return explain(fmt.Errorf("copy: %w", err))
+	case len(w.partial) > 0:
+		return errors.New("copy ended within a row")
+	}
+	return nil
+}
+
+// copyStatement writes the COPY of a chunk. Literals of unknown type take that
+// of the column that they are compared with.
+func copyStatement(c snapshot.Chunk) string {
+	t := c.Codec.Table
+	var b strings.Builder
+	b.WriteString("COPY (SELECT ")
+	for i := range t.Columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quoteIdent(t.Columns[i].Name))
+	}
+	b.WriteString(" FROM ONLY " + quoteIdent(t.ID.Schema) + "." + quoteIdent(t.ID.Name))
+	if len(t.Key) > 0 {
+		key := keyList(t)
+		if c.After != nil {
+			b.WriteString(" WHERE (" + key + ") > (")
+			for i, v := range c.After {
+				if i > 0 {
+					b.WriteString(", ")
+				}
+				b.WriteString(quoteLiteral(string(v)))
+			}
+			b.WriteString(")")
+		}
+		b.WriteString(" ORDER BY " + key)
+		if c.Limit > 0 {
+			b.WriteString(" LIMIT " + strconv.Itoa(c.Limit))
+		}
+	}
+	b.WriteString(") TO STDOUT")
+	return b.String()
+}
+
+func keyList(t *envelope.Table) string {
+	names := make([]string, len(t.Key))
+	for i, k := range t.Key {
+		names[i] = quoteIdent(t.Columns[k].Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// copyRows splits the text format of COPY (PostgreSQL manual, "COPY", Text
+// Format): a line a row, cells separated by tabs, \N for NULL, and \b \f \n \r
+// \t \v \\ for those characters.
+type copyRows struct {
+	cells   [][]byte
+	row     func(cells [][]byte) error
+	partial []byte // begin of a row whose end has not come yet
+	scratch []byte // unescaped cells of the row
+	err     error
+}
+
+// Write takes a piece of the stream. The server sends whole rows, each in a
+// message of its own, but the protocol does not promise it.
+func (w *copyRows) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			w.partial = append(w.partial, p...)
+			break
+		}
+		line := p[:i]
+		if len(w.partial) > 0 {
+			w.partial = append(w.partial, line...)
+			line = w.partial
+		}
+		if w.err = w.line(line); w.err != nil {
+			return 0, w.err
+		}
+		w.partial = w.partial[:0]
+		p = p[i+1:]
+	}
+	return n, nil
+}
+
+func (w *copyRows) line(line []byte) error {
+	w.scratch = w.scratch[:0]
+	escaped := bytes.IndexByte(line, '\\') >= 0
+	n := 0
+	for {
+		cell := line
+		end := bytes.IndexByte(line, '\t')
+		if end >= 0 {
+			cell = line[:end]
+		}
+		if n == len(w.cells) {
+			if n == 0 && len(line) == 0 {
+				break // a table without columns
+			}
+			return fmt.Errorf("row of more than %d columns", n)
+		}
+		switch {
+		case !escaped:
+			w.cells[n] = cell[:len(cell):len(cell)]
+		case len(cell) == 2 && cell[0] == '\\' && cell[1] == 'N':
+			w.cells[n] = nil
+		default:
+			w.cells[n] = w.unescape(cell)
+		}
+		n++
+		if end < 0 {
+			break
+		}
+		line = line[end+1:]
+	}
+	if n != len(w.cells) {
+		return fmt.Errorf("row of %d columns where %d were asked for", n, len(w.cells))
+	}
+	return w.row(w.cells)
+}
+
+// unescape returns the cell's text; it is never nil. scratch may move while a
+// row is read: earlier cells keep the old array.
+func (w *copyRows) unescape(cell []byte) []byte {
+	if bytes.IndexByte(cell, '\\') < 0 {
+		return cell[:len(cell):len(cell)]
+	}
+	start := len(w.scratch)
+	for i := 0; i < len(cell); i++ {
+		b := cell[i]
+		if b == '\\' && i+1 < len(cell) {
+			i++
+			switch b = cell[i]; b {
+			case 'b':
+				b = '\b'
+			case 'f':
+				b = '\f'
+			case 'n':
+				b = '\n'
+			case 'r':
+				b = '\r'
+			case 't':
+				b = '\t'
+			case 'v':
+				b = '\v'
+			}
+		}
+		w.scratch = append(w.scratch, b)
+	}
+	return w.scratch[start:len(w.scratch):len(w.scratch)]
+}

@@ -1,0 +1,482 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// The messages of pgoutput, protocol version 1 (PostgreSQL manual, "Logical
+// Replication Message Formats"). All integers are big-endian.
+const (
+	msgBegin    = 'B' // int64 commit LSN, int64 commit time, int32 xid
+	msgCommit   = 'C' // int8 flags, int64 commit LSN, int64 end LSN, int64 commit time
+	msgOrigin   = 'O'
+	msgRelation = 'R' // int32 oid, string schema, string name, int8 identity, int16 n, n × (int8 flags, string name, int32 type, int32 typmod)
+	msgType     = 'Y'
+	msgInsert   = 'I' // int32 oid, 'N', tuple
+	msgUpdate   = 'U' // int32 oid, ['K' tuple | 'O' tuple], 'N', tuple
+	msgDelete   = 'D' // int32 oid, 'K' tuple | 'O' tuple
+	msgTruncate = 'T' // int32 n, int8 options, n × int32 oid
+	msgMessage  = 'M'
+)
+
+// A tuple is int16 n, n × (kind [int32 length, bytes]).
+const (
+	cellNull      = 'n'
+	cellUnchanged = 'u'
+	cellText      = 't'
+)
+
+// pgEpoch is 2000-01-01 in microseconds since 1970: times in the protocol
+// count from there.
+const pgEpoch = 946684800 * 1e6
+
+var errShort = errors.New("message is cut short")
+
+// unchanged stands for the cell of a value that the log does not carry. It is
+// told by its address; no cell of the log can have it.
+var unchanged = []byte{0}
+
+func isUnchanged(cell []byte) bool { return len(cell) == 1 && &cell[0] == &unchanged[0] }
+
+// relation is what a Relation message announced.
+type relation struct {
+	*captured          // nil: not captured
+	columns   []int    // for each column of a tuple its index in the table, -1 = left out
+	old, new  [][]byte // cells of the table, reused
+}
+
+// lookup finds the table for a Relation message, nil if it is not captured.
+// columns are the message's, in its order, with the name and type filled in.
+type lookup func(ctx context.Context, oid uint32, id envelope.TableID, columns []relationColumn) (*captured, error)
+
+type relationColumn struct {
+	key    bool // part of the replica identity
+	name   string
+	oid    uint32
+	typmod int32
+}
+
+// decoder turns messages into changes. It is pure but for lookup, which it
+// calls for Relation messages alone.
+type decoder struct {
+	lookup    lookup
+	skip      [256]bool // operations left out
+	now       func() time.Time
+	relations map[uint32]*relation
+
+	inTx       bool
+	commit     lsn   // of the transaction in work
+	tsNs       int64 // its commit time
+	xid        uint32
+	changes    int64 // row messages of it so far
+	end        lsn   // end of the last transaction that is complete
+	lastCommit lsn   // the same, but 0 before this decoder saw one
+	resume     *position
+	skipping   bool // the transaction in work was delivered before
+}
+
+func newDecoder(l lookup, o *capture.Options, resume *position) *decoder {
+	d := &decoder{lookup: l, now: time.Now, relations: make(map[uint32]*relation), resume: resume}
+	if resume != nil {
+		d.end = resume.LSN
+	}
+	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate} {
+		d.skip[op] = o.Skips(op)
+	}
+	return d
+}
+
+// reads reports whether a message changes rows, that is, appends to a batch.
+func reads(data []byte) bool {
+	if len(data) == 0 {
+		return false
+	}
+	switch data[0] {
+	case msgInsert, msgUpdate, msgDelete, msgTruncate:
+		return true
+	}
+	return false
+}
+
+// control handles a message for which reads is false. It returns true at the
+// end of a transaction.
+func (d *decoder) control(ctx context.Context, data []byte) (bool, error) {
+	if len(data) == 0 {
+		return false, errShort
+	}
+	r := reader{rest: data[1:]}
+	switch data[0] {
+	case msgBegin:
+		return false, d.begin(&r)
+	case msgCommit:
+		r.take(1)
+		r.uint64()
+		end, _ := lsn(r.uint64()), r.uint64()
+		if r.bad {
+			return false, errShort
+		}
+		d.inTx, d.skipping = false, false
+		if end > d.end {
+			d.end = end
+		}
+		d.lastCommit = end
+		return true, nil
+	case msgRelation:
+		return false, d.relation(ctx, &r)
+	case msgOrigin, msgType, msgMessage:
+		return false, nil
+	}
+	return false, fault.Humanf("report this with the server's version", "unknown pgoutput message %q", data[0])
+}
+
+func (d *decoder) begin(r *reader) error {
+	d.commit, d.tsNs, d.xid = lsn(r.uint64()), (int64(r.uint64())+pgEpoch)*1000, r.uint32()
+	d.inTx, d.changes, d.skipping = true, 0, false
+	if r.bad {
+		return errShort
+	}
+	// A transaction that ended at or before the resume position has its
+	// commit record before it.
+	d.skipping = d.resume != nil && d.commit < d.resume.LSN
+	return nil
+}
+
+func (d *decoder) relation(ctx context.Context, r *reader) error {
+	oid := r.uint32()
+	id := envelope.TableID{Schema: r.string(), Name: r.string()}
+	r.take(1)
+	columns := make([]relationColumn, 0, 16)
+	for n := int(r.uint16()); n > 0 && !r.bad; n-- {
+		flags := r.byte()
+		columns = append(columns, relationColumn{key: flags&1 != 0, name: r.string(), oid: r.uint32(), typmod: int32(r.uint32())})
+	}
+	if r.bad {
+		return errShort
+	}
+	c, err := d.lookup(ctx, oid, id, columns)
+	if err != nil {
+		return err
+	}
+	rel := &relation{captured: c}
+	d.relations[oid] = rel
+	if c == nil {
+		return nil
+	}
+	rel.old = make([][]byte, len(c.codec.Columns))
+	rel.new = make([][]byte, len(c.codec.Columns))
+	for _, col := range columns {
+		at := -1
+		for i := range c.codec.Table.Columns {
+			if c.codec.Table.Columns[i].Name == col.name {
+				at = i
+			}
+		}
+		rel.columns = append(rel.columns, at)
+	}
+	return nil
+}
+
+// rows appends the changes of a message for which reads is true. walStart is
+// the WAL position that the message came with.
+func (d *decoder) rows(walStart lsn, data []byte, out *envelope.Changes) error {
+	if !d.inTx {
+		return errors.New("row outside of a transaction")
+	}
+	d.changes++
+	if d.skipping || d.delivered() {
+		return nil
+	}
+	r := reader{rest: data[1:]}
+	if data[0] == msgTruncate {
+		return d.truncate(walStart, &r, out)
+	}
+	oid := r.uint32()
+	if r.bad {
+		return errShort
+	}
+	rel, ok := d.relations[oid]
+	if !ok {
+		return fmt.Errorf("row of relation %d, which was not announced", oid)
+	}
+	if rel.captured == nil {
+		return nil
+	}
+	var err error
+	switch data[0] {
+	case msgInsert:
+		err = d.insert(rel, walStart, &r, out)
+	case msgUpdate:
+		err = d.update(rel, walStart, &r, out)
+	default:
+		err = d.delete(rel, walStart, &r, out)
+	}
+	if err != nil {
+		return fmt.Errorf("decode change of %s at %s: %w", rel.codec.Table.ID, walStart, err)
+	}
+	return nil
+}
+
+// delivered reports whether the row message at hand belongs to the part of the
+// transaction that was delivered before the resume.
+func (d *decoder) delivered() bool {
+	p := d.resume
+	return p != nil && p.Partial != nil && p.Partial.Commit == d.commit && d.changes <= p.Partial.Changes
+}
+
+func (d *decoder) next(rel *relation, op envelope.Op, at lsn, out *envelope.Changes) *envelope.Change {
+	c := out.Next()
+	c.Op, c.Table, c.TsNs = op, rel.codec.Table, d.now().UnixNano()
+	c.Source.TsNs, c.Source.TxID = d.tsNs, int64(d.xid)
+	c.Source.LSN, c.Source.LastCommit = int64(at), int64(d.lastCommit)
+	return c
+}
+
+func (d *decoder) insert(rel *relation, at lsn, r *reader, out *envelope.Changes) error {
+	if r.byte() != 'N' {
+		return errors.New("insert without a new tuple")
+	}
+	if err := rel.tuple(r, rel.new); err != nil {
+		return err
+	}
+	if d.skip[envelope.Create] {
+		return nil
+	}
+	c := d.next(rel, envelope.Create, at, out)
+	return rel.appendAfter(c, out)
+}
+
+func (d *decoder) update(rel *relation, at lsn, r *reader, out *envelope.Changes) error {
+	kind := r.byte()
+	full := kind == 'O' // the old tuple is the whole row, not the key alone
+	hasOld := full || kind == 'K'
+	if hasOld {
+		if err := rel.tuple(r, rel.old); err != nil {
+			return err
+		}
+		kind = r.byte()
+	}
+	if kind != 'N' {
+		return errors.New("update without a new tuple")
+	}
+	if err := rel.tuple(r, rel.new); err != nil {
+		return err
+	}
+	if d.skip[envelope.Update] {
+		return nil
+	}
+	if full {
+		for i, cell := range rel.new {
+			if isUnchanged(cell) {
+				rel.new[i] = rel.old[i]
+			}
+		}
+	}
+	c := d.next(rel, envelope.Update, at, out)
+	if err := rel.appendAfter(c, out); err != nil || !hasOld {
+		return err
+	}
+	key, err := rel.appendKey(rel.old, out)
+	if err != nil {
+		return err
+	}
+	if key != nil && !bytes.Equal(key, c.Key) {
+		c.OldKey = key
+	}
+	if full || c.OldKey != nil {
+		c.Before, err = rel.appendRow(rel.old, out)
+	}
+	return err
+}
+
+func (d *decoder) delete(rel *relation, at lsn, r *reader, out *envelope.Changes) error {
+	if kind := r.byte(); kind != 'K' && kind != 'O' {
+		return errors.New("delete without an old tuple")
+	}
+	if err := rel.tuple(r, rel.old); err != nil {
+		return err
+	}
+	if d.skip[envelope.Delete] {
+		return nil
+	}
+	c := d.next(rel, envelope.Delete, at, out)
+	var err error
+	if c.Before, err = rel.appendRow(rel.old, out); err != nil {
+		return err
+	}
+	c.Key, err = rel.appendKey(rel.old, out)
+	return err
+}
+
+func (d *decoder) truncate(at lsn, r *reader, out *envelope.Changes) error {
+	n := r.uint32()
+	r.take(1)
+	for ; n > 0 && !r.bad; n-- {
+		rel, ok := d.relations[r.uint32()]
+		if r.bad || !ok || rel.captured == nil || d.skip[envelope.Truncate] {
+			continue
+		}
+		d.next(rel, envelope.Truncate, at, out)
+	}
+	if r.bad {
+		return errShort
+	}
+	return nil
+}
+
+// position is where to resume after what has been decoded.
+func (d *decoder) position(p *position) {
+	p.LSN, p.Partial = d.end, nil
+	if d.inTx {
+		p.Partial = &partial{Commit: d.commit, Changes: d.changes}
+	}
+}
+
+// tuple reads a tuple into cells.
+func (rel *relation) tuple(r *reader, cells [][]byte) error {
+	n := int(r.uint16())
+	if n != len(rel.columns) {
+		if r.bad {
+			return errShort
+		}
+		return fmt.Errorf("tuple of %d columns where %d were announced", n, len(rel.columns))
+	}
+	for _, at := range rel.columns {
+		var cell []byte
+		switch r.byte() {
+		case cellNull:
+		case cellUnchanged:
+			cell = unchanged
+		case cellText:
+			cell = r.take(int(r.uint32()))
+			if cell == nil {
+				cell = []byte{}
+			}
+		default:
+			if !r.bad {
+				return errors.New("unknown kind of cell")
+			}
+		}
+		if at >= 0 {
+			cells[at] = cell
+		}
+	}
+	if r.bad {
+		return errShort
+	}
+	return nil
+}
+
+func (rel *relation) appendAfter(c *envelope.Change, out *envelope.Changes) error {
+	var err error
+	if c.After, err = rel.appendRow(rel.new, out); err != nil {
+		return err
+	}
+	c.Key, err = rel.appendKey(rel.new, out)
+	return err
+}
+
+func (rel *relation) appendRow(cells [][]byte, out *envelope.Changes) (envelope.Row, error) {
+	start := len(out.Buf)
+	for i, cell := range cells {
+		if err := rel.appendCell(i, cell, out); err != nil {
+			return nil, err
+		}
+	}
+	return out.Buf[start:len(out.Buf):len(out.Buf)], nil
+}
+
+// appendKey returns nil for a table without a key.
+func (rel *relation) appendKey(cells [][]byte, out *envelope.Changes) (envelope.Row, error) {
+	key := rel.codec.Table.Key
+	if len(key) == 0 {
+		return nil, nil
+	}
+	start := len(out.Buf)
+	for _, i := range key {
+		if err := rel.appendCell(i, cells[i], out); err != nil {
+			return nil, err
+		}
+	}
+	return out.Buf[start:len(out.Buf):len(out.Buf)], nil
+}
+
+func (rel *relation) appendCell(i int, cell []byte, out *envelope.Changes) (err error) {
+	if !isUnchanged(cell) {
+		out.Buf, err = rel.codec.AppendCell(out.Buf, i, cell)
+		return err
+	}
+	col := &rel.codec.Table.Columns[i]
+	u := rel.unavailable[i]
+	if u == nil {
+		return fault.Human(fmt.Errorf("column %s (%s) of table %s is unchanged and stored apart, and its type has no way to say so", col.Name, col.Native, rel.codec.Table.ID),
+			fmt.Sprintf("ALTER TABLE %s.%s REPLICA IDENTITY FULL, so that the log carries the value", quoteIdent(rel.codec.Table.ID.Schema), quoteIdent(rel.codec.Table.ID.Name)))
+	}
+	out.Buf = append(col.AppendPresent(out.Buf), u...)
+	return nil
+}
+
+// reader takes a message apart. After a read past the end, bad is set and
+// everything reads as zero.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) take(n int) []byte {
+	if n < 0 || n > len(r.rest) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uint16() uint16 {
+	if b := r.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (r *reader) uint32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+// string reads up to a zero byte.
+func (r *reader) string() string {
+	i := bytes.IndexByte(r.rest, 0)
+	if i < 0 {
+		r.bad, r.rest = true, nil
+		return ""
+	}
+	s := string(r.rest[:i])
+	r.rest = r.rest[i+1:]
+	return s
+}

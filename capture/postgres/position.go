@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+
+	"tributary/capture"
+	"tributary/capture/snapshot"
+	"tributary/internal/fault"
+)
+
+// lsn is a WAL position; its text form is PostgreSQL's, "16/B374D848".
+type lsn = pglogrepl.LSN
+
+// position is what a capture.Position of this package holds.
+type position struct {
+	Slot   string `json:"slot"`
+	System string `json:"system"` // system identifier of the server
+	// LSN: every transaction that ended at or before it has been delivered,
+	// apart from what Snapshot says is left to read.
+	LSN lsn `json:"-"`
+	// Partial is the transaction that follows LSN, where a batch ended within
+	// it.
+	Partial *partial `json:"-"`
+	// Snapshot is set until the snapshot is complete.
+	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`
+}
+
+// partial says how much of a transaction has been delivered.
+type partial struct {
+	Commit  lsn   // its commit record
+	Changes int64 // row messages that have been dealt with, captured or not
+}
+
+// wire is position as JSON.
+type wire struct {
+	position
+	LSN     string       `json:"lsn"`
+	Partial *wirePartial `json:"partial,omitempty"`
+}
+
+type wirePartial struct {
+	Commit  string `json:"commit"`
+	Changes int64  `json:"changes"`
+}
+
+// append writes p as JSON to dst.
+func (p *position) append(dst []byte) (capture.Position, error) {
+	w := wire{position: *p, LSN: p.LSN.String()}
+	if p.Partial != nil {
+		w.Partial = &wirePartial{p.Partial.Commit.String(), p.Partial.Changes}
+	}
+	b, err := json.Marshal(w)
+	if err != nil {
+		return nil, fmt.Errorf("write position: %w", err)
+	}
+	return append(dst, b...), nil
+}
+
+func parsePosition(text capture.Position) (*position, error) {
+	bad := func(err error) error {
+		return fault.Human(fmt.Errorf("read stored position %q: %w", text, err),
+			"the position belongs to another connector or was damaged; give this connector a name of its own")
+	}
+	var w wire
+	if err := json.Unmarshal(text, &w); err != nil {
+		return nil, bad(err)
+	}
+	p := w.position
+	var err error
+	if p.LSN, err = pglogrepl.ParseLSN(w.LSN); err != nil {
+		return nil, bad(err)
+	}
+	if w.Partial != nil {
+		p.Partial = &partial{Changes: w.Partial.Changes}
+		if p.Partial.Commit, err = pglogrepl.ParseLSN(w.Partial.Commit); err != nil {
+			return nil, bad(err)
+		}
+	}
+	if p.Slot == "" || p.System == "" {
+		return nil, bad(fmt.Errorf("slot or system is missing"))
+	}
+	return &p, nil
+}

@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/fault"
+)
+
+// publication is what pg_publication says of ours.
+type publication struct {
+	exists    bool
+	allTables bool
+	insert    bool
+	update    bool
+	delete    bool
+	viaRoot   bool
+}
+
+func (c *catalog) publication(ctx context.Context, name string, tables []*tableInfo) (publication, error) {
+	var p publication
+	err := c.query(ctx, func(conn *pgx.Conn) error {
+		row := conn.QueryRow(ctx, `SELECT puballtables, pubinsert, pubupdate, pubdelete, pubviaroot FROM pg_publication WHERE pubname = $1`, name)
+		err := row.Scan(&p.allTables, &p.insert, &p.update, &p.delete, &p.viaRoot)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return explain(fmt.Errorf("read publication %s: %w", name, err))
+		}
+		p.exists = true
+		rows, err := conn.Query(ctx, `SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = $1`, name)
+		if err != nil {
+			return explain(fmt.Errorf("read publication %s: %w", name, err))
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return explain(fmt.Errorf("read publication %s: %w", name, err))
+		}
+		in := make(map[string]bool, len(names))
+		for _, n := range names {
+			in[n] = true
+		}
+		for _, t := range tables {
+			t.published = in[t.id.String()]
+		}
+		return nil
+	})
+	return p, err
+}
+
+// statements returns what has to be executed so that the publication covers
+// the tables, and why, or an error if that is not ours to do.
+func (p publication) statements(o *Options, tables []*tableInfo) ([]string, error) {
+	name := quoteIdent(o.Publication)
+	var missing []string
+	for _, t := range tables {
+		if !t.published {
+			missing = append(missing, t.id.String())
+		}
+	}
+	switch {
+	case !p.exists && o.PublicationMode == "disabled":
+		return nil, fault.Human(fmt.Errorf("publication %s does not exist", o.Publication),
+			fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let publication.autocreate.mode be filtered", name, tableList(tables)))
+	case !p.exists && o.PublicationMode == "all_tables":
+		return []string{"CREATE PUBLICATION " + name + " FOR ALL TABLES"}, nil
+	case !p.exists:
+		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + tableList(tables)}, nil
+	case !p.insert || !p.update || !p.delete:
+		return nil, fault.Human(fmt.Errorf("publication %s leaves out inserts, updates or deletes", o.Publication),
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name))
+	case p.viaRoot:
+		return nil, fault.Human(fmt.Errorf("publication %s has publish_via_partition_root, which is not supported", o.Publication),
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = false)", name))
+	case len(missing) == 0:
+		return nil, nil
+	case o.PublicationMode != "filtered" || p.allTables:
+		return nil, fault.Human(fmt.Errorf("publication %s does not have %s", o.Publication, strings.Join(missing, ", ")),
+			fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s, or let publication.autocreate.mode be filtered", name, strings.Join(missing, ", ")))
+	default:
+		return []string{"ALTER PUBLICATION " + name + " SET TABLE " + tableList(tables)}, nil
+	}
+}
+
+func tableList(tables []*tableInfo) string {
+	var b strings.Builder
+	for i, t := range tables {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quoteIdent(t.id.Schema) + "." + quoteIdent(t.id.Name))
+	}
+	return b.String()
+}

@@ -1,0 +1,91 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tributary/internal/fault"
+)
+
+// slot is what pg_replication_slots says of ours.
+type slot struct {
+	exists    bool
+	plugin    string
+	database  string
+	active    bool
+	confirmed lsn    // everything before it has been acknowledged
+	restart   lsn    // where decoding begins to read
+	status    string // wal_status: reserved, extended, unreserved, lost
+}
+
+func (c *catalog) slot(ctx context.Context, name string) (slot, error) {
+	var s slot
+	err := c.query(ctx, func(conn *pgx.Conn) error {
+		var confirmed, restart string
+		row := conn.QueryRow(ctx, `SELECT coalesce(plugin, ''), coalesce(database, ''), active, coalesce(confirmed_flush_lsn::text, '0/0'),
+			coalesce(restart_lsn::text, '0/0'), coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = $1`, name)
+		err := row.Scan(&s.plugin, &s.database, &s.active, &confirmed, &restart, &s.status)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return explain(fmt.Errorf("read slot %s: %w", name, err))
+		}
+		s.exists = true
+		if s.confirmed, err = pglogrepl.ParseLSN(confirmed); err != nil {
+			return fmt.Errorf("read slot %s: %w", name, err)
+		}
+		s.restart, err = pglogrepl.ParseLSN(restart)
+		return err
+	})
+	return s, err
+}
+
+// usable checks that the slot can serve us at all.
+func (s slot) usable(o *Options) error {
+	switch {
+	case s.plugin != "pgoutput":
+		return fault.Human(fmt.Errorf("slot %s is of plugin %q, not pgoutput", o.Slot, s.plugin),
+			"give slot.name a name of its own")
+	case s.database != o.Database:
+		return fault.Human(fmt.Errorf("slot %s belongs to database %s, not %s", o.Slot, s.database, o.Database),
+			"give slot.name a name of its own")
+	case s.status == "lost":
+		return fault.Human(fmt.Errorf("slot %s is lost: the server has removed log that it needed", o.Slot),
+			"changes are missing: drop the slot, give the connector a new name so that it takes a new snapshot, and raise max_slot_wal_keep_size")
+	}
+	return nil
+}
+
+// follows checks that the slot still has everything after the position.
+func (s slot) follows(o *Options, p *position) error {
+	again := "to start over with a new snapshot, drop the slot if it exists and give the connector a new name; changes since the stored position may be missing until then"
+	switch {
+	case !s.exists:
+		return fault.Human(fmt.Errorf("slot %s does not exist any more, but its position %s is stored", o.Slot, p.LSN), again)
+	case s.confirmed > p.LSN:
+		return fault.Human(fmt.Errorf("slot %s was advanced to %s by someone else, past the stored position %s", o.Slot, s.confirmed, p.LSN), again)
+	}
+	return s.usable(o)
+}
+
+// createSlot creates the slot, or a temporary one, and exports the snapshot of
+// its consistent point. Both live as long as conn does nothing else.
+func createSlot(ctx context.Context, conn *pgconn.PgConn, name string, temporary bool) (consistent lsn, snapshotName string, err error) {
+	res, err := pglogrepl.CreateReplicationSlot(ctx, conn, name, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+		Temporary: temporary, SnapshotAction: "EXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication,
+	})
+	if err != nil {
+		return 0, "", explain(fmt.Errorf("create replication slot %s: %w", name, err))
+	}
+	consistent, err = pglogrepl.ParseLSN(res.ConsistentPoint)
+	if err != nil {
+		return 0, "", fmt.Errorf("create replication slot %s: %w", name, err)
+	}
+	return consistent, res.SnapshotName, nil
+}

@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"tributary/capture"
+)
+
+// stream follows the slot. Its goroutine owns the connection; Ack alone comes
+// from outside.
+type stream struct {
+	conn      *pgconn.PgConn
+	pipe      *capture.Pipe
+	dec       *decoder
+	pos       position // template of the batches' End
+	heartbeat time.Duration
+	interval  time.Duration // of status updates
+
+	acked    *atomic.Uint64 // what may be confirmed to the server
+	sent     lsn            // what was confirmed last
+	sentAt   time.Time
+	beatAt   time.Time // when the position last moved without changes
+	wal      lsn       // the server has sent everything up to here
+	batchEnd lsn       // End of the last batch that was made ready
+}
+
+// The least time between two status updates that only confirm progress.
+const confirmInterval = 500 * time.Millisecond
+
+// tick bounds how long a read waits, and with it how late a confirmation is.
+const tick = 500 * time.Millisecond
+
+// start begins the stream at the position.
+func (s *stream) start(ctx context.Context, o *Options) error {
+	err := pglogrepl.StartReplication(ctx, s.conn, o.Slot, s.pos.LSN, pglogrepl.StartReplicationOptions{
+		Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{
+			"proto_version '1'",
+			"publication_names " + quoteLiteral(quoteIdent(o.Publication)),
+		},
+	})
+	if err != nil {
+		return explain(fmt.Errorf("start replication from slot %s at %s: %w", o.Slot, s.pos.LSN, err))
+	}
+	s.sent, s.batchEnd = s.pos.LSN, s.pos.LSN
+	s.sentAt, s.beatAt = time.Now(), time.Now()
+	return nil
+}
+
+// run reads until ctx ends or the connection fails.
+func (s *stream) run(ctx context.Context) error {
+	// The context of a read costs several allocations; a deadline on the
+	// connection does not.
+	raw := s.conn.Conn()
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var deadline time.Time
+	for {
+		if now := time.Now(); deadline.Sub(now) < tick/2 {
+			deadline = now.Add(tick)
+			if err := raw.SetReadDeadline(deadline); err != nil {
+				return fmt.Errorf("read from PostgreSQL: %w", err)
+			}
+			if err := s.confirm(ctx, now, false); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		msg, err := s.conn.ReceiveMessage(context.Background())
+		if err != nil {
+			if pgconn.Timeout(err) {
+				continue
+			}
+			return explain(fmt.Errorf("read from PostgreSQL: %w", err))
+		}
+		if err := s.message(ctx, msg); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stream) message(ctx context.Context, msg pgproto3.BackendMessage) error {
+	switch m := msg.(type) {
+	case *pgproto3.CopyData:
+		if len(m.Data) == 0 {
+			return errShort
+		}
+		switch m.Data[0] {
+		case pglogrepl.XLogDataByteID:
+			// 'w', int64 start, int64 end of WAL, int64 time, message
+			if len(m.Data) < 26 {
+				return errShort
+			}
+			return s.data(ctx, lsn(binary.BigEndian.Uint64(m.Data[1:])), m.Data[25:])
+		case pglogrepl.PrimaryKeepaliveMessageByteID:
+			return s.keepalive(ctx, m.Data[1:])
+		}
+	case *pgproto3.ErrorResponse:
+		return explain(fmt.Errorf("replication ended: %w", pgconn.ErrorResponseToPgError(m)))
+	case *pgproto3.CopyDone:
+		return errors.New("server ended the replication")
+	}
+	return nil
+}
+
+// data handles one message of pgoutput.
+func (s *stream) data(ctx context.Context, at lsn, data []byte) error {
+	if at > s.wal {
+		s.wal = at
+	}
+	if !reads(data) {
+		end, err := s.dec.control(ctx, data)
+		if err != nil || !end {
+			return err
+		}
+		return s.committed()
+	}
+	b := s.pipe.Acquire()
+	err := s.dec.rows(at, data, &b.Changes)
+	full := err == nil && s.pipe.Limits().Full(b)
+	if full {
+		err = s.end(b)
+	}
+	s.pipe.Release(full && err == nil)
+	if err != nil || !full {
+		return err
+	}
+	return s.wait(ctx)
+}
+
+// committed makes the batch ready at the end of a transaction.
+func (s *stream) committed() error {
+	b := s.pipe.Acquire()
+	ready := len(b.List) > 0
+	var err error
+	if ready {
+		err = s.end(b)
+	}
+	s.pipe.Release(ready && err == nil)
+	return err
+}
+
+func (s *stream) end(b *capture.Batch) error {
+	s.dec.position(&s.pos)
+	s.batchEnd, s.beatAt = s.pos.LSN, time.Now()
+	var err error
+	b.End, err = s.pos.append(b.End[:0])
+	return err
+}
+
+// wait lets the reader take a full batch, and meanwhile keeps the server from
+// taking us for dead.
+func (s *stream) wait(ctx context.Context) error {
+	for {
+		taken, err := s.pipe.Wait(ctx, tick)
+		if err != nil || taken {
+			return err
+		}
+		if err := s.confirm(ctx, time.Now(), false); err != nil {
+			return err
+		}
+	}
+}
+
+// keepalive: int64 end of WAL, int64 time, int8 reply wanted. The server has
+// decoded everything before that end; outside of a transaction the position
+// may move there, although nothing was for us.
+func (s *stream) keepalive(ctx context.Context, data []byte) error {
+	if len(data) < 17 {
+		return errShort
+	}
+	if end := lsn(binary.BigEndian.Uint64(data)); end > s.wal {
+		s.wal = end
+	}
+	if !s.dec.inTx && s.wal > s.dec.end {
+		s.dec.end = s.wal
+	}
+	return s.confirm(ctx, time.Now(), data[16] != 0)
+}
+
+// confirm sends a status update if there is reason to, and lets the position
+// move while nothing is captured.
+func (s *stream) confirm(ctx context.Context, now time.Time, reply bool) error {
+	if s.heartbeat > 0 && now.Sub(s.beatAt) >= s.heartbeat && !s.dec.inTx && s.dec.end > s.batchEnd {
+		if err := s.beat(); err != nil {
+			return err
+		}
+	}
+	acked := lsn(s.acked.Load())
+	due := now.Sub(s.sentAt)
+	if !reply && due < s.interval && (acked == s.sent || due < confirmInterval) {
+		return nil
+	}
+	err := pglogrepl.SendStandbyStatusUpdate(ctx, s.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: max(acked, s.wal), WALFlushPosition: acked, WALApplyPosition: acked,
+	})
+	if err != nil {
+		return fmt.Errorf("report position to PostgreSQL: %w", err)
+	}
+	s.sent, s.sentAt = acked, now
+	return nil
+}
+
+// beat makes a batch of nothing but a position.
+func (s *stream) beat() error {
+	b := s.pipe.Acquire()
+	if len(b.List) > 0 { // it moves with the changes
+		s.pipe.Release(true)
+		return nil
+	}
+	err := s.end(b)
+	s.pipe.Release(err == nil)
+	return err
+}

@@ -1,0 +1,163 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// captured is a table version as it is decoded.
+type captured struct {
+	codec *envelope.Codec
+	// unavailable has for each column the bare Avro form of
+	// envelope.Unavailable, nil where the type has none.
+	unavailable [][]byte
+}
+
+// newCaptured builds the table of the columns, in their order, leaving out
+// those that the filter excludes. Columns of the key stay.
+func newCaptured(id envelope.TableID, columns []columnInfo, key []string, o *capture.Options, f *capture.Filter) (*captured, error) {
+	t := &envelope.Table{ID: id}
+	c := &captured{codec: &envelope.Codec{Table: t}}
+	for _, info := range columns {
+		if !f.Column(id, info.name) && !slices.Contains(key, info.name) {
+			continue
+		}
+		m, ok := mapType(info.typ, o)
+		if !ok {
+			return nil, errUnmapped(id, info.name, info.native)
+		}
+		col := envelope.Column{Name: info.name, Type: m.typ, Nullable: !info.notNull, Native: info.native}
+		col.Default = defaultOf(info.def, &col, m)
+		t.Columns = append(t.Columns, col)
+		c.codec.Columns = append(c.codec.Columns, m.encode)
+		var u []byte
+		if m.placeholder != "" {
+			var err error
+			if u, err = m.encode(nil, []byte(m.placeholder)); err != nil {
+				return nil, fmt.Errorf("encode the placeholder of column %s of table %s: %w", info.name, id, err)
+			}
+		}
+		c.unavailable = append(c.unavailable, u)
+	}
+	for _, name := range key {
+		i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == name })
+		if i < 0 {
+			t.Key = nil // the key is newer than the columns
+			return c, nil
+		}
+		t.Key = append(t.Key, i)
+	}
+	return c, nil
+}
+
+// defaultOf evaluates a default expression as far as it is a literal. One that
+// is computed counts as the zero of a type that has a natural one, as Debezium
+// has it; others, and what does not fit, are no default at all.
+func defaultOf(expr string, col *envelope.Column, m mapping) []byte {
+	if expr == "" || m.typ.Kind == envelope.Record || m.typ.Kind == envelope.Bytes && m.typ.Logical == "" {
+		return nil
+	}
+	literal, ok := parseLiteral(expr)
+	switch {
+	case ok && literal == nil: // NULL
+		return nil
+	case ok:
+		if v, err := m.encode(nil, literal); err == nil {
+			return v
+		}
+		return nil
+	case m.zeroDefault:
+		return col.Type.AppendZero(nil)
+	}
+	return nil
+}
+
+// parseLiteral reads a constant as pg_get_expr prints it: a number, true,
+// false, NULL or a quoted string, each with casts behind or not. NULL is nil.
+func parseLiteral(expr string) (value []byte, ok bool) {
+	expr = strings.TrimSpace(expr)
+	for len(expr) > 1 && expr[0] == '(' && closing(expr) == len(expr)-1 {
+		expr = expr[1 : len(expr)-1]
+	}
+	var rest string
+	if strings.HasPrefix(expr, "'") {
+		var b strings.Builder
+		i := 1
+		for ; i < len(expr); i++ {
+			if expr[i] == '\'' {
+				if i+1 < len(expr) && expr[i+1] == '\'' {
+					i++
+				} else {
+					break
+				}
+			}
+			b.WriteByte(expr[i])
+		}
+		if i >= len(expr) {
+			return nil, false
+		}
+		value, rest = []byte(b.String()), expr[i+1:]
+	} else {
+		word, casts, _ := strings.Cut(expr, "::")
+		rest = ""
+		if casts != "" {
+			rest = "::" + casts
+		}
+		word = strings.Trim(word, "()")
+		switch {
+		case strings.EqualFold(word, "null"):
+			return nil, true
+		case word == "true" || word == "false" || number(word):
+			value = []byte(word)
+		default:
+			return nil, false
+		}
+	}
+	if rest != "" && (!strings.HasPrefix(rest, "::") || strings.ContainsAny(rest, "|+*/'")) {
+		return nil, false // an operator follows: an expression
+	}
+	return value, true
+}
+
+// closing returns the index of the parenthesis that closes the first one.
+func closing(s string) int {
+	depth, quoted := 0, false
+	for i := range len(s) {
+		switch {
+		case s[i] == '\'':
+			quoted = !quoted
+		case quoted:
+		case s[i] == '(':
+			depth++
+		case s[i] == ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func number(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	return s != "" && s[0] >= '0' && s[0] <= '9' && strings.Trim(s, "0123456789.eE+-") == ""
+}
+
+// errUnreadable names the tables that this user may not read.
+func errUnreadable(tables []*tableInfo, user string) error {
+	var names, grants []string
+	for _, t := range tables {
+		names = append(names, t.id.String())
+		grants = append(grants, fmt.Sprintf("%s.%s", quoteIdent(t.id.Schema), quoteIdent(t.id.Name)))
+	}
+	return fault.Human(fmt.Errorf("user %s may not read %s", user, strings.Join(names, ", ")),
+		fmt.Sprintf("GRANT SELECT ON %s TO %s (and USAGE on the schema)", strings.Join(grants, ", "), quoteIdent(user)))
+}
+
+func quoteIdent(s string) string   { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+func quoteLiteral(s string) string { return `'` + strings.ReplaceAll(s, `'`, `''`) + `'` }
