@@ -1,4 +1,4 @@
-package registry
+package avrotext
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// maxDepth bounds the nesting of a schema's JSON.
-const maxDepth = 500
+// MaxDepth bounds the nesting of a schema's JSON.
+const MaxDepth = 500
 
 // object is a JSON object that keeps the order of its keys: a schema's custom
 // properties are to come out as they went in.
@@ -18,13 +18,22 @@ type object struct {
 	values []any
 }
 
-func (o *object) get(key string) any {
+func (o *object) lookup(key string) (any, bool) {
 	for i, k := range o.keys {
 		if k == key {
-			return o.values[i]
+			return o.values[i], true
 		}
 	}
-	return nil
+	return nil, false
+}
+
+func (o *object) get(key string) any {
+	v, _ := o.lookup(key)
+	return v
+}
+
+func (o *object) add(key string, v any) {
+	o.keys, o.values = append(o.keys, key), append(o.values, v)
 }
 
 func (o *object) text(key string) string {
@@ -39,7 +48,7 @@ func (o *object) set(key string, v any) {
 			return
 		}
 	}
-	o.keys, o.values = append(o.keys, key), append(o.values, v)
+	o.add(key, v)
 }
 
 // parseJSON reads one JSON value into *object, []any, string, json.Number,
@@ -58,8 +67,8 @@ func parseJSON(text string) (any, error) {
 }
 
 func parseValue(dec *json.Decoder, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
+	if depth > MaxDepth {
+		return nil, fmt.Errorf("nested deeper than %d", MaxDepth)
 	}
 	t, err := dec.Token()
 	if err != nil {
@@ -88,7 +97,7 @@ func parseValue(dec *json.Decoder, depth int) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			o.keys, o.values = append(o.keys, key.(string)), append(o.values, v)
+			o.add(key.(string), v)
 		}
 		_, err := dec.Token()
 		return o, err
