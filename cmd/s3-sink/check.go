@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"tributary/internal/fault"
 	"tributary/internal/topic"
 	"tributary/lake/bronze"
 )
@@ -56,9 +57,10 @@ func check(ctx context.Context, o *options, log *slog.Logger) (string, error) {
 
 func (o *options) describeTopics(ctx context.Context, admin *topic.Admin, out *strings.Builder) error {
 	committed, err := admin.Committed(ctx, o.Group)
-	if err != nil {
+	if fault.NeedsHuman(err) {
 		return err
 	}
+	// Any other error: some brokers do not know a group that never committed.
 	if o.Regex != "" {
 		fmt.Fprintf(out, "topics     those that match %s\n", o.Regex)
 	} else {

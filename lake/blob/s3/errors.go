@@ -40,18 +40,20 @@ func isNotFound(err error) bool {
 	switch code(err) {
 	case "NoSuchKey", "NotFound":
 		return true
+	case "":
+		return status(err) == http.StatusNotFound
 	}
-	return code(err) != "NoSuchBucket" && status(err) == http.StatusNotFound
+	return false
 }
 
-// hints says what to do about the answers that no retry changes.
+// hint says what to do about the answers that no retry changes.
 func hint(code string) string {
 	switch code {
 	case "NoSuchBucket":
 		return "create the bucket, or correct its name"
 	case "AccessDenied", "Forbidden", "AllAccessDisabled", "AccountProblem":
 		return "grant this user or role s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on the bucket's objects and s3:ListBucket on the bucket"
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthFailure":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthFailure", "XAdminUserNotFound":
 		return "correct the access key and its secret"
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
 		return "renew the temporary credentials"

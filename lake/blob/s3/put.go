@@ -66,17 +66,32 @@ func (s *Store) source(r io.Reader, size int64) (source, error) {
 	if at, ok := r.(io.ReaderAt); ok {
 		if seek, ok := r.(io.Seeker); ok {
 			base, err := seek.Seek(0, io.SeekCurrent)
+			if err != nil {
+				return source{}, err
+			}
+			end, err := seek.Seek(0, io.SeekEnd)
+			if err == nil && end-base != size {
+				err = fmt.Errorf("%d bytes announced, %d given", size, end-base)
+			}
 			return source{at: at, base: base}, err
 		}
 	}
 	if size <= s.partSize {
 		buf, err := readPart(r, size)
-		if err != nil {
-			return source{}, err
+		if err == nil {
+			err = readEnd(r)
 		}
-		return source{at: bytes.NewReader(buf)}, nil
+		return source{at: bytes.NewReader(buf)}, err
 	}
 	return source{r: r}, nil
+}
+
+// readEnd reports whether r is at its end.
+func readEnd(r io.Reader) error {
+	if n, _ := io.CopyN(io.Discard, r, 1); n > 0 {
+		return errors.New("more bytes given than announced")
+	}
+	return nil
 }
 
 func (s source) repeatable() bool { return s.at != nil }
@@ -144,6 +159,7 @@ func (p *put) multipart(ctx context.Context) (tag blob.ETag, err error) {
 	c := p.store.client
 	up, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &p.store.bucket, Key: &p.key, Metadata: map[string]string{putID: p.id},
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	})
 	if err != nil {
 		return "", err
@@ -162,6 +178,9 @@ func (p *put) multipart(ctx context.Context) (tag blob.ETag, err error) {
 		}
 	}()
 	parts, err := p.upload(ctx, up.UploadId)
+	if err == nil && !p.src.repeatable() {
+		err = readEnd(p.src.r)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -199,14 +218,14 @@ func (p *put) upload(ctx context.Context, id *string) ([]types.CompletedPart, er
 		g.Go(func() error {
 			out, err := p.store.client.UploadPart(ctx, &s3.UploadPartInput{
 				Bucket: &p.store.bucket, Key: &p.key, UploadId: id, PartNumber: aws.Int32(int32(i + 1)),
-				Body: body, ContentLength: &size,
+				Body: body, ContentLength: &size, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 			})
 			if err != nil {
 				return fmt.Errorf("part %d of %d: %w", i+1, n, err)
 			}
 			parts[i] = types.CompletedPart{
 				PartNumber: aws.Int32(int32(i + 1)), ETag: out.ETag,
-				ChecksumCRC32: out.ChecksumCRC32, ChecksumCRC32C: out.ChecksumCRC32C, ChecksumCRC64NVME: out.ChecksumCRC64NVME,
+				ChecksumCRC32: out.ChecksumCRC32,
 			}
 			return nil
 		})
