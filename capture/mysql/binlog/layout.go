@@ -18,6 +18,7 @@ type Column struct {
 	NullTag  byte   // the encoded index of null in that union
 	ValueTag byte   // and that of the value
 
+	Skip   bool   // leave the column out of the record
 	Zero   []byte // what a zero date stands for where it cannot be null
 	Length int    // bytes that a BINARY or UUID value is padded to; 0: as it comes
 
@@ -42,6 +43,17 @@ func (l *Layout) AppendRow(dst []byte, ends []int, src []byte) (out, rest []byte
 	ends = ends[:len(l.Columns)]
 	for i := range l.Columns {
 		c := &l.Columns[i]
+		if c.Skip {
+			if nulls[i>>3]&(1<<(i&7)) == 0 {
+				n := size(c.Type, c.Meta, src)
+				if n == 0 {
+					return nil, nil, fmt.Errorf("column %s: %w", c.Name, ErrMalformed)
+				}
+				src = src[n:]
+			}
+			ends[i] = len(dst)
+			continue
+		}
 		if nulls[i>>3]&(1<<(i&7)) != 0 {
 			if !c.Nullable {
 				return nil, nil, fmt.Errorf("column %s: null, but declared not null", c.Name)
@@ -66,4 +78,42 @@ func (l *Layout) AppendRow(dst []byte, ends []int, src []byte) (out, rest []byte
 		ends[i] = len(dst)
 	}
 	return dst, src, nil
+}
+
+// size returns how many bytes the value at the start of src takes, 0 when it
+// is malformed or of a type that cannot be told.
+func size(typ byte, meta uint16, src []byte) int {
+	n := 0
+	switch typ {
+	case ColTiny, ColYear:
+		n = 1
+	case ColShort:
+		n = 2
+	case ColInt24, ColDate, ColNewDate, ColTime:
+		n = 3
+	case ColLong, ColFloat, ColTimestamp:
+		n = 4
+	case ColLongLong, ColDouble, ColDatetime:
+		n = 8
+	case ColNewDecimal:
+		_, n = parseDecimal(meta, src)
+	case ColTimestamp2:
+		n = 4 + int(meta+1)/2
+	case ColDatetime2:
+		n = 5 + int(meta+1)/2
+	case ColTime2:
+		n = 3 + int(meta+1)/2
+	case ColBit:
+		n = (int(meta>>8)*8 + int(meta&0xff) + 7) / 8
+	case ColEnum, ColSet:
+		n = int(meta & 0xff)
+	case ColVarchar, ColVarString, ColString:
+		_, n = short(meta, src)
+	case ColBlob, ColJSON, ColGeometry, ColVector:
+		_, n = long(meta, src)
+	}
+	if n > len(src) {
+		return 0
+	}
+	return n
 }

@@ -103,7 +103,7 @@ func ParseRows(typ byte, b []byte, idSize int) (Rows, error) {
 	}
 	if typ >= TypeMariaWriteCompr {
 		var err error
-		if b, err = decompress(b); err != nil {
+		if b, err = Decompress(b); err != nil {
 			return Rows{}, err
 		}
 	}
@@ -111,15 +111,17 @@ func ParseRows(typ byte, b []byte, idSize int) (Rows, error) {
 	return r, nil
 }
 
-func decompress(b []byte) (out []byte, err error) {
+// Decompress unpacks what MariaDB compresses (log_bin_compress): the images of
+// a row event, the text of a statement.
+func Decompress(b []byte) (out []byte, err error) {
 	defer func() { // the library indexes without looking
 		if recover() != nil {
-			out, err = nil, malformed("compressed row event")
+			out, err = nil, malformed("compressed event")
 		}
 	}()
 	out, err = mysql.DecompressMariadbData(b)
 	if err != nil {
-		return nil, malformed("compressed row event: %v", err)
+		return nil, malformed("compressed event: %v", err)
 	}
 	return out, nil
 }

@@ -50,6 +50,7 @@ type TableMap struct {
 	Table  []byte
 	Types  []byte   // a Col… constant for each column; ENUM and SET resolved
 	Meta   []uint16 // type-specific, see Column
+	Nulls  []byte   // a bit for each column, least significant first: it can be null
 
 	// Signedness has a bit for each numeric column, most significant first,
 	// set when it is unsigned; nil when the server does not log it.
@@ -94,6 +95,7 @@ func ParseTableMap(b []byte, idSize int) (*TableMap, error) {
 	if len(b) < nulls {
 		return nil, malformed("table map null bits")
 	}
+	t.Nulls = b[:nulls]
 	return t, t.parseOptional(b[nulls:])
 }
 
@@ -237,6 +239,45 @@ func intSeq(v []byte) (seq []uint64, ok bool) {
 		seq, v = append(seq, i), v[n:]
 	}
 	return seq, true
+}
+
+// Nullable reports whether column i can be null.
+func (t *TableMap) Nullable(i int) bool { return t.Nulls[i>>3]&(1<<(i&7)) != 0 }
+
+// Unsigned reports whether column i is an unsigned number; ok is false when
+// the log does not say.
+func (t *TableMap) Unsigned(i int) (unsigned, ok bool) {
+	if t.Signedness == nil || !t.IsNumeric(i) {
+		return false, false
+	}
+	n := 0
+	for j := range i {
+		if t.IsNumeric(j) {
+			n++
+		}
+	}
+	if n>>3 >= len(t.Signedness) {
+		return false, false
+	}
+	return t.Signedness[n>>3]&(0x80>>(n&7)) != 0, true
+}
+
+// Collation returns the collation id of character column i; ok is false when
+// the log does not say.
+func (t *TableMap) Collation(i int) (id uint64, ok bool) {
+	if t.Collations == nil || !t.IsCharacter(i) {
+		return 0, false
+	}
+	n := 0
+	for j := range i {
+		if t.IsCharacter(j) {
+			n++
+		}
+	}
+	if n >= len(t.Collations) {
+		return 0, false
+	}
+	return t.Collations[n], true
 }
 
 // IsNumeric reports whether column i has a bit in Signedness.

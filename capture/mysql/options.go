@@ -1,0 +1,153 @@
+package mysql
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"strings"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/config"
+	"tributary/internal/fault"
+)
+
+// Options are those of a MySQL or MariaDB connector.
+type Options struct {
+	capture.Options
+
+	Host     string        `opt:"database.hostname" required:"true" doc:"host of the server"`
+	Port     int           `opt:"database.port" default:"3306" doc:"port of the server"`
+	User     string        `opt:"database.user" required:"true" doc:"user with SELECT, RELOAD, REPLICATION SLAVE and REPLICATION CLIENT"`
+	Password config.Secret `opt:"database.password" doc:"the user's password"`
+	SSLMode  string        `opt:"database.ssl.mode" default:"preferred" enum:"disabled,preferred,required,verify_ca,verify_identity" doc:"whether to encrypt the connection, and what to check of the server"`
+	SSLCA    string        `opt:"database.ssl.ca" doc:"PEM file with the certificates to trust, for verify_ca and verify_identity; the system's when empty"`
+	ServerID int64         `opt:"database.server.id" default:"0" doc:"our id among the server's replicas, which nobody else may have; 0 = made from the connector's name"`
+
+	IncludeDatabases []string `opt:"database.include.list" doc:"regular expressions of databases to capture; all when empty"`
+	ExcludeDatabases []string `opt:"database.exclude.list" doc:"regular expressions of databases not to capture"`
+
+	Unsigned string `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
+}
+
+// Validate returns what the tags cannot express.
+func (o *Options) Validate() []config.Problem {
+	var out []config.Problem
+	for _, f := range o.Faults() {
+		out = append(out, config.Problem{Key: f.Key, Message: f.Message})
+	}
+	if o.ServerID < 0 || o.ServerID > 1<<32-1 {
+		out = append(out, config.Problem{Key: "database.server.id", Message: "must be between 1 and 4294967295"})
+	}
+	if o.Port < 1 || o.Port > 65535 {
+		out = append(out, config.Problem{Key: "database.port", Message: "must be between 1 and 65535"})
+	}
+	if len(o.IncludeDatabases) > 0 && len(o.ExcludeDatabases) > 0 {
+		out = append(out, config.Problem{Key: "database.exclude.list", Message: "contradicts database.include.list: give one of them"})
+	}
+	if o.Binaries != "" && o.Binaries != "bytes" {
+		out = append(out, config.Problem{Key: "binary.handling.mode", Message: "only bytes is known for MySQL yet"})
+	}
+	for key, list := range map[string][]string{"database.include.list": o.IncludeDatabases, "database.exclude.list": o.ExcludeDatabases} {
+		if _, err := capture.NewFilter(&capture.Options{IncludeTables: list}); err != nil {
+			out = append(out, config.Problem{Key: key, Message: err.Error()})
+		}
+	}
+	return out
+}
+
+// maria reports whether the connector is the one for MariaDB.
+func (o *Options) maria() bool { return strings.Contains(strings.ToLower(o.Class), "mariadb") }
+
+// Values of options that the code asks for.
+const (
+	decimalDouble   = "double"
+	decimalString   = "string"
+	timeConnect     = "connect"
+	unsignedPrecise = "precise"
+	sslDisabled     = "disabled"
+	sslPreferred    = "preferred"
+	sslRequired     = "required"
+	sslVerifyCA     = "verify_ca"
+)
+
+// settings are the options together with what is compiled of them.
+type settings struct {
+	*Options
+	tables    *capture.Filter
+	databases *capture.Filter
+	skipOp    [256]bool
+}
+
+func newSettings(o *Options) (*settings, error) {
+	s := &settings{Options: o}
+	var err error
+	if s.tables, err = capture.NewFilter(&o.Options); err != nil {
+		return nil, err
+	}
+	s.databases, err = capture.NewFilter(&capture.Options{IncludeTables: o.IncludeDatabases, ExcludeTables: o.ExcludeDatabases})
+	if err != nil {
+		return nil, err
+	}
+	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete} {
+		s.skipOp[op] = o.Skips(op)
+	}
+	return s, nil
+}
+
+// include reports whether a table is captured.
+func (s *settings) include(id envelope.TableID) bool {
+	switch id.Catalog {
+	case "mysql", "information_schema", "performance_schema", "sys":
+		return false
+	}
+	return s.databases.Table(envelope.TableID{Name: id.Catalog}) && s.tables.Table(id)
+}
+
+// serverID is our id as a replica.
+func (s *settings) serverID() uint32 {
+	if s.ServerID != 0 {
+		return uint32(s.ServerID) //nolint:gosec // Validate has checked it
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s.Name))
+	return h.Sum32()%1_000_000_000 + 100_000 // away from the small numbers that people choose
+}
+
+// tlsConfig returns nil for a connection in the clear.
+func (s *settings) tlsConfig() (*tls.Config, error) {
+	switch s.SSLMode {
+	case sslDisabled:
+		return nil, nil //nolint:nilnil // no TLS
+	case "", sslPreferred, sslRequired:
+		return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, nil //nolint:gosec // as these modes are defined
+	}
+	t := &tls.Config{ServerName: s.Host, MinVersion: tls.VersionTLS12}
+	if s.SSLCA != "" {
+		pem, err := os.ReadFile(s.SSLCA)
+		if err != nil {
+			return nil, fault.Human(fmt.Errorf("read the CA certificates: %w", err), "correct database.ssl.ca")
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fault.Humanf("give database.ssl.ca a file of PEM certificates", "%s holds no certificate", s.SSLCA)
+		}
+	}
+	if s.SSLMode == sslVerifyCA { // the chain, but not the name
+		roots := t.RootCAs
+		t.InsecureSkipVerify = true
+		t.VerifyConnection = func(c tls.ConnectionState) error { return verifyChain(c, roots) }
+	}
+	return t, nil
+}
+
+func verifyChain(c tls.ConnectionState, roots *x509.CertPool) error {
+	o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, cert := range c.PeerCertificates[1:] {
+		o.Intermediates.AddCert(cert)
+	}
+	_, err := c.PeerCertificates[0].Verify(o)
+	return err
+}

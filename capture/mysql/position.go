@@ -1,0 +1,61 @@
+package mysql
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"tributary/capture"
+	"tributary/capture/snapshot"
+	"tributary/internal/fault"
+)
+
+// position is where the capture stands.
+type position struct {
+	File string `json:"file"`
+	Pos  uint64 `json:"pos"` // start of the next transaction, or of the one in work
+	// GTIDs is the set executed before Pos; nil when the server has none.
+	GTIDs *string `json:"gtids,omitempty"`
+
+	// A transaction in work: how many of its row events are done, how many
+	// rows of the one after them, and its GTID.
+	Event int64  `json:"event,omitempty"`
+	Row   int64  `json:"row,omitempty"`
+	GTID  string `json:"gtid,omitempty"`
+
+	// Snapshot is set until the snapshot is complete; File, Pos and GTIDs are
+	// then those at which it began.
+	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`
+}
+
+func (p *position) encode() capture.Position {
+	b, err := json.Marshal(p)
+	if err != nil { // strings and numbers always marshal
+		panic(err)
+	}
+	return b
+}
+
+func parsePosition(p capture.Position) (position, error) {
+	var out position
+	d := json.NewDecoder(bytes.NewReader(p))
+	d.DisallowUnknownFields()
+	err := d.Decode(&out)
+	if err == nil && (out.File == "" || out.Pos < 4) {
+		err = errors.New("no binlog file and offset")
+	}
+	if err != nil {
+		return position{}, fault.Human(fmt.Errorf("read the stored position: %w", err),
+			"this offset belongs to another kind of source, or another version wrote it: give this one a name of its own")
+	}
+	return out, nil
+}
+
+func (p *position) setGTIDs(s *gtidSet) {
+	p.GTIDs = nil
+	if s.valid {
+		text := s.String()
+		p.GTIDs = &text
+	}
+}

@@ -1,0 +1,242 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// tableDef is a table as information_schema describes it.
+type tableDef struct {
+	ID      envelope.TableID
+	Columns []columnDef
+	Key     []string // columns of the primary key, or of a unique index without null
+}
+
+func (d *tableDef) column(name string) *columnDef {
+	for i := range d.Columns {
+		if d.Columns[i].Name == name {
+			return &d.Columns[i]
+		}
+	}
+	return nil
+}
+
+// catalog tells what tables look like now.
+type catalog interface {
+	// table returns nil for a table that does not exist.
+	table(ctx context.Context, id envelope.TableID) (*tableDef, error)
+	// charset returns the character set of a collation, "" if it is unknown.
+	charset(collation uint64) string
+}
+
+// serverCatalog reads information_schema.
+type serverCatalog struct {
+	conn     *conn
+	maria    bool
+	charsets map[uint64]string // by collation
+}
+
+func newServerCatalog(ctx context.Context, c *conn, maria bool) (*serverCatalog, error) {
+	rows, err := c.table(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL")
+	if err != nil {
+		return nil, err
+	}
+	s := &serverCatalog{conn: c, maria: maria, charsets: make(map[uint64]string, len(rows))}
+	for _, r := range rows {
+		id, err := strconv.ParseUint(r[0], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("collation id %q: %w", r[0], err)
+		}
+		s.charsets[id] = r[1]
+	}
+	return s, nil
+}
+
+func (s *serverCatalog) charset(collation uint64) string { return s.charsets[collation] }
+
+// systemSchemas are never captured.
+const systemSchemas = "'mysql', 'information_schema', 'performance_schema', 'sys'"
+
+// tables lists the tables that include takes, by name.
+func (s *serverCatalog) tables(ctx context.Context, include func(envelope.TableID) bool) ([]envelope.TableID, error) {
+	rows, err := s.conn.table(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES"+
+		" WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ("+systemSchemas+")"+
+		" ORDER BY TABLE_SCHEMA, TABLE_NAME")
+	if err != nil {
+		return nil, err
+	}
+	var out []envelope.TableID
+	for _, r := range rows {
+		id := envelope.TableID{Catalog: r[0], Name: r[1]}
+		if !include(id) {
+			continue
+		}
+		if r[2] != "BASE TABLE" {
+			return nil, fault.Humanf("leave it out of table.include.list", "table %s has system versioning, which cannot be captured yet", id)
+		}
+		out = append(out, id)
+	}
+	slices.SortFunc(out, func(a, b envelope.TableID) int { return strings.Compare(a.String(), b.String()) })
+	return out, nil
+}
+
+func (s *serverCatalog) table(ctx context.Context, id envelope.TableID) (*tableDef, error) {
+	where := " WHERE TABLE_SCHEMA = " + quote(id.Catalog) + " AND TABLE_NAME = " + quote(id.Name)
+	d := &tableDef{ID: id}
+	err := s.conn.rows(ctx, "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_SET_NAME,"+
+		" NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH"+
+		" FROM information_schema.COLUMNS"+where+" ORDER BY ORDINAL_POSITION", func(cells [][]byte) error {
+		d.Columns = append(d.Columns, s.columnDef(cells))
+		return nil
+	})
+	if err != nil || len(d.Columns) == 0 {
+		return nil, err
+	}
+	if s.maria {
+		if err := s.markJSON(ctx, d, id); err != nil {
+			return nil, err
+		}
+	}
+	return d, s.readKey(ctx, d, where)
+}
+
+func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
+	number := func(b []byte) int {
+		n, _ := strconv.Atoi(string(b)) // NULL and BLOB's 4 GiB count as 0
+		return n
+	}
+	d := columnDef{
+		Name: string(cells[0]), DataType: strings.ToLower(string(cells[1])), Full: string(cells[2]),
+		Nullable: string(cells[3]) == "YES", Charset: string(cells[6]),
+		Precision: number(cells[7]), Scale: number(cells[8]), FSP: number(cells[9]),
+	}
+	switch d.DataType {
+	case "binary":
+		d.Length = number(cells[10])
+	case "bit":
+		d.Length = d.Precision
+	}
+	if cells[4] != nil {
+		s.setDefault(&d, string(cells[4]), strings.ToUpper(string(cells[5])))
+	}
+	return d
+}
+
+// setDefault reads COLUMN_DEFAULT: MySQL has a literal's bare text there and
+// marks expressions in EXTRA, MariaDB has SQL.
+func (s *serverCatalog) setDefault(d *columnDef, text, extra string) {
+	upper := strings.ToUpper(text)
+	temporal := d.DataType == "timestamp" || d.DataType == "datetime"
+	switch {
+	case temporal && strings.HasPrefix(upper, "CURRENT_TIMESTAMP"):
+		d.NoDefault = true
+	case strings.Contains(extra, "DEFAULT_GENERATED"):
+	case !s.maria:
+		d.Default = &text
+	case upper == "NULL":
+	case strings.HasPrefix(text, "'"):
+		text = unquote(text)
+		d.Default = &text
+	case strings.HasPrefix(text, "b'"):
+		d.Default = &text
+	default: // a number, or an expression
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			d.Default = &text
+		}
+	}
+}
+
+// markJSON finds MariaDB's JSON columns: LONGTEXT with a check of their own
+// name.
+func (s *serverCatalog) markJSON(ctx context.Context, d *tableDef, id envelope.TableID) error {
+	rows, err := s.conn.table(ctx, "SELECT CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS"+
+		" WHERE CONSTRAINT_SCHEMA = "+quote(id.Catalog)+" AND TABLE_NAME = "+quote(id.Name))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if c := d.column(r[0]); c != nil && c.DataType == "longtext" && strings.EqualFold(r[1], "json_valid("+identifier(r[0])+")") {
+			c.JSON = true
+		}
+	}
+	return nil
+}
+
+// readKey takes the primary key, else the first unique index, by name, of
+// which no column can be null.
+func (s *serverCatalog) readKey(ctx context.Context, d *tableDef, where string) error {
+	type index struct {
+		name    string
+		columns []string
+		usable  bool
+	}
+	var all []index
+	err := s.conn.rows(ctx, "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS"+where+
+		" AND NON_UNIQUE = 0 ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX", func(cells [][]byte) error {
+		name, column := string(cells[0]), string(cells[1]) // the column of an expression is NULL
+		if len(all) == 0 || all[len(all)-1].name != name {
+			all = append(all, index{name: name, usable: true})
+		}
+		last := &all[len(all)-1]
+		last.columns = append(last.columns, column)
+		c := d.column(column)
+		last.usable = last.usable && c != nil && !c.Nullable
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if i.usable {
+			d.Key = i.columns
+			return nil
+		}
+	}
+	return nil
+}
+
+// exclude marks the columns that the column filters leave out. Those of the key
+// stay.
+func (d *tableDef) exclude(cfg *settings) {
+	for i := range d.Columns {
+		c := &d.Columns[i]
+		c.Excluded = !slices.Contains(d.Key, c.Name) && !cfg.tables.Column(d.ID, c.Name)
+	}
+}
+
+// quote writes a string literal of SQL.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace(s) + "'"
+}
+
+// identifier quotes a name.
+func identifier(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
+
+// unquote reads a string literal of SQL.
+func unquote(s string) string {
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "'"), "'")
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\'' && i+1 < len(s) && s[i+1] == '\'':
+			i++
+			b.WriteByte('\'')
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			if at := strings.IndexByte("0nrtbZ", s[i]); at >= 0 {
+				b.WriteByte("\x00\n\r\t\b\x1a"[at])
+			} else {
+				b.WriteByte(s[i])
+			}
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,173 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"tributary/internal/fault"
+)
+
+// server is what must be known of the server.
+type server struct {
+	maria bool
+	gtid  bool // transactions have GTIDs
+	vars  map[string]string
+}
+
+// inspect reads the server's settings.
+func inspect(ctx context.Context, c *conn) (*server, error) {
+	rows, err := c.table(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', 'binlog_format', 'binlog_row_image',"+
+		" 'binlog_row_value_options', 'binlog_row_metadata', 'gtid_mode')")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{vars: make(map[string]string)}
+	for _, r := range rows {
+		s.vars[strings.ToLower(r[0])] = r[1]
+	}
+	s.maria = strings.Contains(s.vars["version"], "MariaDB")
+	s.gtid = s.maria || s.vars["gtid_mode"] == "ON"
+	return s, nil
+}
+
+// check tells what about the server's settings keeps us from capturing.
+func (s *server) check(maria bool) error {
+	v := s.vars
+	switch {
+	case s.maria != maria && maria:
+		return fault.Humanf("set connector.class to mysql", "the server is a MySQL %s, not a MariaDB", v["version"])
+	case s.maria != maria:
+		return fault.Humanf("set connector.class to mariadb", "the server is a MariaDB %s, not a MySQL", v["version"])
+	case v["log_bin"] != "ON":
+		return fault.Humanf("start it with log_bin (on RDS: turn automated backups on), server_id and binlog_format=ROW", "the server writes no binary log")
+	case v["binlog_format"] != "" && v["binlog_format"] != "ROW":
+		return fault.Humanf("SET GLOBAL binlog_format = 'ROW', also in the server's configuration, and reconnect its clients",
+			"the server's binlog_format is %s: changes are not logged as rows", v["binlog_format"])
+	case v["binlog_row_image"] != "" && !strings.EqualFold(v["binlog_row_image"], "FULL"):
+		return fault.Humanf("SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration, and reconnect its clients",
+			"the server's binlog_row_image is %s: changes are logged without some of their columns", v["binlog_row_image"])
+	case v["binlog_row_value_options"] != "":
+		return fault.Humanf("SET GLOBAL binlog_row_value_options = '', also in the server's configuration, and reconnect its clients",
+			"the server's binlog_row_value_options is %s: updates of JSON are logged as differences, which cannot be captured yet", v["binlog_row_value_options"])
+	}
+	return nil
+}
+
+// logStatus reads where the binary log ends. The privilege that it needs is
+// REPLICATION CLIENT.
+func (s *server) logStatus(ctx context.Context, c *conn) (position, error) {
+	rows, err := c.table(ctx, "SHOW BINARY LOG STATUS") // MySQL 8.2 on
+	if code(err) == errParse {
+		rows, err = c.table(ctx, "SHOW MASTER STATUS")
+	}
+	if err != nil {
+		return position{}, err
+	}
+	if len(rows) == 0 || len(rows[0]) < 2 {
+		return position{}, errors.New("the server tells no binlog position")
+	}
+	p := position{File: rows[0][0]}
+	if p.Pos, err = strconv.ParseUint(rows[0][1], 10, 64); err != nil {
+		return position{}, fmt.Errorf("binlog position %q: %w", rows[0][1], err)
+	}
+	switch {
+	case s.maria:
+		return p, s.mariaGTIDs(ctx, c, &p)
+	case s.gtid && len(rows[0]) > 4:
+		p.GTIDs = &rows[0][4]
+	}
+	return p, nil
+}
+
+// mariaGTIDs finds the GTID position that belongs to a file and offset.
+func (s *server) mariaGTIDs(ctx context.Context, c *conn, p *position) error {
+	text, err := c.value(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", quote(p.File), p.Pos))
+	if err != nil {
+		return err
+	}
+	p.GTIDs = &text
+	return nil
+}
+
+// checkReplication tells before any work is done whether the user may read the
+// log: the privilege is REPLICATION SLAVE.
+func (s *server) checkReplication(ctx context.Context, c *conn) error {
+	if !s.maria {
+		_, err := c.table(ctx, "SHOW REPLICAS")
+		if code(err) == errParse {
+			_, err = c.table(ctx, "SHOW SLAVE HOSTS")
+		}
+		return err
+	}
+	grants, err := c.table(ctx, "SHOW GRANTS")
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		u := strings.ToUpper(g[0])
+		// A role may bring the privilege: the log itself will tell.
+		if strings.Contains(u, "REPLICATION SLAVE") || strings.Contains(u, "REPLICATION REPLICA") ||
+			strings.HasPrefix(u, "GRANT ALL PRIVILEGES ON *.*") || !strings.Contains(u, " ON ") {
+			return nil
+		}
+	}
+	return fault.Humanf("GRANT REPLICATION SLAVE ON *.* TO the user", "the user may not read the binary log")
+}
+
+// checkPosition tells whether the server still has the log from p on.
+func (s *server) checkPosition(ctx context.Context, c *conn, p *position) error {
+	const hint = "take a new snapshot: start with a name of its own for this connector's position, and keep the log for longer than the capture may stand still (binlog_expire_logs_seconds)"
+	if s.gtid && p.GTIDs != nil {
+		if s.maria {
+			return nil // told when the log is asked for
+		}
+		rows, err := c.table(ctx, "SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, "+quote(*p.GTIDs)+"), GTID_SUBSET("+quote(*p.GTIDs)+", @@GLOBAL.gtid_executed)")
+		if err != nil {
+			return err
+		}
+		switch {
+		case rows[0][0] != "1":
+			return fault.Humanf(hint, "the server has purged transactions that were not captured yet")
+		case rows[0][1] != "1":
+			return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
+				"the server does not have the transactions that were captured last: it is another one, or was reset")
+		}
+		return nil
+	}
+	logs, err := c.table(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return err
+	}
+	for _, l := range logs {
+		if l[0] != p.File {
+			continue
+		}
+		if size, err := strconv.ParseUint(l[1], 10, 64); err == nil && size < p.Pos {
+			return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
+				"binlog %s ends before the position %d that was captured last: the server was reset", p.File, p.Pos)
+		}
+		return nil
+	}
+	return fault.Humanf(hint, "the server no longer has binlog %s, in which the capture stands", p.File)
+}
+
+// explainDump says what to do about the errors of reading the log.
+func explainDump(err error) error {
+	e := serverError(err)
+	if e == nil || e.Code != errMasterFatal {
+		return explain(err)
+	}
+	m := strings.ToLower(e.Message)
+	switch {
+	case strings.Contains(m, "server_uuid/server_id"), strings.Contains(m, "same server_id"):
+		return fault.Human(e, "another replica uses our id: set database.server.id to one of its own")
+	case strings.Contains(m, "purged"), strings.Contains(m, "could not find"), strings.Contains(m, "too old"):
+		return fault.Human(e, "the log that is needed is gone: take a new snapshot with a name of its own for this connector's position, and keep the log for longer")
+	case strings.Contains(m, "misconfigured"), strings.Contains(m, "not open"):
+		return fault.Human(e, "the server writes no binary log: start it with log_bin")
+	}
+	return e
+}

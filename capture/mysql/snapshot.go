@@ -1,0 +1,281 @@
+package mysql
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"tributary/capture"
+	"tributary/capture/snapshot"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// view is a connection in a transaction that sees the database as it was at a
+// position of the log.
+type view struct {
+	conn *conn
+	at   position
+}
+
+// openView makes a view. tables are those that will be read.
+//
+// MariaDB tells the position of a consistent snapshot by itself. MySQL is held
+// still for the moment between the two: with a global read lock (needs
+// RELOAD), else by locking the captured tables (needs LOCK TABLES).
+func openView(ctx context.Context, cfg *settings, srv *server, tables []envelope.TableID, log *slog.Logger) (*view, error) {
+	c, err := dial(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{conn: c}
+	switch {
+	case srv.maria:
+		err = v.openMaria(ctx, srv)
+	default:
+		err = v.openLocked(ctx, srv, c, "FLUSH TABLES WITH READ LOCK")
+		if denied(err) {
+			log.Info("no right to lock the server: locking the captured tables instead", "error", err)
+			err = v.openWithTableLocks(ctx, cfg, srv, tables)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return v, nil
+}
+
+// denied reports whether an error is about a missing privilege.
+func denied(err error) bool {
+	switch code(err) {
+	case errSpecificDenied, errAccessDenied, errDBAccessDenied, errTableDenied:
+		return true
+	}
+	return false
+}
+
+func (v *view) begin(ctx context.Context) error {
+	return v.conn.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+}
+
+func (v *view) openMaria(ctx context.Context, srv *server) error {
+	if err := v.begin(ctx); err != nil {
+		return err
+	}
+	rows, err := v.conn.table(ctx, "SHOW STATUS LIKE 'binlog_snapshot_%'")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		switch strings.ToLower(r[0]) {
+		case "binlog_snapshot_file":
+			v.at.File = r[1]
+		case "binlog_snapshot_position":
+			v.at.Pos, _ = strconv.ParseUint(r[1], 10, 64)
+		}
+	}
+	if v.at.File == "" || v.at.Pos == 0 {
+		return errors.New("the server does not tell the binlog position of a consistent snapshot")
+	}
+	return srv.mariaGTIDs(ctx, v.conn, &v.at)
+}
+
+// openLocked locks with a statement on locker, and unlocks when the view is
+// open.
+func (v *view) openLocked(ctx context.Context, srv *server, locker *conn, lock string) (err error) {
+	if err := locker.exec(ctx, lock); err != nil {
+		if code(err) == errLockWait {
+			return fmt.Errorf("a long query keeps the tables from being locked: %w", err)
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, locker.exec(ctx, "UNLOCK TABLES")) }()
+	if err := v.begin(ctx); err != nil {
+		return err
+	}
+	v.at, err = srv.logStatus(ctx, v.conn)
+	return err
+}
+
+func (v *view) openWithTableLocks(ctx context.Context, cfg *settings, srv *server, tables []envelope.TableID) error {
+	if len(tables) == 0 { // nothing to read: any position will do
+		var err error
+		v.at, err = srv.logStatus(ctx, v.conn)
+		return err
+	}
+	locker, err := dial(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(tables))
+	for i, id := range tables {
+		names[i] = tableName(id) + " READ"
+	}
+	err = v.openLocked(ctx, srv, locker, "LOCK TABLES "+strings.Join(names, ", "))
+	if denied(err) {
+		err = fault.Human(err, "grant the user RELOAD, or LOCK TABLES on the captured databases: the snapshot needs one of them for a moment")
+	}
+	return errors.Join(err, locker.close())
+}
+
+func tableName(id envelope.TableID) string { return identifier(id.Catalog) + "." + identifier(id.Name) }
+
+// reader reads chunks of the view. It implements snapshot.Reader.
+type reader struct {
+	view     *view
+	versions map[*envelope.Table]*version
+}
+
+// Read implements snapshot.Reader.
+func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
+	v := r.versions[c.Codec.Table]
+	var zeros []int // columns whose value may be a date that is none
+	for i, at := range v.at {
+		if at >= 0 && v.types[i].zero {
+			zeros = append(zeros, at)
+		}
+	}
+	return r.view.conn.rows(ctx, v.query(c), func(cells [][]byte) error {
+		for _, i := range zeros {
+			if cells[i] != nil && zeroDate(cells[i]) {
+				cells[i] = nil
+			}
+		}
+		return row(cells)
+	})
+}
+
+// query selects a chunk's rows in the order of the key.
+func (v *version) query(c snapshot.Chunk) string {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	n := 0
+	for i := range v.def.Columns {
+		if v.at[i] < 0 {
+			continue
+		}
+		if n++; n > 1 {
+			b.WriteByte(',')
+		}
+		name := identifier(v.def.Columns[i].Name)
+		if v.types[i].sql != "" {
+			name = fmt.Sprintf(v.types[i].sql, name)
+		}
+		b.WriteString(name)
+	}
+	b.WriteString(" FROM " + tableName(v.def.ID))
+	if len(v.def.Key) == 0 {
+		return b.String()
+	}
+	if c.After != nil {
+		b.WriteString(" WHERE " + v.after(c.After))
+	}
+	b.WriteString(" ORDER BY ")
+	for i, k := range v.def.Key {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(identifier(k))
+	}
+	if c.Limit > 0 {
+		b.WriteString(" LIMIT " + strconv.Itoa(c.Limit))
+	}
+	return b.String()
+}
+
+// after is the condition for rows behind a key, in a form for which the server
+// finds the range in the index: a >= 1 AND (a > 1 OR (a = 1 AND b > 2)).
+func (v *version) after(key [][]byte) string {
+	cond := ""
+	for i := len(v.def.Key) - 1; i >= 0; i-- {
+		name, value := identifier(v.def.Key[i]), v.literal(v.def.Key[i], key[i])
+		if cond == "" {
+			cond = name + " > " + value
+		} else {
+			cond = name + " >= " + value + " AND (" + name + " > " + value + " OR (" + cond + "))"
+		}
+	}
+	return cond
+}
+
+// literal writes the text of a value of a column as SQL.
+func (v *version) literal(column string, text []byte) string {
+	switch d := v.def.column(column); d.DataType {
+	case "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year":
+		return string(text)
+	case "bit":
+		return "CONV(" + quote(hex.EncodeToString(text)) + ",16,10)+0"
+	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
+		return "x'" + hex.EncodeToString(text) + "'"
+	default:
+		return quote(string(text))
+	}
+}
+
+// flusher hands the lists of a snapshot to the pipe. It implements
+// snapshot.Flush.
+type flusher struct {
+	pipe  *capture.Pipe
+	batch *capture.Batch
+	from  position // where the log is followed from when the snapshot is done
+}
+
+// Full implements snapshot.Flush.
+func (f *flusher) Full(*envelope.Changes) bool { return f.pipe.Limits().Full(f.batch) }
+
+// Flush implements snapshot.Flush.
+func (f *flusher) Flush(ctx context.Context, _ *envelope.Changes, after *snapshot.Progress) (*envelope.Changes, error) {
+	p := f.from
+	p.Snapshot = after
+	f.batch.Snapshot, f.batch.End = true, p.encode()
+	next, err := f.pipe.Put(ctx, f.batch)
+	if err != nil {
+		return nil, err
+	}
+	f.batch = next
+	return &next.Changes, nil
+}
+
+// snapshot reads what is left of the snapshot that p is in, and returns p with
+// the snapshot done. A nil Snapshot in p begins one, at a position of its own.
+func (s *session) snapshot(ctx context.Context, p *position) error {
+	v, err := openView(ctx, s.cfg, s.server, s.ids, s.log)
+	if err != nil {
+		return fmt.Errorf("open a consistent view: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = v.conn.c.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		stop()
+		_ = v.conn.close()
+	}()
+	f := &flusher{pipe: s.pipe, batch: s.pipe.Batch(), from: *p}
+	plan := snapshot.Plan{
+		ChunkRows: s.cfg.FetchSize,
+		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: v.at.File, Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
+	}
+	if p.Snapshot == nil {
+		*p, f.from = v.at, v.at
+	} else {
+		plan.Progress = *p.Snapshot
+		s.log.Info("snapshot goes on", "rows", plan.Progress.Rows, "tables_done", len(plan.Progress.Done))
+	}
+	r := &reader{view: v, versions: make(map[*envelope.Table]*version)}
+	for _, id := range s.ids {
+		ver := s.tables[id.String()].current()
+		plan.Tables = append(plan.Tables, ver.codec)
+		r.versions[ver.codec.Table] = ver
+	}
+	began := time.Now()
+	s.log.Info("snapshot begins", "tables", len(plan.Tables), "file", v.at.File, "pos", v.at.Pos)
+	if err := plan.Run(ctx, r, &f.batch.Changes, f); err != nil {
+		return err
+	}
+	s.log.Info("snapshot read", "took", time.Since(began).Round(time.Millisecond).String())
+	p.Snapshot = nil
+	return nil
+}

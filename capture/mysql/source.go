@@ -1,0 +1,285 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// Source captures one server. It implements capture.Source.
+type Source struct {
+	cfg *settings
+	log *slog.Logger
+
+	session *session // nil unless open
+}
+
+var _ capture.Source = (*Source)(nil)
+
+// New returns a Source that is not open. The options must be valid.
+func New(o Options, log *slog.Logger) (*Source, error) {
+	cfg, err := newSettings(&o)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{cfg: cfg, log: log.With("connector", o.Name)}, nil
+}
+
+// session is one life of a Source, from Open to Close.
+type session struct {
+	cfg     *settings
+	log     *slog.Logger
+	server  *server
+	conn    *conn // for the catalog; the worker's once it runs
+	catalog *serverCatalog
+	ids     []envelope.TableID // captured tables that exist, in order
+	tables  map[string]*table
+
+	pipe   *capture.Pipe
+	cancel context.CancelFunc
+	worker sync.WaitGroup
+}
+
+// Open implements capture.Source.
+func (s *Source) Open(ctx context.Context, resume capture.Position) error {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	n, at, err := s.prepare(ctx, resume)
+	if err != nil {
+		return err
+	}
+	s.session = n
+	// The worker outlives this call, but not Close.
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	n.worker.Go(func() { n.pipe.Fail(n.run(work, len(resume) == 0, at)) })
+	return nil
+}
+
+// Check does what Open does short of starting, and describes the plan.
+func (s *Source) Check(ctx context.Context, resume capture.Position) ([]string, error) {
+	n, at, err := s.prepare(ctx, resume)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = n.conn.close() }()
+	plan := []string{fmt.Sprintf("server %s, GTIDs %v, binlog_row_metadata %s", n.server.vars["version"], n.server.gtid, n.server.vars["binlog_row_metadata"])}
+	for _, id := range n.ids {
+		t := n.tables[id.String()].current()
+		plan = append(plan, fmt.Sprintf("table %s, %d columns, key %v", id, len(t.codec.Table.Columns), t.def.Key))
+	}
+	switch {
+	case len(resume) == 0:
+		plan = append(plan, "no position yet: snapshot.mode "+s.cfg.SnapshotMode)
+	case at.Snapshot != nil:
+		plan = append(plan, fmt.Sprintf("the snapshot goes on after %d rows", at.Snapshot.Rows))
+	default:
+		plan = append(plan, fmt.Sprintf("the log is followed from %s:%d", at.File, at.Pos))
+	}
+	return plan, nil
+}
+
+// prepare connects, checks and reads the tables.
+func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *session, at position, err error) {
+	n = &session{cfg: s.cfg, log: s.log, tables: make(map[string]*table)}
+	if n.conn, err = dial(ctx, n.cfg); err != nil {
+		return nil, at, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.conn.close())
+		}
+	}()
+	n.pipe = capture.NewPipe(n.cfg.Limits())
+	if n.server, err = inspect(ctx, n.conn); err != nil {
+		return nil, at, err
+	}
+	if err = n.server.check(s.cfg.maria()); err != nil {
+		return nil, at, err
+	}
+	now, err := n.server.logStatus(ctx, n.conn)
+	if err != nil {
+		return nil, at, err
+	}
+	if err = n.server.checkReplication(ctx, n.conn); err != nil {
+		return nil, at, err
+	}
+	if at = now; len(resume) > 0 {
+		if at, err = parsePosition(resume); err != nil {
+			return nil, at, err
+		}
+		if err = n.server.checkPosition(ctx, n.conn, &at); err != nil {
+			return nil, at, err
+		}
+	}
+	return n, at, n.readTables(ctx)
+}
+
+// readTables reads the definitions of all captured tables.
+func (n *session) readTables(ctx context.Context) error {
+	var err error
+	if n.catalog, err = newServerCatalog(ctx, n.conn, n.server.maria); err != nil {
+		return err
+	}
+	if n.ids, err = n.catalog.tables(ctx, n.cfg.include); err != nil {
+		return err
+	}
+	if missing := n.cfg.tables.Unmatched(n.ids); len(missing) > 0 {
+		return fault.Humanf("correct table.include.list (database.table), create the table, or grant the user SELECT on it",
+			"no table matches %s of table.include.list", strings.Join(missing, ", "))
+	}
+	if len(n.ids) == 0 {
+		return fault.Humanf("correct table.include.list and database.include.list, or grant the user SELECT", "there is no table to capture")
+	}
+	for _, id := range n.ids {
+		def, err := n.catalog.table(ctx, id)
+		if err != nil {
+			return fmt.Errorf("read the definition of table %s: %w", id, err)
+		}
+		if def == nil {
+			return fmt.Errorf("table %s was dropped just now", id)
+		}
+		def.exclude(n.cfg)
+		t := &table{}
+		if err := t.use(def, n.cfg); err != nil {
+			return err
+		}
+		n.tables[id.String()] = t
+		if err := n.conn.exec(ctx, "SELECT 1 FROM "+tableName(id)+" LIMIT 0"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run is the worker: snapshot, then the log until ctx ends or an error.
+func (n *session) run(ctx context.Context, fresh bool, at position) error {
+	initial := fresh && (n.cfg.SnapshotMode == "" || strings.HasPrefix(n.cfg.SnapshotMode, "initial"))
+	if initial || at.Snapshot != nil {
+		if err := n.snapshot(ctx, &at); err != nil {
+			return err
+		}
+		// The log's changes must not join the snapshot's last batch.
+		for taken := false; !taken; {
+			var err error
+			if taken, err = n.pipe.Wait(ctx, time.Minute); err != nil {
+				return err
+			}
+		}
+	}
+	if n.cfg.SnapshotMode == "initial_only" {
+		return io.EOF
+	}
+	return n.follow(ctx, at, fresh && !initial)
+}
+
+// follow reads the log from a position on. tell has the position told at once.
+func (n *session) follow(ctx context.Context, at position, tell bool) error {
+	var set gtidSet
+	if n.server.gtid && at.GTIDs != nil {
+		var err error
+		if set, err = parseGTIDs(n.server.maria, *at.GTIDs); err != nil {
+			// Tagged GTIDs: the position by file is as good.
+			n.log.Warn("following the log by file and offset", "reason", err)
+		}
+	}
+	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables)
+	if tell {
+		if err := st.release(); err != nil {
+			return err
+		}
+	}
+	syncer, err := n.newSyncer(st)
+	if err != nil {
+		return err
+	}
+	var events *replication.BinlogStreamer
+	if st.gtids.valid {
+		var start mysql.GTIDSet
+		if start, err = st.gtids.replication(); err == nil {
+			events, err = syncer.StartSyncGTID(start)
+		}
+	} else {
+		events, err = syncer.StartSync(mysql.Position{Name: at.File, Pos: uint32(at.Pos)}) //nolint:gosec // the protocol has no more
+	}
+	if err == nil {
+		n.log.Info("following the log", "file", at.File, "pos", at.Pos, "gtid", st.gtids.valid)
+		_, err = events.GetEvent(ctx) // only ever returns an error: the stream takes the events
+	}
+	syncer.Close()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if e := serverError(err); e != nil {
+		return fmt.Errorf("read the binlog: %w", explainDump(err))
+	}
+	return fmt.Errorf("read the binlog: %w", err)
+}
+
+// newSyncer makes the replication client. It does not reconnect by itself: the
+// capture loop does, from the position that is durable.
+func (n *session) newSyncer(handler replication.EventHandler) (*replication.BinlogSyncer, error) {
+	tlsConfig, err := n.cfg.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	if !n.conn.encrypted {
+		tlsConfig = nil
+	}
+	beat := n.cfg.Heartbeat
+	if beat <= 0 || beat > 30*time.Second {
+		beat = 10 * time.Second
+	}
+	c := replication.BinlogSyncerConfig{
+		ServerID: n.cfg.serverID(), Flavor: mysql.MySQLFlavor,
+		Host: n.cfg.Host, Port: uint16(n.cfg.Port), User: n.cfg.User, Password: n.cfg.Password.Reveal(), //nolint:gosec // Validate has checked it
+		TLSConfig: tlsConfig, RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true,
+		HeartbeatPeriod: beat, ReadTimeout: 3*beat + 10*time.Second,
+		Logger:                  slog.New(slog.DiscardHandler), // it logs events with their rows
+		SynchronousEventHandler: handler,
+		EventCacheCount:         1,
+	}
+	if n.server.maria {
+		c.Flavor = mysql.MariaDBFlavor
+		// Where the server leaves out positions, they are counted up: that
+		// takes every event.
+		c.DumpCommandFlag = replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT
+	}
+	return replication.NewBinlogSyncer(c), nil
+}
+
+// Next implements capture.Source.
+func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
+	if s.session == nil {
+		return nil, errors.New("source is not open")
+	}
+	return s.session.pipe.Next(ctx)
+}
+
+// Ack implements capture.Source. The server keeps its log by age alone.
+func (s *Source) Ack(context.Context, capture.Position) error { return nil }
+
+// Close implements capture.Source.
+func (s *Source) Close() error {
+	n := s.session
+	if n == nil {
+		return nil
+	}
+	s.session = nil
+	n.cancel()
+	n.worker.Wait()
+	return n.conn.close()
+}

@@ -1,0 +1,279 @@
+package mysql
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"tributary/capture/mysql/binlog"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// version is one version of a captured table: how its rows are encoded.
+type version struct {
+	def   *tableDef
+	types []columnType    // by column of def; zero for an excluded one
+	at    []int           // by column of def: its place in codec.Table, -1 when excluded
+	codec *envelope.Codec // of snapshot rows
+}
+
+func newVersion(def *tableDef, cfg *settings) (*version, error) {
+	v := &version{def: def, types: make([]columnType, len(def.Columns)), at: make([]int, len(def.Columns))}
+	t := &envelope.Table{ID: def.ID}
+	v.codec = &envelope.Codec{Table: t}
+	for i := range def.Columns {
+		d := &def.Columns[i]
+		if d.Excluded {
+			v.at[i] = -1
+			continue
+		}
+		ct, err := columnTypeOf(def.ID, d, cfg)
+		if err != nil {
+			return nil, err
+		}
+		c, err := envelopeColumn(d, &ct)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", def.ID, err)
+		}
+		v.types[i], v.at[i] = ct, len(t.Columns)
+		t.Columns = append(t.Columns, c)
+		v.codec.Columns = append(v.codec.Columns, ct.text)
+	}
+	for _, name := range def.Key {
+		for i := range t.Columns {
+			if t.Columns[i].Name == name {
+				t.Key = append(t.Key, i)
+			}
+		}
+	}
+	return v, nil
+}
+
+// bound is what the rows of one TABLE_MAP are decoded with.
+type bound struct {
+	raw     []byte // the TABLE_MAP's body
+	version *version
+	layout  binlog.Layout
+	key     []int // columns of the layout that make the key, in its order
+	ends    []int // scratch: ends of the columns of the row decoded last
+}
+
+// table is a captured table: its current version, and those that its events
+// needed.
+type table struct {
+	versions []*version // the last one is that of information_schema
+	stale    bool       // to be read again before its next event
+}
+
+func (t *table) current() *version { return t.versions[len(t.versions)-1] }
+
+// use makes def the current version, unless it is already.
+func (t *table) use(def *tableDef, cfg *settings) error {
+	if len(t.versions) > 0 && reflect.DeepEqual(t.current().def, def) {
+		return nil
+	}
+	v, err := newVersion(def, cfg)
+	if err != nil {
+		return err
+	}
+	t.versions = append(t.versions, v)
+	return nil
+}
+
+// maxVersions bounds what is kept of a table's past.
+const maxVersions = 16
+
+// bind fits the table to a TABLE_MAP. errUnfit is wrapped when the table as we
+// know it is not the one of the log.
+func (t *table) bind(m *binlog.TableMap, raw []byte, cat catalog, cfg *settings) (*bound, error) {
+	def, err := fit(t.current().def, m, cat, cfg)
+	if err != nil {
+		return nil, err
+	}
+	var v *version
+	for _, known := range t.versions {
+		if reflect.DeepEqual(known.def, def) {
+			v = known
+		}
+	}
+	if v == nil {
+		if v, err = newVersion(def, cfg); err != nil {
+			return nil, err
+		}
+		// The current version stays the last.
+		last := len(t.versions) - 1
+		t.versions = append(t.versions[:last:last], v, t.versions[last])
+		if len(t.versions) > maxVersions {
+			t.versions = t.versions[1:]
+		}
+	}
+	return newBound(v, m, raw)
+}
+
+func newBound(v *version, m *binlog.TableMap, raw []byte) (*bound, error) {
+	b := &bound{raw: bytes.Clone(raw), version: v, ends: make([]int, len(m.Types))}
+	b.layout.Columns = make([]binlog.Column, len(m.Types))
+	for i := range m.Types {
+		d := &v.def.Columns[i]
+		lc := &b.layout.Columns[i]
+		*lc = binlog.Column{Name: d.Name, Type: m.Types[i], Meta: m.Meta[i], Skip: d.Excluded}
+		if d.Excluded {
+			continue
+		}
+		if lc.Append = v.types[i].decoder(m.Types[i], m.Meta[i]); lc.Append == nil {
+			return nil, unfit(v.def.ID, d.Name, "its type in the log is another than %s", d.Full)
+		}
+		c := &v.codec.Table.Columns[v.at[i]]
+		if lc.Nullable = c.Nullable; c.Nullable {
+			lc.NullTag, lc.ValueTag = c.AppendNull(nil)[0], c.AppendPresent(nil)[0]
+		} else if v.types[i].zero {
+			lc.Zero = c.AppendMissing(nil)
+		}
+		if d.DataType == "binary" {
+			lc.Length = d.Length
+		}
+	}
+	for _, k := range v.codec.Table.Key {
+		b.key = append(b.key, slices.Index(v.at, k))
+	}
+	return b, nil
+}
+
+// decoder returns the function for a form in the log, nil if the type does not
+// have it.
+func (t *columnType) decoder(typ byte, meta uint16) binlog.AppendFunc {
+	for _, f := range t.log {
+		if f.typ == typ && (f.meta == anyMeta || f.meta == int(meta)) {
+			return f.decode
+		}
+	}
+	return nil
+}
+
+// unfitError says why a TABLE_MAP does not fit what is known of the table.
+type unfitError struct{ error }
+
+func unfit(id envelope.TableID, column, format string, args ...any) error {
+	return unfitError{fault.Humanf(
+		"the log holds rows from before a change of the table: set binlog_row_metadata=FULL on the server, and start with a new snapshot (an offset of another name)",
+		"column %s of %s: %s", column, id, fmt.Sprintf(format, args...))}
+}
+
+func (e unfitError) Unwrap() error { return e.error }
+
+// fit makes the definition that belongs to a TABLE_MAP: now, as the server
+// describes the table, corrected by all that the log itself tells.
+func fit(now *tableDef, m *binlog.TableMap, cat catalog, cfg *settings) (*tableDef, error) {
+	if m.Names == nil && len(m.Types) != len(now.Columns) {
+		return nil, unfit(now.ID, "list", "the log has %d columns, the table has %d", len(m.Types), len(now.Columns))
+	}
+	def := &tableDef{ID: now.ID, Columns: make([]columnDef, len(m.Types)), Key: now.Key}
+	for i := range m.Types {
+		var known *columnDef
+		if m.Names == nil {
+			known = &now.Columns[i]
+		} else {
+			known = now.column(string(m.Names[i]))
+		}
+		d, err := fitColumn(known, m, i, cat, cfg, now.ID)
+		if err != nil {
+			return nil, err
+		}
+		def.Columns[i] = d
+	}
+	for _, name := range def.Key {
+		if c := def.column(name); c == nil || c.Nullable {
+			return nil, unfit(now.ID, name, "it is part of the key, but the log does not have it as such")
+		}
+	}
+	return def, nil
+}
+
+// fitColumn corrects a column's definition, or makes one out of the log's
+// metadata if what is known cannot be it.
+func fitColumn(known *columnDef, m *binlog.TableMap, i int, cat catalog, cfg *settings, id envelope.TableID) (columnDef, error) {
+	if known != nil {
+		d := *known
+		d.Nullable = m.Nullable(i)
+		if d.Excluded {
+			return d, nil
+		}
+		if u, ok := m.Unsigned(i); ok && u != d.unsigned() {
+			d.Full = strings.ReplaceAll(strings.ReplaceAll(d.Full, " unsigned", ""), " zerofill", "")
+			if u {
+				d.Full += " unsigned"
+			}
+		}
+		fits := true
+		if c, ok := m.Collation(i); ok {
+			switch charset := cat.charset(c); {
+			case charset == "binary" || d.Charset == "":
+				// UUID and INET have a character set in the log only.
+				fits = (charset == "binary") == (d.Charset == "") || d.DataType == "uuid"
+			case charset != "":
+				d.Charset = charset
+			}
+		}
+		if fits {
+			t, err := columnTypeOf(id, &d, cfg)
+			if err != nil {
+				return d, err
+			}
+			if t.decoder(m.Types[i], m.Meta[i]) != nil {
+				return d, nil
+			}
+		}
+		if m.Names == nil {
+			return d, unfit(id, d.Name, "its type in the log is another than %s", d.Full)
+		}
+	}
+	return synthesize(m, i, cat, id)
+}
+
+// plainTypes are the data types that a TABLE_MAP names by itself.
+var plainTypes = map[byte]string{
+	binlog.ColTiny: "tinyint", binlog.ColShort: "smallint", binlog.ColInt24: "mediumint", binlog.ColLong: "int",
+	binlog.ColLongLong: "bigint", binlog.ColFloat: "float", binlog.ColDouble: "double", binlog.ColNewDecimal: "decimal",
+	binlog.ColDate: "date", binlog.ColTime: "time", binlog.ColTime2: "time", binlog.ColDatetime: "datetime",
+	binlog.ColDatetime2: "datetime", binlog.ColTimestamp: "timestamp", binlog.ColTimestamp2: "timestamp",
+	binlog.ColYear: "year", binlog.ColBit: "bit", binlog.ColJSON: "json",
+}
+
+// synthesize makes a column's definition out of the log's metadata alone.
+func synthesize(m *binlog.TableMap, i int, cat catalog, id envelope.TableID) (columnDef, error) {
+	d := columnDef{Name: string(m.Names[i]), DataType: plainTypes[m.Types[i]], Nullable: m.Nullable(i)}
+	meta := int(m.Meta[i])
+	switch m.Types[i] {
+	case binlog.ColNewDecimal:
+		d.Precision, d.Scale = meta>>8, meta&0xff
+	case binlog.ColTime2, binlog.ColDatetime2, binlog.ColTimestamp2:
+		d.FSP = meta
+	case binlog.ColBit:
+		d.Length = meta>>8*8 + meta&0xff
+	case binlog.ColVarchar, binlog.ColVarString, binlog.ColString, binlog.ColBlob:
+		c, ok := m.Collation(i)
+		if !ok {
+			return d, unfit(id, d.Name, "the log does not tell its character set")
+		}
+		kind := map[byte][2]string{
+			binlog.ColVarchar: {"varchar", "varbinary"}, binlog.ColVarString: {"varchar", "varbinary"},
+			binlog.ColString: {"char", "binary"}, binlog.ColBlob: {"text", "blob"},
+		}[m.Types[i]]
+		d.DataType, d.Charset = kind[0], cat.charset(c)
+		if d.Charset == "binary" {
+			d.DataType, d.Charset, d.Length = kind[1], "", meta
+		}
+	}
+	if d.DataType == "" {
+		return d, fault.Humanf("leave the table out of table.include.list",
+			"column %s of %s: the log's type %d cannot be captured yet", d.Name, id, m.Types[i])
+	}
+	d.Full = d.DataType
+	if u, _ := m.Unsigned(i); u {
+		d.Full += " unsigned"
+	}
+	return d, nil
+}

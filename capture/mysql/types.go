@@ -1,0 +1,259 @@
+package mysql
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"tributary/capture/mysql/binlog"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// columnDef is a column as information_schema describes it.
+type columnDef struct {
+	Name      string
+	DataType  string // "decimal", lower case
+	Full      string // "decimal(8,2) unsigned"
+	Nullable  bool
+	Default   *string // literal, nil when there is none or it is an expression
+	Charset   string  // of a character column, else ""
+	Precision int
+	Scale     int
+	FSP       int  // digits of a second
+	Length    int  // bytes of BINARY, bits of BIT
+	JSON      bool // MariaDB: a LONGTEXT that must hold JSON
+	NoDefault bool // the default is the current time
+	Excluded  bool // by column.include.list or column.exclude.list
+}
+
+func (d *columnDef) unsigned() bool {
+	return strings.Contains(d.Full, "unsigned") || strings.Contains(d.Full, "zerofill")
+}
+
+// columnType is what a column's type becomes, and how its two forms get there.
+type columnType struct {
+	typ  envelope.Type
+	text envelope.Append
+	// log has the decoders of the forms in which the log may have the column.
+	log []logForm
+	// sql is the expression that selects the column; %s is its quoted name.
+	// "" is the name alone.
+	sql string
+	// zero is whether a value can be a date that is none; such a value is null
+	// in a nullable column.
+	zero bool
+}
+
+// logForm is one form of a column in a TABLE_MAP.
+type logForm struct {
+	typ    byte
+	meta   int // required metadata, -1 = any
+	decode binlog.AppendFunc
+}
+
+const anyMeta = -1
+
+// typeRule maps columns of one data type.
+type typeRule struct {
+	dataType string
+	when     func(d *columnDef, o *settings) bool // nil = always
+	make     func(d *columnDef, o *settings) columnType
+}
+
+func unsigned(d *columnDef, _ *settings) bool { return d.unsigned() }
+
+func fixed(t columnType) func(*columnDef, *settings) columnType {
+	return func(*columnDef, *settings) columnType { return t }
+}
+
+func integer(typ envelope.Type, form byte, decode binlog.AppendFunc) func(*columnDef, *settings) columnType {
+	return fixed(columnType{typ: typ, text: textInteger, log: []logForm{{form, anyMeta, decode}}})
+}
+
+// typeRules is searched from the top; the first rule that fits decides.
+var typeRules = []typeRule{
+	{"tinyint", unsigned, integer(envelope.TypeInt16(), binlog.ColTiny, binlog.AppendUTiny)},
+	{"tinyint", nil, integer(envelope.TypeInt16(), binlog.ColTiny, binlog.AppendTiny)},
+	{"smallint", unsigned, integer(envelope.TypeOf(envelope.Int), binlog.ColShort, binlog.AppendUShort)},
+	{"smallint", nil, integer(envelope.TypeInt16(), binlog.ColShort, binlog.AppendShort)},
+	{"mediumint", unsigned, integer(envelope.TypeOf(envelope.Int), binlog.ColInt24, binlog.AppendUInt24)},
+	{"mediumint", nil, integer(envelope.TypeOf(envelope.Int), binlog.ColInt24, binlog.AppendInt24)},
+	{"int", unsigned, integer(envelope.TypeOf(envelope.Long), binlog.ColLong, binlog.AppendULong)},
+	{"int", nil, integer(envelope.TypeOf(envelope.Int), binlog.ColLong, binlog.AppendLong)},
+	{"bigint", func(d *columnDef, o *settings) bool { return d.unsigned() && o.Unsigned == unsignedPrecise },
+		fixed(columnType{typ: envelope.TypeDecimal(20, 0), text: textDecimal(0),
+			log: []logForm{{binlog.ColLongLong, anyMeta, binlog.AppendULongLongDecimal}}})},
+	{"bigint", unsigned, fixed(columnType{typ: envelope.TypeOf(envelope.Long), text: textUnsigned,
+		log: []logForm{{binlog.ColLongLong, anyMeta, binlog.AppendLongLong}}})},
+	{"bigint", nil, integer(envelope.TypeOf(envelope.Long), binlog.ColLongLong, binlog.AppendLongLong)},
+
+	// The text of a FLOAT has six digits; as a double it has them all.
+	{"float", func(d *columnDef, _ *settings) bool { return strings.Contains(d.Full, "(") },
+		fixed(columnType{typ: envelope.TypeOf(envelope.Double), text: textDouble, sql: "%s+0e0",
+			log: []logForm{{binlog.ColFloat, anyMeta, binlog.AppendFloatDouble}}})},
+	{"float", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Float), text: textFloat, sql: "%s+0e0",
+		log: []logForm{{binlog.ColFloat, anyMeta, binlog.AppendFloat}}})},
+	{"double", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Double), text: textDouble,
+		log: []logForm{{binlog.ColDouble, anyMeta, binlog.AppendDouble}}})},
+	{"decimal", nil, decimalType},
+
+	{"bit", func(d *columnDef, _ *settings) bool { return d.Length <= 1 },
+		fixed(columnType{typ: envelope.TypeOf(envelope.Boolean), text: textBit1, log: []logForm{{binlog.ColBit, anyMeta, binlog.AppendBit1}}})},
+	{"bit", nil, bitType},
+
+	{"char", nil, characterType}, {"varchar", nil, characterType},
+	{"tinytext", nil, characterType}, {"text", nil, characterType},
+	{"mediumtext", nil, characterType}, {"longtext", nil, characterType},
+	{"binary", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: shortForms(binlog.AppendShortBytes)})},
+	{"varbinary", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: shortForms(binlog.AppendShortBytes)})},
+	{"tinyblob", nil, blobType}, {"blob", nil, blobType}, {"mediumblob", nil, blobType}, {"longblob", nil, blobType},
+	{"json", nil, fixed(columnType{typ: envelope.TypeJSON(), text: textJSON, log: []logForm{{binlog.ColJSON, anyMeta, binlog.AppendJSON}}})},
+	{"uuid", nil, fixed(columnType{typ: envelope.TypeOf(envelope.String), text: textBytes, log: shortForms(binlog.AppendUUID)})},
+
+	{"date", nil, dateType},
+	{"time", nil, timeType},
+	{"datetime", nil, datetimeType},
+	{"timestamp", nil, timestampType},
+	{"year", nil, fixed(columnType{typ: envelope.TypeYear(), text: textInteger, log: []logForm{{binlog.ColYear, anyMeta, binlog.AppendYear}}})},
+}
+
+func shortForms(decode binlog.AppendFunc) []logForm {
+	return []logForm{{binlog.ColString, anyMeta, decode}, {binlog.ColVarchar, anyMeta, decode}, {binlog.ColVarString, anyMeta, decode}}
+}
+
+func blobType(*columnDef, *settings) columnType {
+	return columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: []logForm{{binlog.ColBlob, anyMeta, binlog.AppendLongBytes}}}
+}
+
+func decimalType(d *columnDef, o *settings) columnType {
+	meta := d.Precision<<8 | d.Scale
+	switch o.Decimals {
+	case decimalDouble:
+		return columnType{typ: envelope.TypeOf(envelope.Double), text: textDouble,
+			log: []logForm{{binlog.ColNewDecimal, meta, binlog.AppendDecimalDouble}}}
+	case decimalString:
+		return columnType{typ: envelope.TypeOf(envelope.String), text: textDecimalString(d.Scale),
+			log: []logForm{{binlog.ColNewDecimal, meta, binlog.AppendDecimalString}}}
+	default:
+		return columnType{typ: envelope.TypeDecimal(d.Precision, d.Scale), text: textDecimal(d.Scale),
+			log: []logForm{{binlog.ColNewDecimal, meta, binlog.AppendDecimal}}}
+	}
+}
+
+func bitType(d *columnDef, _ *settings) columnType {
+	return columnType{
+		typ: envelope.Type{Kind: envelope.Bytes, Name: "io.debezium.data.Bits", Version: 1,
+			Params: []envelope.Param{{Key: "length", Value: strconv.Itoa(d.Length)}}},
+		text: textBits, log: []logForm{{binlog.ColBit, d.Length/8<<8 | d.Length%8, binlog.AppendBits}},
+	}
+}
+
+// characterType serves CHAR, VARCHAR and the TEXTs. charsetOf has checked the
+// charset.
+func characterType(d *columnDef, _ *settings) columnType {
+	t := columnType{typ: envelope.TypeOf(envelope.String), text: textBytes}
+	if d.JSON {
+		t.typ = envelope.TypeJSON()
+	}
+	switch charsets[d.Charset] {
+	case binlog.Latin1:
+		t.log = append(shortForms(binlog.AppendShortLatin1), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongLatin1})
+	default:
+		t.log = append(shortForms(binlog.AppendShortBytes), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongBytes})
+	}
+	return t
+}
+
+// charsets are those whose bytes in the log we can read.
+var charsets = map[string]binlog.Charset{
+	"utf8mb4": binlog.UTF8, "utf8mb3": binlog.UTF8, "utf8": binlog.UTF8, "ascii": binlog.UTF8, "latin1": binlog.Latin1,
+}
+
+func dateType(_ *columnDef, o *settings) columnType {
+	t := columnType{typ: envelope.TypeDate(), text: textDate, zero: true, log: []logForm{{binlog.ColDate, anyMeta, binlog.AppendDate}}}
+	if o.Times == timeConnect {
+		t.typ = envelope.TypeConnectDate()
+	}
+	return t
+}
+
+func timeType(d *columnDef, o *settings) columnType {
+	if o.Times == timeConnect {
+		return columnType{typ: envelope.TypeConnectTime(), text: textTimeMillis, log: []logForm{
+			{binlog.ColTime2, d.FSP, binlog.AppendTimeMillis}, {binlog.ColTime, anyMeta, binlog.AppendTimeOldMillis}}}
+	}
+	return columnType{typ: envelope.TypeMicroTime(), text: textTimeMicros, log: []logForm{
+		{binlog.ColTime2, d.FSP, binlog.AppendTimeMicros}, {binlog.ColTime, anyMeta, binlog.AppendTimeOldMicros}}}
+}
+
+func datetimeType(d *columnDef, o *settings) columnType {
+	if o.Times != timeConnect && d.FSP > 3 {
+		return columnType{typ: envelope.TypeMicroTimestamp(), text: textDatetimeMicros, zero: true,
+			log: []logForm{{binlog.ColDatetime2, d.FSP, binlog.AppendDatetimeMicros}}}
+	}
+	t := columnType{typ: envelope.TypeTimestamp(), text: textDatetimeMillis, zero: true, log: []logForm{
+		{binlog.ColDatetime2, d.FSP, binlog.AppendDatetimeMillis}, {binlog.ColDatetime, anyMeta, binlog.AppendDatetimeOldMillis}}}
+	if o.Times == timeConnect {
+		t.typ = envelope.TypeConnectTimestamp()
+	}
+	return t
+}
+
+func timestampType(d *columnDef, _ *settings) columnType {
+	return columnType{typ: envelope.TypeZonedTimestamp(), text: textTimestamp, zero: true, log: []logForm{
+		{binlog.ColTimestamp2, d.FSP, binlog.AppendTimestamp}, {binlog.ColTimestamp, anyMeta, binlog.AppendTimestampOld}}}
+}
+
+// columnTypeOf finds the rule for a column. table is for the error.
+func columnTypeOf(table envelope.TableID, d *columnDef, o *settings) (columnType, error) {
+	if d.Charset != "" && charsets[d.Charset] == 0 {
+		return columnType{}, fault.Humanf("leave the table out of table.include.list, or convert the column to utf8mb4",
+			"column %s of %s: character set %s cannot be captured yet", d.Name, table, d.Charset)
+	}
+	for i := range typeRules {
+		r := &typeRules[i]
+		if r.dataType == d.DataType && (r.when == nil || r.when(d, o)) {
+			return r.make(d, o), nil
+		}
+	}
+	return columnType{}, fault.Humanf("leave the table out of table.include.list",
+		"column %s of %s: type %s cannot be captured yet", d.Name, table, d.Full)
+}
+
+// envelopeColumn makes the envelope's column, with its default encoded.
+func envelopeColumn(d *columnDef, t *columnType) (envelope.Column, error) {
+	c := envelope.Column{Name: d.Name, Type: t.typ, Nullable: d.Nullable, Native: d.Full}
+	switch {
+	case t.typ.Kind == envelope.Bytes && t.typ.Name == "": // Debezium gives binary columns none
+	case d.NoDefault && !d.Nullable:
+		c.Default = t.typ.AppendZero(nil)
+	case d.Default != nil && !d.NoDefault:
+		text := []byte(*d.Default)
+		if t.zero && zeroDate(text) {
+			if !d.Nullable {
+				c.Default = t.typ.AppendZero(nil)
+			}
+			break
+		}
+		if d.DataType == "bit" {
+			text = bitLiteral(*d.Default, d.Length)
+		}
+		var err error
+		if c.Default, err = t.text(nil, text); err != nil {
+			return c, fmt.Errorf("default of column %s: %w", d.Name, err)
+		}
+	}
+	return c, nil
+}
+
+// bitLiteral gives the bytes of b'1010' in a column of so many bits.
+func bitLiteral(text string, length int) []byte {
+	digits := strings.TrimSuffix(strings.TrimPrefix(text, "b'"), "'")
+	v, _ := strconv.ParseUint(digits, 2, 64) // the server has checked it
+	out := make([]byte, (max(length, 1)+7)/8)
+	for i := range out {
+		out[len(out)-1-i] = byte(v >> (8 * i))
+	}
+	return out
+}
