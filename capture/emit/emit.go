@@ -1,0 +1,276 @@
+// Package emit makes batches of changes into Kafka records: it registers the
+// tables' schemas, creates their topics, and writes each batch together with
+// the source's position in one transaction.
+//
+// The position of the connector NAME is the newest record with key NAME in the
+// compacted topic offset.storage.topic; its value is the position's JSON.
+package emit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/config"
+	"tributary/internal/fault"
+	"tributary/internal/topic"
+	"tributary/registry"
+)
+
+// Options are those of the Kafka side of a connector. topic.Options are
+// separate, as other daemons have them too.
+type Options struct {
+	topic.Options
+
+	RegistryURL      string        `opt:"schema.registry.url" required:"true" doc:"registry for the records' schemas: Apicurio's …/apis/registry/v2 or v3, or a Confluent API"`
+	RegistryUser     string        `opt:"schema.registry.user" doc:"user for the registry"`
+	RegistryPassword config.Secret `opt:"schema.registry.password" doc:"the user's password"`
+	WireFormat       string        `opt:"wire.format" default:"confluent" enum:"confluent,apicurio,apicurio-headers" doc:"how a record carries the id of its schema"`
+
+	OffsetTopic       string `opt:"offset.storage.topic" default:"tributary-offsets" doc:"compacted topic that holds the connectors' positions"`
+	OffsetReplication int    `opt:"offset.storage.replication.factor" default:"-1" doc:"replicas of that topic when it is created; -1 = the broker's default"`
+	Partitions        int    `opt:"topic.creation.default.partitions" default:"1" doc:"partitions of a table's topic when it is created; a key stays in its partition"`
+	Replication       int    `opt:"topic.creation.default.replication.factor" default:"-1" doc:"replicas of a table's topic when it is created; -1 = the broker's default"`
+}
+
+// Check returns what the tags cannot express.
+func (o *Options) Check() []config.Problem {
+	out := o.Options.Check()
+	if o.Partitions < 1 {
+		out = append(out, config.Problem{Key: "topic.creation.default.partitions", Message: "must be at least 1"})
+	}
+	if o.OffsetTopic == "" {
+		out = append(out, config.Problem{Key: "offset.storage.topic", Message: "must not be empty"})
+	}
+	return out
+}
+
+// Registry makes the client of the registry.
+func (o *Options) Registry(log *slog.Logger) (*registry.Client, error) {
+	return registry.New(o.RegistryURL, registry.Options{User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Log: log})
+}
+
+// Emitter writes to Kafka. It implements capture.Emitter and is for one
+// goroutine.
+type Emitter struct {
+	opts   Options
+	name   string
+	format *envelope.Format
+	wire   registry.Format
+	client *registry.Client
+	log    *slog.Logger
+
+	admin  *topic.Admin
+	writer *topic.Writer
+
+	tables   map[*envelope.Table]*table
+	current  map[string]*envelope.Table // the newest version by table name
+	last     *table                     // of the change before
+	messages envelope.Messages
+	records  []topic.Record
+}
+
+// table is a table version that is ready to be written.
+type table struct {
+	format  *envelope.TableFormat
+	wire    envelope.Wire
+	headers []topic.Header // of records with key and value
+	keyOnly []topic.Header // of tombstones
+}
+
+// New returns an Emitter for the connector of that name. It connects at
+// Resume.
+func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Emitter, error) {
+	wire, err := registry.ParseFormat(o.WireFormat)
+	if err != nil {
+		return nil, fault.Human(err, "correct wire.format")
+	}
+	client, err := o.Registry(log)
+	if err != nil {
+		return nil, err
+	}
+	return &Emitter{
+		opts: o, name: name, format: format, wire: wire, client: client, log: log,
+		tables: make(map[*envelope.Table]*table), current: make(map[string]*envelope.Table),
+	}, nil
+}
+
+// Close gives up the connections.
+func (e *Emitter) Close() {
+	if e.writer != nil {
+		e.writer.Close()
+		e.writer = nil
+	}
+	if e.admin != nil {
+		e.admin.Close()
+		e.admin = nil
+	}
+}
+
+// Resume implements capture.Emitter. It fences off another process of the same
+// connector.
+func (e *Emitter) Resume(ctx context.Context) (capture.Position, error) {
+	e.Close()
+	e.tables, e.current, e.last = make(map[*envelope.Table]*table), make(map[string]*envelope.Table), nil
+	if err := e.client.Check(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if e.admin, err = topic.NewAdmin(ctx, e.opts.Options, e.log); err != nil {
+		return nil, err
+	}
+	err = e.admin.EnsureTopics(ctx, topic.Spec{
+		Name: e.opts.OffsetTopic, Partitions: 1, Replication: replication(e.opts.OffsetReplication), Config: topic.Compacted(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if e.writer, err = topic.NewWriter(ctx, e.opts.Options, e.name, e.log); err != nil {
+		return nil, err
+	}
+	return e.Position(ctx, e.admin)
+}
+
+// Position reads the connector's stored position, nil if there is none.
+func (e *Emitter) Position(ctx context.Context, a *topic.Admin) (capture.Position, error) {
+	pos, ok, err := a.Last(ctx, e.opts.OffsetTopic, []byte(e.name))
+	if errors.Is(err, topic.ErrNoTopic) || err == nil && !ok {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the position of %s: %w", e.name, err)
+	}
+	return pos, nil
+}
+
+func replication(n int) int16 {
+	if n <= 0 {
+		return 0
+	}
+	return int16(n)
+}
+
+// Emit implements capture.Emitter.
+func (e *Emitter) Emit(ctx context.Context, b *capture.Batch) error {
+	if e.writer == nil {
+		return errors.New("emit before Resume")
+	}
+	if err := e.encode(ctx, b); err != nil {
+		return err
+	}
+	var err error
+	for range abortTries {
+		err = e.writer.WriteTx(ctx, e.records)
+		if !errors.Is(err, topic.ErrAborted) || fault.NeedsHuman(err) || ctx.Err() != nil {
+			return err
+		}
+		e.log.Warn("transaction aborted; writing it again", "error", err)
+	}
+	return err
+}
+
+// abortTries is how often a batch is written before its source is started
+// again. Only what is known to have left no trace is tried here.
+const abortTries = 3
+
+// encode fills records with those of the batch and of its position.
+func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
+	e.messages.Reset()
+	clear(e.records)
+	e.records = e.records[:0]
+	now := time.Now()
+	for i := range b.List {
+		c := &b.List[i]
+		t := e.last
+		if t == nil || t.format.Table != c.Table {
+			var err error
+			if t, err = e.table(ctx, c.Table); err != nil {
+				return err
+			}
+			e.last = t
+		}
+		from := len(e.messages.List)
+		t.format.Append(&e.messages, t.wire, c)
+		for j := from; j < len(e.messages.List); j++ {
+			m := &e.messages.List[j]
+			e.records = append(e.records, topic.Record{
+				Topic: t.format.Topic, Partition: topic.ByKey, Key: m.Key, Value: m.Value,
+				Headers: t.header(m), Timestamp: now,
+			})
+		}
+	}
+	e.records = append(e.records, topic.Record{
+		Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: b.End, Timestamp: now,
+	})
+	return nil
+}
+
+// header returns the headers of a record: those of its wire format, after one
+// of its own, if it has that.
+func (t *table) header(m *envelope.Message) []topic.Header {
+	base := t.headers
+	if m.Value == nil {
+		base = t.keyOnly
+	}
+	if m.Header == "" {
+		return base
+	}
+	return append([]topic.Header{{Key: m.Header, Value: m.HeaderValue}}, base...)
+}
+
+// table makes a table version ready: schemas registered, topic there.
+func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*table, error) {
+	if known, ok := e.tables[t]; ok {
+		return known, nil
+	}
+	f, err := e.format.Table(t)
+	if err != nil {
+		return nil, err
+	}
+	out := &table{format: f}
+	if f.KeySchema != "" {
+		id, err := e.register(ctx, f.Topic+"-key", f.KeySchema)
+		if err != nil {
+			return nil, err
+		}
+		out.wire.Key = e.wire.AppendHeader(nil, id)
+		out.keyOnly = headers(e.wire.Headers(id, true))
+	}
+	id, err := e.register(ctx, f.Topic+"-value", f.ValueSchema)
+	if err != nil {
+		return nil, err
+	}
+	out.wire.Value = e.wire.AppendHeader(nil, id)
+	out.headers = append(headers(e.wire.Headers(id, false)), out.keyOnly...)
+	err = e.admin.EnsureTopics(ctx, topic.Spec{
+		Name: f.Topic, Partitions: int32(e.opts.Partitions), Replication: replication(e.opts.Replication),
+	})
+	if err != nil {
+		return nil, err
+	}
+	name := t.ID.String()
+	delete(e.tables, e.current[name]) // the version before
+	e.tables[t], e.current[name] = out, t
+	e.log.Info("table ready", "table", name, "topic", f.Topic, "columns", len(t.Columns), "schema", id.String())
+	return out, nil
+}
+
+func (e *Emitter) register(ctx context.Context, artifact, schema string) (registry.ID, error) {
+	id, err := e.client.Register(ctx, artifact, schema)
+	if err == nil {
+		err = e.wire.Check(id)
+	}
+	return id, err
+}
+
+func headers(in []registry.Header) []topic.Header {
+	var out []topic.Header
+	for _, h := range in {
+		out = append(out, topic.Header{Key: h.Key, Value: h.Value})
+	}
+	return out
+}

@@ -1,0 +1,113 @@
+// Command cdc-source captures the changes of a database into Kafka: a
+// snapshot, then the database's log, each change exactly once. It also serves
+// the embedded schema registry.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"tributary/capture"
+	"tributary/capture/emit"
+	"tributary/envelope"
+	"tributary/internal/config"
+	"tributary/internal/ops"
+	"tributary/internal/topic"
+	"tributary/registry/server"
+)
+
+func main() {
+	os.Exit(ops.Main("cdc-source", "captures the changes of a database into Kafka",
+		ops.Command{Name: "run", Usage: "-c FILE  start the daemon", Options: &postgresOptions{}, Run: run},
+		ops.Command{Name: "check", Usage: "-c FILE  connect to everything and print what would be done", Options: &postgresOptions{}, Run: check},
+		ops.Command{Name: "registry", Usage: "-c FILE  serve the embedded schema registry", Options: &server.Config{}, Run: serveRegistry},
+	))
+}
+
+func run(ctx context.Context, args []string, log *slog.Logger) error {
+	c, err := load("run", args)
+	if err != nil {
+		return err
+	}
+	source, err := c.source(log)
+	if err != nil {
+		return err
+	}
+	emitter, err := emit.New(c.emit, c.common.Name, envelope.NewFormat(c.common.Format(c.block(ops.Version()))), log)
+	if err != nil {
+		return err
+	}
+	defer emitter.Close()
+	var ready atomic.Bool
+	metrics := ops.NewMetrics()
+	g, gctx := errgroup.WithContext(ctx)
+	served, stop := context.WithCancel(gctx)
+	g.Go(func() error {
+		return ops.Serve(served, c.listen, metrics, func() error {
+			if !ready.Load() {
+				return errors.New("not capturing")
+			}
+			return nil
+		})
+	})
+	g.Go(func() error {
+		defer stop()
+		return capture.Run(gctx, source, emitter, capture.RunOptions{
+			RetryTimeout: c.common.RetryTimeout, RetryMaxDelay: c.common.RetryMaxDelay,
+			Log: log, Metrics: metrics, Ready: ready.Store,
+		})
+	})
+	return g.Wait()
+}
+
+func check(ctx context.Context, args []string, log *slog.Logger) error {
+	c, err := load("check", args)
+	if err != nil {
+		return err
+	}
+	source, err := c.source(log)
+	if err != nil {
+		return err
+	}
+	emitter, err := emit.New(c.emit, c.common.Name, envelope.NewFormat(c.common.Format(c.block(ops.Version()))), log)
+	if err != nil {
+		return err
+	}
+	client, err := c.emit.Registry(log)
+	if err == nil {
+		err = client.Check(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("registry     %s answers\n", c.emit.RegistryURL)
+	admin, err := topic.NewAdmin(ctx, c.emit.Options, log)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	pos, err := emitter.Position(ctx, admin)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("kafka        answers; positions in %s\n", c.emit.OffsetTopic)
+	return source.Check(ctx, pos, os.Stdout)
+}
+
+func serveRegistry(ctx context.Context, args []string, log *slog.Logger) error {
+	path, err := ops.ConfigFile("registry", args)
+	if err != nil {
+		return err
+	}
+	var c server.Config
+	if err := config.Load(path, &c); err != nil {
+		return err
+	}
+	return server.Run(ctx, c, log)
+}
