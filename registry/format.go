@@ -39,12 +39,16 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("wire format %q is not one of %s, %s, %s", s, Confluent, Apicurio, ApicurioHeaders)
 }
 
+// maxWireID is the largest id that readers tell apart in both widths.
+const maxWireID = 1<<31 - 1
+
 // Check reports whether the format can carry id. The apicurio formats need a
 // globalId, which the Confluent API does not give.
 func (f Format) Check(id ID) error {
 	switch {
-	case f == Confluent && (id.Content <= 0 || id.Content > 1<<31-1),
-		f != Confluent && id.Global <= 0:
+	case f == Confluent && (id.Content <= 0 || id.Content > maxWireID),
+		f == Apicurio && (id.Global <= 0 || id.Global > maxWireID),
+		f == ApicurioHeaders && id.Global <= 0:
 		return fault.Humanf("use the wire format that suits the registry's API, or the URL of its other API",
 			"wire format %s cannot carry %s", f, id)
 	}
@@ -117,7 +121,7 @@ func ParseHeader(data []byte, isKey bool, header func(name string) []byte) (id I
 		return ID{}, nil, fmt.Errorf("first byte 0x%02x: %w", data[0], ErrNoID)
 	}
 	if n := binary.BigEndian.Uint32(data[1:]); n != 0 {
-		if n > 1<<31-1 {
+		if n > maxWireID {
 			return ID{}, nil, fmt.Errorf("schema id %d exceeds 31 bits: %w", n, ErrNoID)
 		}
 		return ID{Content: int64(n)}, data[5:], nil

@@ -28,7 +28,7 @@ func ccompatError(p *problem) any {
 }
 
 func unprocessable(message string) *problem {
-	return &problem{422, "UnprocessableEntityException", message, 42201, ""}
+	return &problem{422, "UnprocessableEntityException", message, 42201, "", ""}
 }
 
 type ccompatReference struct {
@@ -70,6 +70,7 @@ func (h *handler) ccompat(mux *http.ServeMux) {
 			return asJSON(map[string]string{"compatibilityLevel": "NONE"})
 		})
 		on("GET /mode", func(*http.Request) (answer, error) { return asJSON(map[string]string{"mode": "READWRITE"}) })
+		on("GET /exporters", func(*http.Request) (answer, error) { return asJSON([]string{}) })
 		on("GET /contexts", func(*http.Request) (answer, error) { return asJSON([]string{":.:"}) })
 	}
 }
@@ -171,7 +172,7 @@ func (h *handler) lookUp(r *http.Request) (a answer, err error) {
 		v, err := t.find(d, true)
 		if err == nil && v == nil {
 			err = &problem{404, "SchemaNotFoundException",
-				"The given schema does not match any schema under the subject " + d.artifact, 40403, ""}
+				"The given schema does not match any schema under the subject " + d.artifact, 40403, "", ""}
 		}
 		if err != nil {
 			return err
@@ -203,7 +204,7 @@ func (t tx) schema(contentID int64, compact bool) (*ccompatSchema, error) {
 		return nil, err
 	}
 	if c == nil {
-		return nil, &problem{404, "SchemaNotFoundException", fmt.Sprintf("Schema %d not found.", contentID), 40403, ""}
+		return nil, &problem{404, "SchemaNotFoundException", fmt.Sprintf("Schema %d not found.", contentID), 40403, "", ""}
 	}
 	s := &ccompatSchema{Schema: string(c.Text)}
 	if uses, err := t.uses(contentID); err != nil {
@@ -372,7 +373,9 @@ func (t tx) numbered(r *http.Request) (*version, error) {
 			err = versionNotFound(k, name)
 		}
 		return v, err
-	case err != nil || n < 1:
+	case err == nil && n < 0:
+		return nil, artifactNotFound(key{k.group, "Illegal version format: " + name})
+	case err != nil || n == 0:
 		return nil, versionNotFound(k, name)
 	}
 	v, err := t.ordered(k, n)
@@ -416,19 +419,14 @@ func (h *handler) subjectSchema(r *http.Request) (a answer, err error) {
 
 // referencedBy answers with the ids of the schemas that refer to a version.
 func (h *handler) referencedBy(r *http.Request) (a answer, err error) {
-	ids := []int64{}
 	err = h.store.view(func(t tx) error {
 		v, err := t.numbered(r)
 		if err != nil {
 			return err
 		}
-		prefix := referrerKey(v.Group, v.Artifact, v.Version)
-		return t.scan(bReferrers, prefix, func(k, _ []byte) error {
-			if len(k) == len(prefix)+8 {
-				ids = append(ids, parseNumber(k[len(prefix):]))
-			}
-			return nil
-		})
+		ids, err := t.referrers(v)
+		a = answer{json: ids}
+		return err
 	})
-	return answer{json: ids}, err
+	return a, err
 }

@@ -110,6 +110,19 @@ func referrerKey(group, artifact, version string) []byte {
 	return append(nameKey(key{group, artifact}, version), 0)
 }
 
+// referrers returns the ids of the contents that refer to the version.
+func (t tx) referrers(v *version) ([]int64, error) {
+	ids := []int64{}
+	prefix := referrerKey(v.Group, v.Artifact, v.Version)
+	err := t.scan(bReferrers, prefix, func(k, _ []byte) error {
+		if len(k) == len(prefix)+8 {
+			ids = append(ids, parseNumber(k[len(prefix):]))
+		}
+		return nil
+	})
+	return ids, err
+}
+
 // ordered returns the artifact's version of this order, or nil.
 func (t tx) ordered(k key, order int) (*version, error) {
 	id := t.Bucket(bOf).Get(append(append(k.bytes(), 0), number(int64(order))...))

@@ -51,7 +51,7 @@ func (h *handler) routes() http.Handler {
 			body = v3Error
 		}
 		h.fail(w, body, &problem{404, "NotFoundException",
-			fmt.Sprintf("RESTEASY003210: Could not find resource for full path: http://%s%s", r.Host, r.URL.RequestURI()), 404, ""})
+			fmt.Sprintf("RESTEASY003210: Could not find resource for full path: http://%s%s", r.Host, r.URL.RequestURI()), 404, "", ""})
 	})
 	return h.guard(mux)
 }
@@ -82,11 +82,14 @@ func (h *handler) on(mux *http.ServeMux, pattern string, body errorBody, f call)
 		var tooLarge *http.MaxBytesError
 		var p *problem
 		switch {
+		case errors.Is(err, errUndecodable):
+			h.send(w, answer{text: []byte(err.Error()), contentType: "application/json", status: 400})
+			return
 		case errors.As(err, &tooLarge):
-			p = &problem{413, "RequestTooLargeException", fmt.Sprintf("The request's body exceeds %d bytes.", tooLarge.Limit), 413, ""}
+			p = &problem{413, "RequestTooLargeException", fmt.Sprintf("The request's body exceeds %d bytes.", tooLarge.Limit), 413, "", ""}
 		case err != nil && !errors.As(err, &p):
 			h.log.Error("registry request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-			p = &problem{500, "StorageException", "The registry's store failed; its log says how.", 50001, ""}
+			p = &problem{500, "StorageException", "The registry's store failed; its log says how.", 50001, "", ""}
 		}
 		if p != nil {
 			h.fail(w, body, p)
@@ -130,10 +133,9 @@ func body(r *http.Request) ([]byte, error) {
 	return text, err
 }
 
-// plain is the answer to a body that is not the JSON expected.
-func undecodable() error {
-	return badRequest("BadRequestException", "Not able to deserialize data provided.")
-}
+// errUndecodable is the answer to a body that is not the JSON expected. All
+// APIs say it in plain text.
+var errUndecodable = errors.New("Not able to deserialize data provided.") //nolint:staticcheck // Apicurio's words
 
 // bodyJSON reads a request body into v. Fields that v lacks are ignored, as
 // clients send more than any server knows.
@@ -143,7 +145,7 @@ func bodyJSON(r *http.Request, v any) error {
 		return err
 	}
 	if json.Unmarshal(text, v) != nil {
-		return undecodable()
+		return errUndecodable
 	}
 	return nil
 }
@@ -153,8 +155,7 @@ func pathNumber(r *http.Request, name string) (int64, error) {
 	text := r.PathValue(name)
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, &problem{404, "NotFoundException",
-			fmt.Sprintf("RESTEASY003870: Unable to extract parameter from http request: jakarta.ws.rs.PathParam(\"%s\") value is '%s'", name, text), 404, ""}
+		return 0, badParameter("PathParam", name, text, fmt.Sprintf("NumberFormatException: For input string: \"%s\"", text))
 	}
 	return n, nil
 }

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // ids serves the look-ups by id and hash, which v2 and v3 share. hashType is
@@ -55,7 +57,7 @@ func findGlobal(t tx, r *http.Request) (int64, error) {
 		return 0, err
 	}
 	if v == nil || v.State == stateDisabled {
-		return 0, &problem{404, "VersionNotFoundException", fmt.Sprintf("No version with global ID '%d' found.", n), 40402, ""}
+		return 0, &problem{404, "VersionNotFoundException", fmt.Sprintf("No version with global ID '%d' found.", n), 40402, "", ""}
 	}
 	return v.ContentID, nil
 }
@@ -66,7 +68,7 @@ func findContent(t tx, r *http.Request) (int64, error) {
 		return 0, err
 	}
 	if t.Bucket(bContents).Get(number(n)) == nil {
-		return 0, &problem{404, "ContentNotFoundException", fmt.Sprintf("No content with ID '%d' was found.", n), 40403, ""}
+		return 0, &problem{404, "ContentNotFoundException", fmt.Sprintf("No content with ID '%d' was found.", n), 40403, "", ""}
 	}
 	return n, nil
 }
@@ -79,7 +81,7 @@ func findHash(t tx, r *http.Request) (int64, error) {
 			return parseNumber(id), nil
 		}
 	}
-	return 0, &problem{404, "ContentNotFoundException", fmt.Sprintf("No content with hash '%s' was found.", text), 40403, ""}
+	return 0, &problem{404, "ContentNotFoundException", fmt.Sprintf("No content with hash '%s' was found.", text), 40403, "", ""}
 }
 
 // text answers with a content, its references put in place if asked.
@@ -105,6 +107,38 @@ func (t tx) references(contentID int64) (answer, error) {
 		return answer{json: []reference{}}, err
 	}
 	return asJSON(c.Refs)
+}
+
+// referencesOf answers with what a version refers to or, if asked, with the
+// versions that refer to it.
+func (t tx) referencesOf(r *http.Request, v *version) (answer, error) {
+	if r.URL.Query().Get("refType") != "INBOUND" {
+		return t.references(v.ContentID)
+	}
+	ids, err := t.referrers(v)
+	if err != nil {
+		return answer{}, err
+	}
+	list := []reference{}
+	for _, id := range ids {
+		c, err := t.content(id)
+		if err != nil {
+			return answer{}, err
+		}
+		uses, err := t.uses(id)
+		if err != nil {
+			return answer{}, err
+		}
+		for _, u := range uses {
+			for _, ref := range c.Refs {
+				if group := cmp.Or(ref.Group, defaultGroup); group == v.Group && ref.Artifact == v.Artifact && ref.Version == v.Version {
+					list = append(list, reference{u.Group, u.Artifact, u.Version, ref.Name})
+				}
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b reference) int { return strings.Compare(a.Artifact, b.Artifact) })
+	return asJSON(list)
 }
 
 // hashMatches checks the hash that a client sent along.
@@ -142,7 +176,7 @@ func (h *handler) group(r *http.Request) (g *group, err error) {
 		return err
 	})
 	if err == nil && g == nil {
-		err = &problem{404, "GroupNotFoundException", fmt.Sprintf("No group '%s' was found.", id), 404, ""}
+		err = &problem{404, "GroupNotFoundException", fmt.Sprintf("No group '%s' was found.", id), 404, "", ""}
 	}
 	return g, err
 }

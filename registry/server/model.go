@@ -101,22 +101,36 @@ type problem struct {
 	message   string
 	confluent int    // Confluent's error_code
 	ccompat   string // the message in Confluent's terms; message when empty
+	detail    string // "name: message" when empty
 }
 
 func (p *problem) Error() string { return p.message }
 
+func (p *problem) details() string {
+	if p.detail != "" {
+		return p.detail
+	}
+	return p.name + ": " + p.message
+}
+
 func artifactNotFound(k key) *problem {
 	return &problem{404, "ArtifactNotFoundException",
 		fmt.Sprintf("No artifact with ID '%s' in group '%s' was found.", k.artifact, k.group),
-		40401, fmt.Sprintf("Subject '%s' not found.", k.artifact)}
+		40401, fmt.Sprintf("Subject '%s' not found.", k.artifact), ""}
 }
 
 func versionNotFound(k key, v string) *problem {
 	return &problem{404, "VersionNotFoundException",
 		fmt.Sprintf("No version '%s' found for artifact with ID '%s' in group '%s'.", v, k.artifact, k.group),
-		40402, fmt.Sprintf("Version %s not found.", v)}
+		40402, fmt.Sprintf("Version %s not found.", v), ""}
 }
 
 func badRequest(name, format string, args ...any) *problem {
-	return &problem{400, name, fmt.Sprintf(format, args...), 400, ""}
+	return &problem{400, name, fmt.Sprintf(format, args...), 400, "", ""}
+}
+
+// badParameter is Apicurio's answer to a parameter that does not parse: 404.
+func badParameter(kind, name, value, detail string) *problem {
+	return &problem{404, "NotFoundException", fmt.Sprintf(
+		`RESTEASY003870: Unable to extract parameter from http request: jakarta.ws.rs.%s("%s") value is '%s'`, kind, name, value), 404, "", detail}
 }

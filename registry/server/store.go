@@ -173,7 +173,7 @@ func (s *store) existing(t tx, d *draft) (*artifact, *version, error) {
 	switch d.ifExists {
 	case existsFail:
 		return nil, nil, &problem{409, "ArtifactAlreadyExistsException",
-			fmt.Sprintf("An artifact with ID '%s' in group '%s' already exists.", d.artifact, d.group), 409, ""}
+			fmt.Sprintf("An artifact with ID '%s' in group '%s' already exists.", d.artifact, d.group), 409, "", ""}
 	case existsReturn:
 		v, err := t.latest(d.key)
 		return a, v, err
@@ -264,7 +264,7 @@ func (s *store) add(t tx, d *draft) (*artifact, *version, error) {
 	if old, err := t.named(a.key(), v.Version); err != nil || old != nil {
 		if err == nil {
 			err = &problem{409, "VersionAlreadyExistsException",
-				fmt.Sprintf("An artifact version '%s' for artifact ID '%s' in group '%s' already exists.", v.Version, a.ID, a.Group), 409, ""}
+				fmt.Sprintf("An artifact version '%s' for artifact ID '%s' in group '%s' already exists.", v.Version, a.ID, a.Group), 409, "", ""}
 		}
 		return nil, nil, err
 	}
@@ -296,7 +296,7 @@ func (t tx) resolved(c *content) ([]byte, error) {
 	}
 	var unknown *avrotext.UnknownTypeError
 	if errors.As(err, &unknown) {
-		return nil, &problem{500, "AvroTypeException", "Undefined schema: " + unknown.Name, 500, ""}
+		return nil, &problem{500, "AvroTypeException", "Undefined schema: " + unknown.Name, 500, "", ""}
 	}
 	return []byte(text), err
 }

@@ -17,7 +17,7 @@ func v2Error(p *problem) any {
 		Code    int    `json:"error_code"`
 		Detail  string `json:"detail"`
 		Name    string `json:"name"`
-	}{p.message, p.status, p.name + ": " + p.message, p.name}
+	}{p.message, p.status, p.details(), p.name}
 }
 
 // v2Meta is the metadata of an artifact and its version as v2 gives them.
@@ -91,8 +91,8 @@ func v2Exists(r *http.Request) (ifExists, error) {
 	case "UPDATE":
 		return existsAdd, nil
 	default:
-		return 0, &problem{404, "NotFoundException",
-			`RESTEASY003870: Unable to extract parameter from http request: jakarta.ws.rs.QueryParam("ifExists") value is '` + v + `'`, 404, ""}
+		return 0, badParameter("QueryParam", "ifExists", v,
+			"IllegalArgumentException: No enum constant io.apicurio.registry.rest.v2.beans.IfExists."+v)
 	}
 }
 
@@ -141,7 +141,7 @@ func (d *draft) extended(r *http.Request, text []byte) error {
 		References []reference
 	}
 	if json.Unmarshal(text, &e) != nil {
-		return undecodable()
+		return errUndecodable
 	}
 	d.text, d.refs = []byte(e.Content), e.References
 	return nil
@@ -356,7 +356,7 @@ func (h *handler) v2References(r *http.Request) (a answer, err error) {
 	err = h.store.view(func(t tx) error {
 		v, err := t.version2(r)
 		if err == nil {
-			a, err = t.references(v.ContentID)
+			a, err = t.referencesOf(r, v)
 		}
 		return err
 	})

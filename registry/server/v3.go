@@ -15,7 +15,7 @@ func v3Error(p *problem) any {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Name   string `json:"name"`
-	}{p.name + ": " + p.message, p.message, p.status, p.name}
+	}{p.details(), p.message, p.status, p.name}
 }
 
 type v3ArtifactMeta struct {
@@ -135,8 +135,8 @@ func v3Exists(r *http.Request) (ifExists, error) {
 	case "FIND_OR_CREATE_VERSION":
 		return existsFind, nil
 	default:
-		return 0, &problem{404, "NotFoundException",
-			`RESTEASY003870: Unable to extract parameter from http request: jakarta.ws.rs.QueryParam("ifExists") value is '` + v + `'`, 404, ""}
+		return 0, badParameter("QueryParam", "ifExists", v,
+			"IllegalArgumentException: No enum constant io.apicurio.registry.rest.v3.beans.IfArtifactExists."+v)
 	}
 }
 
@@ -275,7 +275,7 @@ func (h *handler) v3References(r *http.Request) (a answer, err error) {
 	err = h.store.view(func(t tx) error {
 		v, err := t.version3(r)
 		if err == nil {
-			a, err = t.references(v.ContentID)
+			a, err = t.referencesOf(r, v)
 		}
 		return err
 	})
