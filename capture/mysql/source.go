@@ -69,27 +69,27 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 	return nil
 }
 
-// Check does what Open does short of starting, and describes the plan.
-func (s *Source) Check(ctx context.Context, resume capture.Position) ([]string, error) {
+// Check does what Open does short of starting, and writes what Open would do.
+func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer) error {
 	n, at, err := s.prepare(ctx, resume)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { _ = n.conn.close() }()
-	plan := []string{fmt.Sprintf("server %s, GTIDs %v, binlog_row_metadata %s", n.server.vars["version"], n.server.gtid, n.server.vars["binlog_row_metadata"])}
+	v := n.server.vars
+	fmt.Fprintf(w, "server       %s, gtid %v, binlog_row_metadata %s, we are replica %d\n", v["version"], n.server.gtid, v["binlog_row_metadata"], s.cfg.serverID())
 	for _, id := range n.ids {
 		t := n.tables[id.String()].current()
-		plan = append(plan, fmt.Sprintf("table %s, %d columns, key %v", id, len(t.codec.Table.Columns), t.def.Key))
+		fmt.Fprintf(w, "table        %s: %d columns, key %s\n", id, len(t.codec.Table.Columns), strings.Join(t.def.Key, ", "))
 	}
 	switch {
 	case len(resume) == 0:
-		plan = append(plan, "no position yet: snapshot.mode "+s.cfg.SnapshotMode)
+		fmt.Fprintf(w, "position     none yet: snapshot.mode %s\n", s.cfg.SnapshotMode)
 	case at.Snapshot != nil:
-		plan = append(plan, fmt.Sprintf("the snapshot goes on after %d rows", at.Snapshot.Rows))
+		fmt.Fprintf(w, "position     in the snapshot, after %d rows\n", at.Snapshot.Rows)
 	default:
-		plan = append(plan, fmt.Sprintf("the log is followed from %s:%d", at.File, at.Pos))
+		fmt.Fprintf(w, "position     %s:%d\n", at.File, at.Pos)
 	}
-	return plan, nil
+	return n.conn.close()
 }
 
 // prepare connects, checks and reads the tables.

@@ -8,6 +8,7 @@ import (
 
 	"tributary/capture"
 	"tributary/capture/emit"
+	"tributary/capture/mysql"
 	"tributary/capture/postgres"
 	"tributary/envelope"
 	"tributary/internal/config"
@@ -20,6 +21,18 @@ type postgresOptions struct {
 	Source postgres.Options
 	Emit   emit.Options
 	Daemon daemonOptions
+}
+
+// mysqlOptions are the options of a file with connector.class mysql or mariadb.
+type mysqlOptions struct {
+	Source mysql.Options
+	Emit   emit.Options
+	Daemon daemonOptions
+}
+
+// Validate returns what the tags cannot express.
+func (o *mysqlOptions) Validate() []config.Problem {
+	return append(o.Source.Validate(), o.Emit.Check()...)
 }
 
 type daemonOptions struct {
@@ -72,6 +85,16 @@ func load(verb string, args []string) (*connector, error) {
 			common: &o.Source.Options, emit: o.Emit, listen: o.Daemon.Listen,
 			block:  func(v string) envelope.Block { return postgres.Block(&o.Source, v) },
 			source: func(log *slog.Logger) (source, error) { return postgres.New(o.Source, log) },
+		}, nil
+	case "mysql", "mariadb", "io.debezium.connector.mysql.MySqlConnector", "io.debezium.connector.mariadb.MariaDbConnector":
+		o := &mysqlOptions{}
+		if err := config.Load(path, o); err != nil {
+			return nil, err
+		}
+		return &connector{
+			common: &o.Source.Options, emit: o.Emit, listen: o.Daemon.Listen,
+			block:  func(v string) envelope.Block { return mysql.Block(&o.Source, v) },
+			source: func(log *slog.Logger) (source, error) { return mysql.New(o.Source, log) },
 		}, nil
 	}
 	return nil, fault.Human(fmt.Errorf("%s: connector.class %q is not known", path, peek.Class), "set it to postgres, mysql or mariadb")
