@@ -50,6 +50,9 @@ func New(o Options, log *slog.Logger) (*Source, error) {
 	return &Source{opts: o, log: log.With("connector", o.Name), filter: f}, nil
 }
 
+// closeTimeout bounds how long the server is given to take leave.
+const closeTimeout = 2 * time.Second
+
 var errClosed = errors.New("source is closed")
 
 // Open implements capture.Source.
@@ -303,7 +306,15 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 			return err
 		}
 		s.log.Info("streaming", "slot", s.opts.Slot, "lsn", pos.LSN.String())
-		return st.run(ctx)
+		err := st.run(ctx)
+		if ctx.Err() != nil { // asked to end: the connection is good
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+			defer cancel()
+			if err := st.finish(ctx); err != nil {
+				s.log.Debug("ending the replication", "error", err)
+			}
+		}
+		return err
 	}, nil
 }
 
@@ -397,7 +408,7 @@ func (s *Source) Close() error {
 
 // disconnect closes what is open. The server is told, but not waited for long.
 func (l *life) disconnect() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	var errs []error
 	if l.sql != nil {

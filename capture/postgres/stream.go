@@ -61,8 +61,16 @@ func (s *stream) run(ctx context.Context) error {
 	// The context of a read costs several allocations; a deadline on the
 	// connection does not.
 	raw := s.conn.Conn()
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_ = raw.SetReadDeadline(time.Unix(1, 0)) // a connection that is closed needs no waking
+	})
+	defer func() {
+		if !stop() {
+			<-woken // finish sets a deadline of its own
+		}
+	}()
 	var deadline time.Time
 	for {
 		if now := time.Now(); deadline.Sub(now) < tick/2 {
@@ -210,6 +218,31 @@ func (s *stream) confirm(ctx context.Context, now time.Time, reply bool) error {
 	}
 	s.sent, s.sentAt = acked, now
 	return nil
+}
+
+// finish reports the position a last time and ends the replication in good order,
+// so that the slot is free when it returns. It is called after run.
+func (s *stream) finish(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	if err := s.conn.Conn().SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, time.Now(), true); err != nil {
+		return err
+	}
+	s.conn.Frontend().Send(&pgproto3.CopyDone{})
+	if err := s.conn.Frontend().Flush(); err != nil {
+		return err
+	}
+	for {
+		msg, err := s.conn.ReceiveMessage(ctx)
+		if err != nil {
+			return err
+		}
+		if _, ok := msg.(*pgproto3.ReadyForQuery); ok {
+			return nil
+		}
+	}
 }
 
 // beat makes a batch of nothing but a position.
