@@ -2,44 +2,191 @@ package lake
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"tributary/internal/column"
+	"tributary/internal/fault"
+	"tributary/lake/basefile"
+	"tributary/lake/blob"
 )
-
-// BaseFile is a Parquet file of a table: the rows of one file group.
-type BaseFile struct {
-	Key       string // in the store
-	FileID    string
-	Instant   string // the commit that wrote it
-	Partition string // folder below the base; "" without partitions
-	Size      int64  // bytes
-	Rows      int64  // -1 if no commit on the active timeline tells
-}
 
 // Snapshot is a table as of an instant. It does not change, and can be read
 // until cleaning removes its files.
-type Snapshot struct{}
+type Snapshot struct {
+	store   blob.Store
+	instant Instant
+	schema  Schema
+	files   []BaseFile
+}
+
+// AsOf returns the table as it was at the instant, in the form that ParseInstant
+// returns; "" means now, as of the last Refresh. It needs not equal an instant of
+// the timeline. Before the first commit the table is empty. An instant older
+// than what cleaning has kept is refused with ErrHorizon, an error that needs a
+// human and whose hint names the oldest instant that can be read.
+func (t *Table) AsOf(ctx context.Context, instant string) (*Snapshot, error) {
+	tl := t.Timeline()
+	at := instant
+	if at == "" {
+		at = latest
+	} else if err := t.checkHorizon(ctx, tl, at); err != nil {
+		return nil, err
+	}
+	schema, err := t.schemaAt(ctx, tl, at)
+	if err != nil {
+		return nil, fmt.Errorf("read schema of %s: %w", t.base, err)
+	}
+	files, err := listBaseFiles(ctx, t.store, t.base)
+	if err != nil {
+		return nil, fmt.Errorf("list files of %s: %w", t.base, err)
+	}
+	replaced, err := t.replacedAt(ctx, tl, at)
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{store: t.store, instant: tl.AsOf(at), schema: schema, files: latestSlices(files, tl, at, replaced)}
+	return s, t.countRows(ctx, tl, s.files)
+}
+
+// replacedAt returns the file groups that completed replacecommits have replaced.
+func (t *Table) replacedAt(ctx context.Context, tl *Timeline, at string) (map[groupKey]bool, error) {
+	out := map[groupKey]bool{}
+	for _, i := range tl.Completed() {
+		if i.Action != ActionReplaceCommit || i.Time > at {
+			continue
+		}
+		c, err := t.Commit(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		for partition, ids := range c.Replaced {
+			for _, id := range ids {
+				out[groupKey{partition, id}] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// countRows fills in the files' rows from the commits that wrote them.
+func (t *Table) countRows(ctx context.Context, tl *Timeline, files []BaseFile) error {
+	byTime := map[string]Instant{}
+	for _, i := range tl.Completed() {
+		byTime[i.Time] = i
+	}
+	for n := range files {
+		f := &files[n]
+		i, ok := byTime[f.Instant]
+		if !ok {
+			continue
+		}
+		c, err := t.Commit(ctx, i)
+		if err != nil {
+			return err
+		}
+		for _, s := range c.Stats[f.Partition] {
+			if s.FileID == f.FileID {
+				f.Rows = s.NumWrites
+			}
+		}
+	}
+	return nil
+}
 
 // Instant returns the newest completed instant that the snapshot includes; zero
 // if it is from before the first.
-func (s *Snapshot) Instant() Instant { return Instant{} }
+func (s *Snapshot) Instant() Instant { return s.instant }
 
 // Schema returns the columns as of the snapshot, without Hudi's five own ones,
 // which every base file has first.
-func (s *Snapshot) Schema() Schema { return Schema{} }
+func (s *Snapshot) Schema() Schema { return s.schema }
 
 // Files returns the base files whose rows make up the snapshot, by ascending
 // key. Files older than the schema may lack its newest columns (null then) and
-// have narrower types.
-func (s *Snapshot) Files() []BaseFile { return nil }
+// have narrower types. The slice is shared: do not change it.
+func (s *Snapshot) Files() []BaseFile { return s.files }
 
 // Rows returns the number of rows, or -1 if some file's is not known.
-func (s *Snapshot) Rows() int64 { return 0 }
+func (s *Snapshot) Rows() int64 {
+	var n int64
+	for _, f := range s.files {
+		if f.Rows < 0 {
+			return -1
+		}
+		n += f.Rows
+	}
+	return n
+}
 
 // Scan yields the snapshot's rows in batches, with the named columns in that
 // order; nil means all of Schema. Hudi's own columns may be named too. A batch
 // is valid until the next. After an error the iteration ends.
 func (s *Snapshot) Scan(ctx context.Context, columns []string) iter.Seq2[*column.Batch, error] {
-	return nil
+	return func(yield func(*column.Batch, error) bool) {
+		fields, err := s.fields(columns)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		batch := Schema{Fields: fields}.NewBatch()
+		for _, f := range s.files {
+			if !s.scanFile(ctx, f, fields, batch, yield) {
+				return
+			}
+		}
+	}
+}
+
+// fields finds the named columns.
+func (s *Snapshot) fields(names []string) ([]Field, error) {
+	fields := s.schema.Fields
+	if names != nil {
+		fields = make([]Field, len(names))
+		for i, n := range names {
+			switch at := s.schema.Index(n); {
+			case at >= 0:
+				fields[i] = s.schema.Fields[at]
+			case isMeta(n):
+				fields[i] = Field{Name: n, Type: Simple(String), Nullable: true}
+			default:
+				return nil, fault.Humanf("see the table's schema for its columns", "no column %s as of %s", n, s.instant.Time)
+			}
+		}
+	}
+	for _, f := range fields {
+		if f.Type.Kind == Other {
+			return nil, fault.Humanf("leave the column out", "column %s: type %s cannot be read yet", f.Name, f.Type)
+		}
+	}
+	return fields, nil
+}
+
+// scanFile yields a file's row groups; it reports whether to go on.
+func (s *Snapshot) scanFile(ctx context.Context, f BaseFile, fields []Field, batch *column.Batch, yield func(*column.Batch, error) bool) bool {
+	o, err := s.store.Open(ctx, f.Key)
+	if err != nil {
+		return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
+	}
+	defer o.Close()
+	file, err := basefile.Open(o, o.Size())
+	if err != nil {
+		return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
+	}
+	for g := range file.Groups() {
+		if err := ctx.Err(); err != nil {
+			return yield(nil, err) && false
+		}
+		batch.Reset()
+		for i := range fields {
+			if err := file.Read(g, fields[i].column(), &batch.Cols[i]); err != nil {
+				return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
+			}
+		}
+		batch.Len = file.GroupRows(g)
+		if !yield(batch, nil) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,31 +1,189 @@
 package lake
 
-// Timeline is the instants of a table at one moment, by ascending time. It does
-// not change.
+import (
+	"context"
+	"sort"
+	"strings"
+
+	"tributary/lake/blob"
+)
+
+// Timeline is the active timeline of a table at one moment, by ascending time.
+// It does not change.
 type Timeline struct {
-	all []Instant
+	all     []Instant
+	horizon string
 }
 
-// All returns every instant of the active timeline, each with its furthest state.
-func (t *Timeline) All() []Instant { return nil }
+// All returns every instant, each in its furthest state.
+func (t *Timeline) All() []Instant { return t.all }
 
 // Completed returns the instants that changed data and are completed.
-func (t *Timeline) Completed() []Instant { return nil }
+func (t *Timeline) Completed() []Instant {
+	return t.filter(func(i Instant) bool { return i.State == StateCompleted && i.Action.writesData() })
+}
 
 // Pending returns the instants that are not completed.
-func (t *Timeline) Pending() []Instant { return nil }
+func (t *Timeline) Pending() []Instant {
+	return t.filter(func(i Instant) bool { return i.State != StateCompleted })
+}
+
+func (t *Timeline) filter(keep func(Instant) bool) []Instant {
+	var out []Instant
+	for _, i := range t.all {
+		if keep(i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
 
 // Newest returns the newest completed instant that changed data; zero if none.
-func (t *Timeline) Newest() Instant { return Instant{} }
+func (t *Timeline) Newest() Instant { return t.AsOf(latest) }
 
 // Oldest returns the oldest completed instant that changed data and is still
 // on the active timeline; zero if none.
-func (t *Timeline) Oldest() Instant { return Instant{} }
+func (t *Timeline) Oldest() Instant {
+	if c := t.Completed(); len(c) > 0 {
+		return c[0]
+	}
+	return Instant{}
+}
 
 // AsOf returns the newest completed instant that changed data at or before at;
 // zero if none.
-func (t *Timeline) AsOf(at string) Instant { return Instant{} }
+func (t *Timeline) AsOf(at string) Instant {
+	for i := len(t.all) - 1; i >= 0; i-- {
+		in := t.all[i]
+		if in.State == StateCompleted && in.Action.writesData() && in.Time <= at {
+			return in
+		}
+	}
+	return Instant{}
+}
 
-// Horizon returns the oldest instant that can be read: "" if the table can be
-// read from its beginning.
-func (t *Timeline) Horizon() string { return "" }
+// Horizon returns the oldest instant that can be read, or "" if the table can
+// be read from its beginning.
+func (t *Timeline) Horizon() string { return t.horizon }
+
+// latest sorts after every instant.
+const latest = "~"
+
+// first returns the time of the first instant that is not a savepoint: what is
+// older and has a file is committed.
+func (t *Timeline) first() string {
+	for _, i := range t.all {
+		if i.Action != ActionSavepoint {
+			return i.Time
+		}
+	}
+	return ""
+}
+
+// last returns the greatest instant time on the timeline, whatever its state.
+func (t *Timeline) last() string {
+	if len(t.all) == 0 {
+		return ""
+	}
+	return t.all[len(t.all)-1].Time
+}
+
+// suffixes maps the ending of a timeline file's name to what it means. In table
+// version 6 a completed compaction is a commit, a completed log compaction a
+// deltacommit.
+var suffixes = func() map[string]Instant {
+	m := map[string]Instant{"inflight": {Action: ActionCommit, State: StateInflight}}
+	for _, a := range []Action{
+		ActionCommit, ActionDeltaCommit, ActionReplaceCommit, ActionCompaction, ActionLogCompaction,
+		ActionClean, ActionRollback, ActionRestore, ActionSavepoint, ActionIndexing,
+	} {
+		if a != ActionCompaction && a != ActionLogCompaction {
+			m[string(a)] = Instant{Action: a, State: StateCompleted}
+		}
+		m[string(a)+".requested"] = Instant{Action: a, State: StateRequested}
+		m[string(a)+".inflight"] = Instant{Action: a, State: StateInflight}
+	}
+	return m
+}()
+
+// parseTimelineFile reads the name of a file in .hoodie; ok is false for a file
+// that is not of the timeline.
+func parseTimelineFile(name string) (i Instant, ok bool) {
+	time, suffix, found := strings.Cut(name, ".")
+	if !found || time == "" || strings.Trim(time, "0123456789") != "" {
+		return Instant{}, false
+	}
+	i, ok = suffixes[suffix]
+	i.Time = time
+	return i, ok
+}
+
+// timelineFile names the file in .hoodie that says that i has reached its state.
+func timelineFile(i Instant) string {
+	switch {
+	case i.State == StateCompleted:
+		return i.Time + "." + string(i.Action)
+	case i.State == StateInflight && i.Action == ActionCommit:
+		return i.Time + ".inflight"
+	default:
+		return i.Time + "." + string(i.Action) + "." + string(i.State)
+	}
+}
+
+// readTimeline lists the timeline of the table at base. Its files are those
+// whose name begins with a digit: what sorts before (.temp, .locks…) and after
+// (archived, metadata…) is not listed.
+func readTimeline(ctx context.Context, store blob.Store, base string) (*Timeline, error) {
+	prefix := join(base, ".hoodie/")
+	reached := map[Instant]State{} // by instant without its state
+	for info, err := range store.List(ctx, prefix, prefix+"/") {
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimPrefix(info.Key, prefix)
+		if name > ":" {
+			break
+		}
+		i, ok := parseTimelineFile(name)
+		if !ok {
+			continue
+		}
+		state := i.State
+		i.State = ""
+		if order(state) > order(reached[i]) {
+			reached[i] = state
+		}
+	}
+	t := &Timeline{}
+	for i, s := range reached {
+		// A completed compaction leaves <instant>.commit beside its requested and
+		// inflight files.
+		if i.Action == ActionCompaction && reached[Instant{Time: i.Time, Action: ActionCommit}] == StateCompleted ||
+			i.Action == ActionLogCompaction && reached[Instant{Time: i.Time, Action: ActionDeltaCommit}] == StateCompleted {
+			continue
+		}
+		i.State = s
+		t.all = append(t.all, i)
+	}
+	sort.Slice(t.all, func(a, b int) bool {
+		x, y := t.all[a], t.all[b]
+		if x.Time != y.Time {
+			return x.Time < y.Time
+		}
+		return x.Action < y.Action
+	})
+	return t, nil
+}
+
+func order(s State) int {
+	switch s {
+	case StateRequested:
+		return 1
+	case StateInflight:
+		return 2
+	case StateCompleted:
+		return 3
+	default:
+		return 0
+	}
+}

@@ -183,3 +183,35 @@ func murmur(data []byte, seed int32) int32 {
 	h ^= h >> 15
 	return int32(h)
 }
+
+// RowsAfter returns how many rows the filter has once n more keys are added.
+func (b *Bloom) RowsAfter(n int) int {
+	room := max(0, b.perRow-b.current)
+	if n <= room {
+		return len(b.rows)
+	}
+	return len(b.rows) + (n-room+b.perRow-1)/b.perRow
+}
+
+// CompareKeys orders record keys as Java orders strings, by UTF-16 code units:
+// as bytes, except that characters beyond U+FFFF come before U+E000 to U+FFFF.
+func CompareKeys(a, b []byte) int {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		x, y := a[i], b[i]
+		if x == y {
+			continue
+		}
+		const astral, private = 0xf0, 0xee
+		switch {
+		case x >= astral && y >= private && y < astral:
+			return -1
+		case y >= astral && x >= private && x < astral:
+			return 1
+		case x < y:
+			return -1
+		default:
+			return 1
+		}
+	}
+	return len(a) - len(b)
+}

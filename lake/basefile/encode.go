@@ -24,6 +24,7 @@ type Chunk struct {
 	meta   format.ColumnMetaData // offsets count from the start of data
 	dict   bool                  // starts with a dictionary page
 	rows   int
+	start  int64 // where data was in the file that it was read from
 }
 
 // Rows returns the number of rows in the chunk.
@@ -254,7 +255,11 @@ func appendPlain(dst []byte, c *Column, data *column.Column, rows []int32) ([]by
 		}
 	case Float:
 		for _, r := range rows {
-			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(data.Floats[r])))
+			v := float32(data.Floats[r])
+			if float64(v) != data.Floats[r] && v == v {
+				return dst, fmt.Errorf("column %s: %v does not fit in a 32-bit float", c.Name, data.Floats[r])
+			}
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
 		}
 	case Double:
 		for _, r := range rows {
@@ -279,7 +284,7 @@ func appendFixed(dst []byte, c *Column, data *column.Column, rows []int32) ([]by
 			if c.Annotation != Decimal {
 				return dst, fmt.Errorf("column %s: %d bytes in a column of %d", c.Name, len(v), c.Size)
 			}
-			w, ok := resize(dst, v, c.Size)
+			w, ok := Resize(dst, v, c.Size)
 			if !ok {
 				return dst, fmt.Errorf("column %s: a number of %d bytes does not fit decimal(%d,%d)", c.Name, len(v), c.Precision, c.Scale)
 			}
@@ -291,9 +296,9 @@ func appendFixed(dst []byte, c *Column, data *column.Column, rows []int32) ([]by
 	return dst, nil
 }
 
-// resize appends the big-endian two's complement number v in size bytes. It
+// Resize appends the big-endian two's complement number v in size bytes. It
 // reports false when the number does not fit.
-func resize(dst, v []byte, size int) ([]byte, bool) {
+func Resize(dst, v []byte, size int) ([]byte, bool) {
 	var sign byte
 	if len(v) > 0 && v[0]&0x80 != 0 {
 		sign = 0xff

@@ -1,6 +1,7 @@
 package basefile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,10 @@ import (
 
 	"tributary/internal/column"
 )
+
+// tailBytes is how much of a file's end is read at once: a footer with its bloom
+// filter fits nearly always.
+const tailBytes = 512 << 10
 
 // File is an open Parquet file. Its methods may be called by many goroutines.
 type File struct {
@@ -25,7 +30,8 @@ type File struct {
 func Open(in io.ReaderAt, size int64) (f *File, err error) {
 	defer recoverMalformed(&err)
 	pq, err := parquet.OpenFile(in, size,
-		parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+		parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
+		parquet.SkipMagicBytes(true), parquet.OptimisticRead(true), parquet.ReadBufferSize(tailBytes))
 	if err != nil {
 		return nil, fmt.Errorf("open parquet: %w", err)
 	}
@@ -106,16 +112,17 @@ func (f *File) Chunk(g, i int) (*Chunk, error) {
 		return nil, fmt.Errorf("column %s is nested", f.columns[i].Name)
 	}
 	meta := f.pq.Metadata().RowGroups[g].Columns[f.leaf[i]].MetaData
-	start := meta.DataPageOffset
 	c := &Chunk{column: f.columns[i], rows: f.GroupRows(g)}
+	start := meta.DataPageOffset
 	if d := meta.DictionaryPageOffset; d > 0 && d < start {
 		start, c.dict = d, true
 	}
-	if meta.TotalCompressedSize < 0 || meta.TotalCompressedSize > f.pq.Size() {
-		return nil, fmt.Errorf("column %s: malformed chunk size", c.column.Name)
+	if start < 0 || meta.TotalCompressedSize < 0 || meta.TotalCompressedSize > f.pq.Size()-start {
+		return nil, fmt.Errorf("column %s: its chunk lies outside the file", c.column.Name)
 	}
+	c.start = start
 	c.data = make([]byte, meta.TotalCompressedSize)
-	if _, err := f.in.ReadAt(c.data, start); err != nil && !errors.Is(err, io.EOF) {
+	if n, err := f.in.ReadAt(c.data, start); n < len(c.data) {
 		return nil, fmt.Errorf("read column %s: %w", c.column.Name, err)
 	}
 	c.meta = meta
@@ -123,6 +130,12 @@ func (f *File) Chunk(g, i int) (*Chunk, error) {
 	c.meta.DictionaryPageOffset = 0
 	c.meta.IndexPageOffset, c.meta.BloomFilterOffset, c.meta.BloomFilterLength = 0, 0, 0
 	return c, nil
+}
+
+// ReadAt makes the chunk stand for the file that it was read from, so that its
+// pages can be decoded without reading the file again.
+func (c *Chunk) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(c.data).ReadAt(p, off-c.start)
 }
 
 // Fits reports whether the file has a column whose chunks can be used as column
@@ -152,7 +165,11 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 		return err
 	}
 	want := dst.Len() + rows
-	pages := f.pq.RowGroups()[g].ColumnChunks()[f.leaf[i]].Pages()
+	chunk, err := f.Chunk(g, i)
+	if err != nil {
+		return err
+	}
+	pages := f.pq.RowGroups()[g].ColumnChunks()[f.leaf[i]].(*parquet.FileColumnChunk).PagesFrom(chunk)
 	defer pages.Close()
 	for {
 		p, err := pages.ReadPage()

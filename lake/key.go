@@ -1,0 +1,211 @@
+package lake
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"tributary/internal/column"
+	"tributary/internal/fault"
+)
+
+const (
+	nullKeyPart      = "__null__"
+	emptyKeyPart     = "__empty__"
+	defaultPartition = "__HIVE_DEFAULT_PARTITION__"
+)
+
+// keyer makes record keys and partition paths of rows, in Hudi's encodings.
+type keyer struct {
+	fields     []keyField
+	partitions []keyField
+	hive       bool
+	urlEncode  bool
+}
+
+type keyField struct {
+	Field
+	col int
+}
+
+func newKeyer(p properties, s Schema) (*keyer, error) {
+	k := &keyer{hive: p.is(propHive, false), urlEncode: p.is(propURLEncode, false)}
+	find := func(names []string) ([]keyField, error) {
+		var out []keyField
+		for _, n := range names {
+			i := s.Index(n)
+			if i < 0 {
+				return nil, fault.Humanf("the table's hoodie.properties and its schema disagree", "key or partition field %s is not a column", n)
+			}
+			out = append(out, keyField{s.Fields[i], i})
+		}
+		return out, nil
+	}
+	var err error
+	if k.fields, err = find(p.list(propKeys)); err != nil {
+		return nil, err
+	}
+	if len(k.fields) == 0 {
+		return nil, fault.Humanf("set hoodie.table.recordkey.fields in its hoodie.properties", "the table has no key fields")
+	}
+	k.partitions, err = find(p.list(propPartitions))
+	return k, err
+}
+
+// appendKey appends the record key of row r.
+func (k *keyer) appendKey(dst []byte, b *column.Batch, r int) ([]byte, error) {
+	start := len(dst)
+	if len(k.fields) == 1 {
+		f := &k.fields[0]
+		c := &b.Cols[f.col]
+		if !c.IsNull(r) {
+			dst = appendText(dst, f.Type, c, r)
+		}
+		if len(dst) == start {
+			return dst, fault.Humanf("choose key fields that every row has", "key field %s is null or empty", f.Name)
+		}
+		return dst, nil
+	}
+	blank := true
+	for i := range k.fields {
+		f := &k.fields[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, f.Name...), ':')
+		at := len(dst)
+		c := &b.Cols[f.col]
+		if c.IsNull(r) {
+			dst = append(dst, nullKeyPart...)
+			continue
+		}
+		if dst = appendText(dst, f.Type, c, r); len(dst) == at {
+			dst = append(dst, emptyKeyPart...)
+			continue
+		}
+		blank = false
+	}
+	if blank {
+		return dst, fault.Humanf("choose key fields that every row has", "all key fields are null or empty")
+	}
+	return dst, nil
+}
+
+// appendPartition appends the partition path of row r.
+func (k *keyer) appendPartition(dst []byte, b *column.Batch, r int) ([]byte, error) {
+	for i := range k.partitions {
+		f := &k.partitions[i]
+		if i > 0 {
+			dst = append(dst, '/')
+		}
+		if k.hive {
+			dst = append(append(dst, f.Name...), '=')
+		}
+		at := len(dst)
+		if c := &b.Cols[f.col]; !c.IsNull(r) {
+			dst = appendText(dst, f.Type, c, r)
+		}
+		switch {
+		case len(dst) == at:
+			dst = append(dst, defaultPartition...)
+		case k.urlEncode:
+			dst = append(dst[:at], escapePath(string(dst[at:]))...)
+		}
+	}
+	for part := range strings.SplitSeq(string(dst), "/") {
+		if (part == "" || part == "." || part == "..") && len(k.partitions) > 0 {
+			return dst, fault.Humanf("partition by another column", "partition value makes the folder %q", dst)
+		}
+	}
+	return dst, nil
+}
+
+// appendText appends a value as Java's toString writes it.
+func appendText(dst []byte, t Type, c *column.Column, r int) []byte {
+	switch t.Kind {
+	case Boolean:
+		return strconv.AppendBool(dst, c.Ints[r] != 0)
+	case Date:
+		return time.Unix(c.Ints[r]*86400, 0).UTC().AppendFormat(dst, "2006-01-02")
+	case Float:
+		return appendJavaFloat(dst, c.Floats[r], 32)
+	case Double:
+		return appendJavaFloat(dst, c.Floats[r], 64)
+	case Bytes, Fixed:
+		return hex.AppendEncode(dst, c.Value(r))
+	case Decimal:
+		return append(dst, decimalText(c.Value(r), t.Scale)...)
+	case String:
+		return append(dst, c.Value(r)...)
+	default:
+		return strconv.AppendInt(dst, c.Ints[r], 10)
+	}
+}
+
+// appendJavaFloat writes v as Double.toString does: plain between 0.001 and
+// 10,000,000, else with an exponent, and always with a digit after the point.
+func appendJavaFloat(dst []byte, v float64, bits int) []byte {
+	switch {
+	case math.IsNaN(v):
+		return append(dst, "NaN"...)
+	case math.IsInf(v, 0):
+		if v < 0 {
+			dst = append(dst, '-')
+		}
+		return append(dst, "Infinity"...)
+	}
+	abs := math.Abs(v)
+	start := len(dst)
+	if abs != 0 && (abs < 1e-3 || abs >= 1e7) {
+		s := strconv.FormatFloat(v, 'E', -1, bits)
+		mantissa, exp, _ := strings.Cut(s, "E")
+		if !strings.Contains(mantissa, ".") {
+			mantissa += ".0"
+		}
+		n, _ := strconv.Atoi(exp)
+		return strconv.AppendInt(append(append(dst, mantissa...), 'E'), int64(n), 10)
+	}
+	dst = strconv.AppendFloat(dst, v, 'f', -1, bits)
+	if !strings.Contains(string(dst[start:]), ".") {
+		dst = append(dst, ".0"...)
+	}
+	return dst
+}
+
+// decimalText writes an unscaled big-endian two's complement number with scale
+// digits after the point.
+func decimalText(b []byte, scale int) string {
+	n := new(big.Int).SetBytes(b)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	digits := new(big.Int).Abs(n).String()
+	if len(digits) <= scale {
+		digits = strings.Repeat("0", scale+1-len(digits)) + digits
+	}
+	if scale > 0 {
+		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	}
+	if n.Sign() < 0 {
+		return "-" + digits
+	}
+	return digits
+}
+
+// escapePath is Hudi's url-encoding of partition values.
+func escapePath(s string) string {
+	const special = "\"#%'*/:=?\\\x7f{[]^"
+	var b strings.Builder
+	for _, r := range s {
+		if r > 0 && r < ' ' || strings.ContainsRune(special, r) {
+			fmt.Fprintf(&b, "%%%02X", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

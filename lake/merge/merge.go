@@ -1,0 +1,173 @@
+package merge
+
+import (
+	"bytes"
+	"cmp"
+
+	"tributary/internal/column"
+)
+
+// Input is a batch of events. All columns have Len values.
+type Input struct {
+	Len     int
+	Keys    *column.Column  // Bytes, no nulls
+	Order   *column.Column  // the ordering column; nil: the place in the batch alone
+	Deletes column.Bitmap   // events that remove the row
+	Keep    []column.Bitmap // by column: cells that stay as they were
+}
+
+// Merge holds the events of a batch by key. The keys are numbered by first
+// appearance; such a number is called a group here. It belongs to one goroutine
+// until every group is decided, and may then be read by many.
+type Merge struct {
+	in     Input
+	table  keyTable
+	newest []int32 // by group: its newest event
+	prev   []int32 // by event: the next older one with its key, -1 for none
+	stored []bool  // by group: the oldest event lies on a stored row
+}
+
+// New groups the events of a batch. It keeps references to the input's columns.
+func New(in Input) *Merge {
+	m := &Merge{in: in, prev: make([]int32, in.Len)}
+	m.table.init(in.Keys, in.Len)
+	for r := range int32(in.Len) {
+		g, found := m.table.add(in.Keys.Value(int(r)))
+		if !found {
+			m.newest = append(m.newest, r)
+			m.prev[r] = -1
+			continue
+		}
+		m.insert(g, r)
+	}
+	m.stored = make([]bool, len(m.newest))
+	return m
+}
+
+// insert puts event r into its place among those of group g. Events come in
+// order nearly always, so that the walk is short.
+func (m *Merge) insert(g, r int32) {
+	at := &m.newest[g]
+	for *at >= 0 && m.in.Order != nil && compare(m.in.Order, int(*at), m.in.Order, int(r)) > 0 {
+		at = &m.prev[*at]
+	}
+	m.prev[r] = *at
+	*at = r
+}
+
+// Groups returns the number of different keys.
+func (m *Merge) Groups() int { return len(m.newest) }
+
+// Key returns the key of group g.
+func (m *Merge) Key(g int) []byte { return m.in.Keys.Value(int(m.newest[g])) }
+
+// Newest returns the newest event of group g.
+func (m *Merge) Newest(g int) int { return int(m.newest[g]) }
+
+// Find returns the group with the key, or -1.
+func (m *Merge) Find(key []byte) int { return m.table.find(key) }
+
+// Hash returns the hash of a group's key, as Hash computes it.
+func (m *Merge) Hash(g int) uint64 { return m.table.hashes[g] }
+
+// Outcome is what becomes of a key.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Nothing Outcome = iota // all events are void
+	Replace                // the stored row gives way to a newer one
+	Again                  // as Replace, but the newest event ties with the stored row: the rows may be equal
+	Remove                 // the stored row is removed
+	Insert                 // a row without a stored one
+)
+
+// Decide decides group g against the stored row at place row of the stored
+// ordering column, which may be nil when the table has none. It must be called
+// at most once for a group, and Decide or DecideNew for each before cells are
+// asked for.
+func (m *Merge) Decide(g int, order *column.Column, row int) Outcome {
+	newest := m.newest[g]
+	if m.older(newest, order, row) {
+		return Nothing
+	}
+	if m.in.Deletes.Get(int(newest)) {
+		return Remove
+	}
+	m.stored[g] = true
+	for e := newest; m.prev[e] >= 0; e = m.prev[e] {
+		p := m.prev[e]
+		if m.older(p, order, row) {
+			m.prev[e] = -1
+			break
+		}
+		if m.in.Deletes.Get(int(p)) {
+			m.prev[e] = -1
+			m.stored[g] = false
+			break
+		}
+	}
+	if m.in.Order == nil || order == nil || compare(m.in.Order, int(newest), order, row) == 0 {
+		return Again
+	}
+	return Replace
+}
+
+// DecideNew decides group g where there is no stored row.
+func (m *Merge) DecideNew(g int) Outcome {
+	newest := m.newest[g]
+	if m.in.Deletes.Get(int(newest)) {
+		return Nothing
+	}
+	for e := newest; m.prev[e] >= 0; e = m.prev[e] {
+		if m.in.Deletes.Get(int(m.prev[e])) {
+			m.prev[e] = -1
+		}
+		if m.prev[e] < 0 {
+			break
+		}
+	}
+	return Insert
+}
+
+// older reports whether event e is older than the stored row.
+func (m *Merge) older(e int32, order *column.Column, row int) bool {
+	return m.in.Order != nil && order != nil && compare(m.in.Order, int(e), order, row) < 0
+}
+
+// Cell tells where the value of column c in the row of a decided group comes
+// from: the batch's row event, or, when fromStored, the stored row.
+func (m *Merge) Cell(g, c int) (event int, fromStored bool) {
+	e := m.newest[g]
+	if c < len(m.in.Keep) {
+		keep := m.in.Keep[c]
+		for keep.Get(int(e)) {
+			p := m.prev[e]
+			if p < 0 {
+				return int(e), m.stored[g]
+			}
+			e = p
+		}
+	}
+	return int(e), false
+}
+
+// compare orders two values of ordering columns of one kind; null comes first.
+func compare(a *column.Column, i int, b *column.Column, j int) int {
+	switch an, bn := a.IsNull(i), b.IsNull(j); {
+	case an && bn:
+		return 0
+	case an:
+		return -1
+	case bn:
+		return 1
+	}
+	switch a.Kind {
+	case column.Int:
+		return cmp.Compare(a.Ints[i], b.Ints[j])
+	case column.Float:
+		return cmp.Compare(a.Floats[i], b.Floats[j])
+	default:
+		return bytes.Compare(a.Value(i), b.Value(j))
+	}
+}

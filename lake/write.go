@@ -1,0 +1,370 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"tributary/internal/column"
+	"tributary/lake/basefile"
+	"tributary/lake/merge"
+)
+
+// groupRows is the most rows in a row group. A row group without a change is
+// taken over as bytes; a smaller one is more often such.
+const groupRows = 20_000
+
+// fileWriter writes the new slice of one file group.
+type fileWriter struct {
+	c       *change
+	plan    *filePlan
+	old     *basefile.File // nil for a new group
+	instant string
+	task    int // the file's number in the commit
+	name    string
+	columns []basefile.Column // Hudi's own, then the table's
+	out     *basefile.Writer
+	seq     int // rows numbered so far
+	encode  []*basefile.Encoder
+}
+
+// writeFile writes a plan's file into buf and returns it, without size and key.
+func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, task int, buf *bytes.Buffer) error {
+	f := &fileWriter{c: c, plan: p, instant: instant, task: task, encode: c.t.w.encoders}
+	f.name = p.fileName(instant, task)
+	for i := range metaNames {
+		f.columns = append(f.columns, metaColumn(i))
+	}
+	for _, field := range c.schema.Fields {
+		f.columns = append(f.columns, field.column())
+	}
+	if p.group >= 0 {
+		old, done, err := c.t.openFile(ctx, p.base.Key)
+		if err != nil {
+			return err
+		}
+		defer done()
+		f.old = old
+	}
+	var err error
+	if f.out, err = basefile.NewWriter(buf, c.schema.recordName(), f.columns); err != nil {
+		return err
+	}
+	if err := f.groups(ctx); err != nil {
+		return err
+	}
+	pairs, err := f.footer()
+	if err != nil {
+		return err
+	}
+	if _, err := f.out.Close(pairs); err != nil {
+		return err
+	}
+	p.base.Rows = f.out.Rows()
+	return nil
+}
+
+func (s Schema) recordName() string {
+	if s.Namespace == "" {
+		return s.Name
+	}
+	return s.Namespace + "." + s.Name
+}
+
+func (p *filePlan) fileName(instant string, task int) string {
+	return p.base.FileID + "_" + strconv.Itoa(task) + "-0-0_" + instant + ".parquet"
+}
+
+// groups writes the old file's row groups, changed, and then the inserts.
+func (f *fileWriter) groups(ctx context.Context) error {
+	inserts := f.plan.inserts
+	if f.old != nil {
+		last := f.old.Groups() - 1
+		for g := range f.old.Groups() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			var changes []merge.Change
+			if g < len(f.plan.changes) {
+				changes = f.plan.changes[g]
+			}
+			var take []int32
+			if room := groupRows - f.old.GroupRows(g) + removals(changes); g == last && room > 0 {
+				n := min(room, len(inserts))
+				take, inserts = inserts[:n], inserts[n:]
+			}
+			if err := f.group(g, changes, take); err != nil {
+				return err
+			}
+		}
+	}
+	for len(inserts) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(groupRows, len(inserts))
+		if err := f.group(-1, nil, inserts[:n]); err != nil {
+			return err
+		}
+		inserts = inserts[n:]
+	}
+	return nil
+}
+
+func removals(changes []merge.Change) int {
+	n := 0
+	for _, ch := range changes {
+		if ch.Remove {
+			n++
+		}
+	}
+	return n
+}
+
+// rowGroup is one row group in the making.
+type rowGroup struct {
+	old     int // its number in the old file; -1 for a new one
+	rows    int // rows it will have
+	changes []merge.Change
+	inserts []int32
+	seq     int // number of its first new row
+}
+
+// group writes a row group, its columns side by side.
+func (f *fileWriter) group(old int, changes []merge.Change, inserts []int32) error {
+	g := &rowGroup{old: old, changes: changes, inserts: inserts, seq: f.seq, rows: len(inserts)}
+	gone := removals(changes)
+	f.seq += len(changes) - gone + len(inserts)
+	if old >= 0 {
+		g.rows += f.old.GroupRows(old) - gone
+	}
+	if g.rows == 0 {
+		return nil
+	}
+	chunks := make([]*basefile.Chunk, len(f.columns))
+	next := make(chan int, len(f.columns))
+	for i := range f.columns {
+		next <- i
+	}
+	close(next)
+	var workers errgroup.Group
+	for _, enc := range f.encode {
+		workers.Go(func() error {
+			var w columnWork
+			for i := range next {
+				var err error
+				if chunks[i], err = f.column(g, i, enc, &w); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		return err
+	}
+	return f.out.Append(chunks)
+}
+
+// columnWork is a worker's memory.
+type columnWork struct{ stored, out column.Column }
+
+// column makes the chunk of column i of a row group.
+func (f *fileWriter) column(g *rowGroup, i int, enc *basefile.Encoder, w *columnWork) (*basefile.Chunk, error) {
+	col := f.columns[i]
+	if i != metaFileName && g.old >= 0 && len(g.changes) == 0 && len(g.inserts) == 0 {
+		if at, ok := f.old.Fits(col); ok {
+			return f.old.Chunk(g.old, at)
+		}
+	}
+	w.out.Reset()
+	w.out.Kind = column.Bytes
+	if i >= metaColumns {
+		w.out.Kind = f.c.schema.Fields[i-metaColumns].Type.Column()
+	}
+	if i == metaFileName {
+		for range g.rows {
+			w.out.AppendString(f.name)
+		}
+		return enc.Encode(col, &w.out)
+	}
+	w.stored.Reset()
+	w.stored.Kind = w.out.Kind
+	if g.old >= 0 {
+		if err := f.old.Read(g.old, col, &w.stored); err != nil {
+			return nil, err
+		}
+	}
+	if i < metaColumns {
+		f.meta(g, i, w)
+	} else {
+		f.values(g, i-metaColumns, w)
+	}
+	return enc.Encode(col, &w.out)
+}
+
+// values fills in a column of the table.
+func (f *fileWriter) values(g *rowGroup, n int, w *columnWork) {
+	batch := &f.c.batch.Cols[n]
+	f.c.merge.Splice(&w.out, &w.stored, batch, n, g.changes)
+	for _, k := range g.inserts {
+		if k < 0 {
+			w.out.Append(&f.c.moved.Cols[n], int(^k))
+			continue
+		}
+		e, _ := f.c.merge.Cell(int(k), n)
+		w.out.Append(batch, e)
+	}
+}
+
+// meta fills in one of Hudi's own columns. Rows without a change keep theirs.
+func (f *fileWriter) meta(g *rowGroup, i int, w *columnWork) {
+	seq := g.seq
+	prefix := f.instant + "_" + strconv.Itoa(f.task) + "_"
+	var scratch []byte
+	changed := func() {
+		if i == metaCommitTime {
+			w.out.AppendString(f.instant)
+			return
+		}
+		scratch = strconv.AppendInt(append(scratch[:0], prefix...), int64(seq), 10)
+		w.out.AppendBytes(scratch)
+	}
+	from := 0
+	for _, ch := range g.changes {
+		merge.AppendRange(&w.out, &w.stored, from, int(ch.Row))
+		from = int(ch.Row) + 1
+		switch {
+		case ch.Remove:
+			continue
+		case i == metaRecordKey || i == metaPartition:
+			w.out.Append(&w.stored, int(ch.Row))
+		default:
+			changed()
+		}
+		seq++
+	}
+	merge.AppendRange(&w.out, &w.stored, from, w.stored.Len())
+	for _, k := range g.inserts {
+		switch i {
+		case metaRecordKey:
+			w.out.AppendBytes(f.c.keyOf(k))
+		case metaPartition:
+			w.out.AppendString(f.plan.base.Partition)
+		default:
+			changed()
+		}
+		seq++
+	}
+}
+
+// keyOf returns the record key of an insert.
+func (c *change) keyOf(k int32) []byte {
+	if k < 0 {
+		k = c.movedOf[^k]
+	}
+	return c.merge.Key(int(k))
+}
+
+// The keys of a base file's footer.
+const (
+	footerSchema = "parquet.avro.schema"
+	footerModel  = "writer.model.name"
+	footerBloom  = "org.apache.hudi.bloomfilter"
+	footerCode   = "hoodie_bloom_filter_type_code"
+	footerMinKey = "hoodie_min_record_key"
+	footerMaxKey = "hoodie_max_record_key"
+	bloomCode    = "DYNAMIC_V0"
+)
+
+// maxBloomRows is the number of rows to which a filter grows before it is made
+// anew: a lookup looks at each.
+const maxBloomRows = 4
+
+// footer returns the footer's pairs. The keys of the old file are all in its
+// filter and range, so that those of the inserts are added to them; removed
+// keys may stay.
+func (f *fileWriter) footer() ([]basefile.Pair, error) {
+	pairs := []basefile.Pair{{Key: footerSchema, Value: f.c.schema.avro(true)}, {Key: footerModel, Value: "avro"}}
+	if f.old == nil {
+		keys := keyRange{bloom: basefile.NewBloom(len(f.plan.inserts))}
+		f.addInserts(&keys)
+		return append(pairs, keys.pairs()...), nil
+	}
+	if keys, ok := f.oldRange(); ok {
+		if len(f.plan.inserts) == 0 {
+			return append(pairs, keys.pairs()...), nil
+		}
+		bloom, err := basefile.ParseBloom(keys.text)
+		if err == nil && bloom.RowsAfter(len(f.plan.inserts)) <= maxBloomRows {
+			keys.bloom, keys.text = bloom, ""
+			f.addInserts(&keys)
+			return append(pairs, keys.pairs()...), nil
+		}
+	}
+	// Twice the rows, so that the filter need not be made anew soon.
+	keys := keyRange{bloom: basefile.NewBloom(2 * int(f.out.Rows()))}
+	col := column.Column{Kind: column.Bytes}
+	for g := range f.old.Groups() {
+		col.Reset()
+		if err := f.old.Read(g, metaColumn(metaRecordKey), &col); err != nil {
+			return nil, err
+		}
+		for r := range col.Len() {
+			keys.add(col.Value(r))
+		}
+	}
+	f.addInserts(&keys)
+	return append(pairs, keys.pairs()...), nil
+}
+
+func (f *fileWriter) addInserts(keys *keyRange) {
+	for _, k := range f.plan.inserts {
+		keys.add(f.c.keyOf(k))
+	}
+}
+
+// oldRange returns the filter and range of the old file, if it has them.
+func (f *fileWriter) oldRange() (keyRange, bool) {
+	text, ok1 := f.old.Lookup(footerBloom)
+	lo, ok2 := f.old.Lookup(footerMinKey)
+	hi, ok3 := f.old.Lookup(footerMaxKey)
+	code, ok4 := f.old.Lookup(footerCode)
+	return keyRange{text: text, lo: []byte(lo), hi: []byte(hi)}, ok1 && ok2 && ok3 && ok4 && code == bloomCode
+}
+
+// keyRange is what a footer says about a file's keys.
+type keyRange struct {
+	bloom  *basefile.Bloom
+	text   string // the filter as text; empty: that of bloom
+	lo, hi []byte
+}
+
+func (k *keyRange) add(key []byte) {
+	k.bloom.Add(key)
+	if k.lo == nil || basefile.CompareKeys(key, k.lo) < 0 {
+		k.lo = append(k.lo[:0:0], key...)
+	}
+	if k.hi == nil || basefile.CompareKeys(key, k.hi) > 0 {
+		k.hi = append(k.hi[:0:0], key...)
+	}
+}
+
+func (k *keyRange) pairs() []basefile.Pair {
+	text := k.text
+	if text == "" {
+		text = k.bloom.String()
+	}
+	return []basefile.Pair{
+		{Key: footerBloom, Value: text}, {Key: footerCode, Value: bloomCode},
+		{Key: footerMinKey, Value: string(k.lo)}, {Key: footerMaxKey, Value: string(k.hi)},
+	}
+}
+
+// describe names what was being written in an error.
+func (p *filePlan) describe(err error) error {
+	return fmt.Errorf("write file group %s: %w", p.base.FileID, err)
+}
