@@ -60,7 +60,7 @@ const (
 	opFixed                      // n bytes -> column
 	opEnum                       // symbol of enums[n] -> column
 	opRaw                        // encoded bytes of skips[n] -> column
-	opSkipVarint                 // n varints
+	opSkipVarint                 // a number of at most n bits
 	opSkipBytes                  // a length and bytes
 	opSkipFixed                  // n bytes
 	opSkipBool                   // 1 byte that is 0 or 1
@@ -486,8 +486,10 @@ func (c *compiler) skipNullable(s *Schema, path string, null uint8) {
 	switch s.Type {
 	case Boolean:
 		in.op = opSkipBool
-	case Int, Long:
-		in.op, in.n = opSkipVarint, 1
+	case Int:
+		in.op, in.n = opSkipVarint, 32
+	case Long:
+		in.op, in.n = opSkipVarint, 64
 	case Float:
 		in.op, in.n = opSkipFixed, 4
 	case Double:

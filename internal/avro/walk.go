@@ -88,11 +88,13 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 			if pos >= len(src) {
 				return pos, pc, errShort
 			}
-			b := src[pos]
-			if b > 2 || b&1 != 0 {
-				return pos, pc, errBranch
+			b, n := src[pos], 1
+			if b > 2 || b == 1 {
+				if b, n, err = longBranch(src[pos:]); err != nil {
+					return pos, pc, err
+				}
 			}
-			pos++
+			pos += n
 			if b>>1 == in.null {
 				if in.col >= 0 {
 					cols[in.col].AppendNull()
@@ -133,9 +135,12 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 			}
 			pos += int(v)
 		case opSkipVarint:
-			_, n := varint(src[pos:])
+			v, n := varint(src[pos:])
 			if n <= 0 {
 				return pos, pc, varintError(n)
+			}
+			if in.n == 32 && v != int64(int32(v)) {
+				return pos, pc, errVarint
 			}
 			pos += n
 		case opSkipBytes:
@@ -181,6 +186,19 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 		}
 	}
 	return pos, pc, nil
+}
+
+// longBranch reads the index of one of two branches that is not written in its
+// one byte, and returns that byte.
+func longBranch(src []byte) (b byte, n int, err error) {
+	v, n := varint(src)
+	switch {
+	case n <= 0:
+		return 0, 0, varintError(n)
+	case v < 0 || v > 1:
+		return 0, 0, errBranch
+	}
+	return byte(v << 1), n, nil
 }
 
 // rare executes the steps that are not worth a place in the hot loop.
