@@ -40,7 +40,7 @@ Exit codes: 0 done, 1 a fault that a retry may heal, 2 a fault that needs a huma
 
 // cli is the command line.
 type cli struct {
-	Lake      string `help:"Where the lake is: a path, file:///path or s3://bucket/prefix. Default: $LAKEQ_LAKE." env:"LAKEQ_LAKE" placeholder:"URL"`
+	Lake      string `help:"Where the lake is: a path, file:///path or s3://bucket/prefix." env:"LAKEQ_LAKE" placeholder:"URL"`
 	CacheDir  string `help:"Where files of an s3 lake are kept; they never change. Default: lakeq in the user's cache folder." env:"LAKEQ_CACHE_DIR" placeholder:"DIR"`
 	CacheSize int64  `help:"How large the cache may grow, in MiB." default:"4096" placeholder:"MIB"`
 	Endpoint  string `name:"s3-endpoint" help:"URL of an S3 that is not Amazon's." env:"LAKEQ_S3_ENDPOINT" placeholder:"URL"`
