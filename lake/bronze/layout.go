@@ -80,7 +80,7 @@ func ParseKey(root, key string) (Name, error) {
 	p, err1 := strconv.ParseInt(partition, 10, 32)
 	f, err2 := strconv.ParseInt(first, 10, 64)
 	n.Partition, n.First = int32(p), f
-	if err1 != nil || err2 != nil || n.Key(root) != key {
+	if err1 != nil || err2 != nil || p < 0 || f < 0 || n.Key(root) != key {
 		return Name{}, fmt.Errorf("%w: %q", errName, key)
 	}
 	return n, nil
