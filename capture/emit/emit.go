@@ -51,7 +51,10 @@ func (o *Options) Check() []config.Problem {
 
 // Registry makes the client of the registry.
 func (o *Options) Registry(log *slog.Logger) (*registry.Client, error) {
-	return registry.New(o.RegistryURL, registry.Options{User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Log: log})
+	return registry.New(o.RegistryURL, registry.Options{
+		User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Log: log,
+		Patience: 5 * time.Second, // capture.Run retries for longer
+	})
 }
 
 // Emitter writes to Kafka. It implements capture.Emitter and is for one
