@@ -91,8 +91,7 @@ func (d *demo) run(ctx context.Context, keep bool) error {
 	if err != nil {
 		return err
 	}
-	d.say("  PostgreSQL %s on port %d, %s %s on port %d", d.p.PostgreSQL.Version, d.p.PostgreSQL.Port,
-		d.p.MySQL.Kind, d.p.MySQL.Version, d.p.MySQL.Port)
+	d.say("    (PostgreSQL %s, %s %s, each in a temporary folder)", d.p.PostgreSQL.Version, d.p.MySQL.Kind, d.p.MySQL.Version)
 	if d.p.MySQL.Kind != testdb.KindMySQL {
 		d.say("  (MySQL could not be had on this machine: its sibling takes its place)")
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -84,7 +83,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.Kafka, p.RegistryURL = kafka, "http://"+registry
+	p.Kafka, p.RegistryURL = kafka, "http://"+registry+"/apis/registry/v2"
 	var group errgroup.Group
 	group.Go(func() (err error) {
 		p.PostgreSQL, err = testdb.StartPostgreSQL(ctx, testdb.Options{Keep: p.o.Keep})
@@ -97,7 +96,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	p.setEnv()
+	p.setEnv(registry)
 	p.Broker = p.daemon("broker", "demo", "broker", "--dir", filepath.Join(p.o.Dir, "kafka"), "--addr", kafka)
 	p.Registry = p.daemon("registry", "cdc-source", "registry", "-c", p.config("registry"))
 	for _, d := range []*Daemon{p.Broker, p.Registry} {
@@ -123,11 +122,11 @@ func startMySQL(ctx context.Context, o testdb.Options) (*testdb.Server, error) {
 
 // setEnv makes the environment from which configs/ take what differs from
 // machine to machine.
-func (p *Pipeline) setEnv() {
+func (p *Pipeline) setEnv(registry string) {
 	p.env = map[string]string{
 		"KAFKA_BROKERS":     p.Kafka,
 		"REGISTRY_URL":      p.RegistryURL,
-		"REGISTRY_ADDR":     strings.TrimPrefix(p.RegistryURL, "http://"),
+		"REGISTRY_ADDRESS":  registry,
 		"REGISTRY_FILE":     filepath.Join(p.o.Dir, "registry.db"),
 		"POSTGRES_HOST":     p.PostgreSQL.Host,
 		"POSTGRES_PORT":     fmt.Sprint(p.PostgreSQL.Port),
@@ -170,11 +169,11 @@ func (p *Pipeline) daemon(name, binary string, args ...string) *Daemon {
 // StartDaemons starts capture, sink and streamer.
 func (p *Pipeline) StartDaemons() error {
 	p.Sources = []*Daemon{
-		p.daemon("cdc-source postgres", "cdc-source", "run", "-c", p.config("tickit-postgres")),
-		p.daemon("cdc-source mysql", "cdc-source", "run", "-c", p.config("tickit-mysql")),
+		p.daemon("cdc-source postgres", "cdc-source", "run", "-c", p.config("postgres-tickit")),
+		p.daemon("cdc-source mysql", "cdc-source", "run", "-c", p.config("mysql-tickit")),
 	}
 	p.Sink = p.daemon("s3-sink", "s3-sink", "run", "-c", p.config("s3-sink"))
-	p.Streamer = p.daemon("deltastreamer", "deltastreamer", "run", "-c", p.config("tickit-streamer"))
+	p.Streamer = p.daemon("deltastreamer", "deltastreamer", "run", "-c", p.config("deltastreamer"))
 	for _, d := range p.Daemons() {
 		if err := d.Start(); err != nil {
 			return err

@@ -56,7 +56,7 @@ type Options struct {
 // Server is a running database server. User may do everything.
 type Server struct {
 	Kind     Kind
-	Version  string // as the server tells it
+	Version  string // its number, such as 9.7.4
 	Host     string
 	Port     int
 	User     string
@@ -182,7 +182,7 @@ func (s *Server) start(ctx context.Context) error {
 	err = s.child.WaitFor(ctx, startLimit, func(ctx context.Context) error {
 		rows, err := s.Query(ctx, "SELECT version()")
 		if err == nil {
-			s.Version = rows[0][0]
+			s.Version = versionNumber(rows[0][0])
 		}
 		return err
 	})
@@ -190,6 +190,16 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w\n%s", s.Kind, err, tail(s.LogFile()))
 	}
 	return nil
+}
+
+// versionNumber finds 15.20 in "PostgreSQL 15.20 (Debian …) on …" and 9.7.4 in
+// "9.7.4-2".
+func versionNumber(text string) string {
+	text = strings.TrimPrefix(text, "PostgreSQL ")
+	if i := strings.IndexAny(text, " -"); i >= 0 {
+		text = text[:i]
+	}
+	return text
 }
 
 // LogFile is where the server writes what it has to say.

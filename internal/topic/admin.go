@@ -231,11 +231,14 @@ func (a *Admin) fetch(ctx context.Context, topic kadm.TopicDetail, partition int
 }
 
 // End returns the offset after the last committed record of each partition of
-// the topics.
+// the topics. ErrNoTopic: one of them does not exist.
 func (a *Admin) End(ctx context.Context, topics ...string) (map[Partition]int64, error) {
 	ends, err := a.adm.ListCommittedOffsets(ctx, topics...)
 	if err == nil {
 		err = ends.Error()
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = errors.Join(ErrNoTopic, err)
 	}
 	if err != nil {
 		return nil, classify(fmt.Errorf("list the ends of %s: %w", strings.Join(topics, ", "), err))
