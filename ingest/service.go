@@ -199,7 +199,7 @@ func (s *Service) sync(ctx context.Context, t *Topic, m *tableMetrics) (Progress
 	})
 	if p.Objects > 0 && !p.Instant.IsZero() {
 		m.committed(p, s.Now())
-		t.log.Info("committed", "table", t.base, "instant", p.Instant.Time, "rows", p.Rows, "deletes", p.Deletes,
+		t.log.Debug("bronze taken", "table", t.base, "instant", p.Instant.Time, "rows", p.Rows, "deletes", p.Deletes,
 			"objects", p.Objects, "bytes", p.Bytes, "took_ms", p.Took.Milliseconds(), "more", p.More)
 	}
 	if err == nil && !p.More {

@@ -114,7 +114,6 @@ func (t *Topic) Sync(ctx context.Context, admit func(objects int) (done func(), 
 	if err := t.open(ctx); err != nil {
 		return p, err
 	}
-	floors := t.floors()
 	found, err := t.list(ctx)
 	if err != nil {
 		return p, err
@@ -125,9 +124,7 @@ func (t *Topic) Sync(ctx context.Context, admit func(objects int) (done func(), 
 	}
 	defer done()
 	take, bytes := t.choose(found)
-	p.More = len(take) < len(found)
 	if len(take) == 0 {
-		t.raise(floors, nil)
 		return p, t.keep(ctx)
 	}
 	p.Objects, p.Bytes = len(take), bytes
@@ -138,8 +135,10 @@ func (t *Topic) Sync(ctx context.Context, admit func(objects int) (done func(), 
 	}
 	broken := err // of object n: those before it are committed first
 	t.cp = next
-	t.raise(floors, found[n:])
 	p.Objects = n
+	if p.More, err = t.raise(ctx); err != nil {
+		return p, err
+	}
 	if p.Instant, err = t.commit(ctx); err != nil {
 		return p, err
 	}
@@ -267,21 +266,19 @@ func (t *Topic) choose(found []bronze.Info) (take []bronze.Info, bytes int64) {
 	return found, bytes
 }
 
-// floors returns how far each partition's records are known to be in objects
-// that existed before now: a listing made from now on sees all of them. An
-// object that says so itself may have been seen by a listing that passed its
-// neighbours' folders before they were put.
-func (t *Topic) floors() map[int32]int64 {
+// raise lifts the checkpoint's floors to where the objects taken say that all
+// before is durable. Another listing comes first: the one that found them may
+// have passed a neighbour's folder before the neighbour was put. It reports
+// whether there are more objects.
+func (t *Topic) raise(ctx context.Context) (more bool, err error) {
+	left, err := t.list(ctx)
+	if err != nil {
+		return false, err
+	}
 	floors := make(map[int32]int64, len(t.durable))
 	for p, d := range t.durable {
 		floors[p] = d + 1
 	}
-	return floors
-}
-
-// raise lifts the checkpoint's floors, after a listing of which all objects are
-// taken but those of left.
-func (t *Topic) raise(floors map[int32]int64, left []bronze.Info) {
 	for _, o := range left {
 		if f, ok := floors[o.Partition]; ok {
 			floors[o.Partition] = min(f, o.First)
@@ -290,6 +287,7 @@ func (t *Topic) raise(floors map[int32]int64, left []bronze.Info) {
 	for p, f := range floors {
 		t.cp.raise(p, f)
 	}
+	return len(left) > 0, nil
 }
 
 // read decodes objects into the batch and notes them in next. It returns how

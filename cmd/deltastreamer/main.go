@@ -32,7 +32,7 @@ func main() {
 
 // memoryLimit is what the garbage collector aims to stay below, in bytes,
 // unless GOMEMLIMIT says otherwise. It is no hard limit.
-const memoryLimit = 120 << 20
+const memoryLimit = 100 << 20
 
 func run(ctx context.Context, args []string, log *slog.Logger) error {
 	o, err := load("deltastreamer run", args)
