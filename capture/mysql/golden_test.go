@@ -1,544 +1,272 @@
 package mysql
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"tributary/capture"
+	"tributary/capture/capturetest"
 	"tributary/envelope"
+	"tributary/internal/config"
+	"tributary/internal/testdb"
 )
 
-// goldenRoots returns the folders of recordings, or skips where there are none.
-func goldenRoots(t testing.TB) []string {
-	const shared = "../../../shared/fixtures"
-	roots := filepath.SplitList(os.Getenv("GOLDEN_EXTRA"))
-	if _, err := os.Stat(shared); err == nil {
-		roots = append([]string{shared}, roots...)
-	}
-	if len(roots) == 0 {
-		t.Skip("../shared/fixtures is absent")
-	}
-	return roots
+// golden is one recorded variant under test.
+type golden struct {
+	maria    bool
+	scenario *capturetest.Scenario
+	variant  *capturetest.Variant
+	opts     Options
 }
 
-// difference is one that is intended: the first difference found contains text.
-type difference struct{ text, reason string }
-
-// differences are the recordings from which we are to differ, by the path of
-// the subtest.
-func differences(t testing.TB) map[string]difference {
-	text, err := os.ReadFile("testdata/golden-differences.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := make(map[string]difference)
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
+// eachVariant runs test for each recorded variant that is not skipped.
+func eachVariant(t *testing.T, test func(*testing.T, *golden, *comparison)) {
+	differ := readDifferences(t)
+	for _, server := range []string{"mysql", "mariadb"} {
+		scenarios := capturetest.Scenarios(t, server)
+		if len(scenarios) == 0 {
+			t.Errorf("the fixtures hold no recordings of %s", server)
 		}
-		f := strings.Split(line, " | ")
-		if len(f) != 3 {
-			t.Fatalf("golden-differences.txt: want path | difference | reason in %q", line)
-		}
-		out[f[0]] = difference{f[1], f[2]}
-	}
-	return out
-}
-
-// TestGoldenStream feeds the recorded binary logs to the stream and compares
-// every record, key and value, byte by byte, and every schema.
-func TestGoldenStream(t *testing.T) {
-	differ := differences(t)
-	ran := 0
-	for _, root := range goldenRoots(t) {
-		for _, server := range []string{"mysql", "mariadb"} {
-			found, err := filepath.Glob(filepath.Join(root, "debezium", server, "*", "*", "records.jsonl"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, file := range found {
-				variant := filepath.Dir(file)
-				if strings.HasPrefix(filepath.Base(variant), "v35-") {
-					continue // of another run: the binary log is not that of these records
-				}
-				ran++
-				name, err := filepath.Rel(root, variant)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Run(name, func(t *testing.T) {
-					g := loadGolden(t, variant, server == "mariadb")
-					got := g.run(t)
-					d, listed := differ[name]
-					switch {
-					case got == nil && listed:
-						t.Errorf("no longer differs: take it out of golden-differences.txt (%s)", d.reason)
-					case got != nil && (!listed || !strings.Contains(got.Error(), d.text)):
-						t.Error(got)
+		for i := range scenarios {
+			for j := range scenarios[i].Variants {
+				g := &golden{maria: server == "mariadb", scenario: &scenarios[i], variant: &scenarios[i].Variants[j]}
+				t.Run(g.variant.Name, func(t *testing.T) {
+					if reason := differ.skip(g.variant.Name); reason != "" {
+						t.Log("not compared:", reason)
+						return
 					}
+					g.opts = goldenOptions(t, g.variant)
+					test(t, g, newComparison(g, differ))
 				})
 			}
 		}
 	}
-	if ran == 0 {
-		t.Error("the fixtures hold no recordings")
-	}
 }
 
-type goldenSide struct {
-	Payload    map[string]any `json:"payload"`
-	AvroHex    string         `json:"avroHex"`
-	AvroSchema string         `json:"avroSchema"`
-	AvroIDIn   string         `json:"avroIdIn"`
-}
-
-func (g *goldenSide) body() []byte {
-	if g == nil {
-		return nil
-	}
-	b, _ := hex.DecodeString(g.AvroHex)
-	switch g.AvroIDIn {
-	case "payload8":
-		return b[9:]
-	case "payload4":
-		return b[5:]
-	}
-	if b == nil {
-		b = []byte{}
-	}
-	return b
-}
-
-type goldenRecord struct {
-	Topic   string `json:"topic"`
-	Headers []struct {
-		Key string `json:"key"`
-		Hex string `json:"valueHex"`
-	} `json:"headers"`
-	Key   *goldenSide `json:"key"`
-	Value *goldenSide `json:"value"`
-}
-
-// ns returns what the record says in a field of nanoseconds (or its
-// milliseconds form), whether it is an envelope or flat.
-func (r *goldenRecord) ns() int64 {
-	if r.Value == nil {
-		return 0
-	}
-	for name, unit := range map[string]int64{"ts_ns": 1, "__ts_ms": 1e6} {
-		if n, ok := r.Value.Payload[name].(json.Number); ok {
-			v, _ := n.Int64()
-			return v * unit
-		}
-	}
-	return 0
-}
-
-type golden struct {
-	opts Options
-	dir  string // of the scenario
-	log  struct {
-		File           string
-		StreamStartPos uint64
-	}
-	version string
-	schemas map[string]json.RawMessage
-	records []goldenRecord // of the stream
-	catalog *goldenCatalog
-}
-
-func readJSON(t testing.TB, path string, into any) {
+// goldenOptions reads a recorded connector.json as a file of ours is read,
+// those options that we have.
+func goldenOptions(t *testing.T, v *capturetest.Variant) Options {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
+	known := make(map[string]bool)
+	for _, o := range config.Options(&Options{}) {
+		known[o.Name] = true
+	}
+	text := "name: golden\ndatabase.hostname: nowhere\ndatabase.user: nobody\n"
+	for k, val := range v.Config {
+		if known[k] && !strings.HasPrefix(val, "${") {
+			text += fmt.Sprintf("%s: %q\n", k, val)
+		}
+	}
+	var o Options
+	if err := config.Parse("connector.json", []byte(text), &o); err != nil {
 		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-}
-
-func jsonLines[T any](t testing.TB, path string, each func(T)) {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d := json.NewDecoder(bufio.NewReader(f))
-	d.UseNumber()
-	for {
-		var v T
-		if err := d.Decode(&v); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		each(v)
-	}
-}
-
-func loadGolden(t testing.TB, variant string, maria bool) *golden {
-	g := &golden{dir: filepath.Dir(variant)}
-	readJSON(t, filepath.Join(g.dir, "binlog.json"), &g.log)
-	readJSON(t, filepath.Join(g.dir, "schemas.json"), &g.schemas)
-	g.opts = goldenOptions(t, filepath.Join(variant, "connector.json"), maria)
-	streaming := false
-	jsonLines(t, filepath.Join(variant, "records.jsonl"), func(r goldenRecord) {
-		rest, ours := strings.CutPrefix(r.Topic, g.opts.Prefix+".")
-		if !ours || rest == "transaction" || strings.HasPrefix(r.Topic, "__") {
-			return
-		}
-		if r.Value != nil {
-			if s, ok := r.Value.Payload["source"].(map[string]any); ok {
-				g.version, _ = s["version"].(string)
-			}
-			streaming = streaming || r.Value.Payload["op"] != "r" && r.Value.Payload["__op"] != "r"
-		}
-		if streaming {
-			g.records = append(g.records, r)
-		}
-	})
-	g.catalog = readHistory(t, filepath.Join(g.dir, "default", "schemahistory.jsonl"))
-	return g
-}
-
-// goldenOptions reads those options of a recording that change its records.
-func goldenOptions(t testing.TB, path string, maria bool) Options {
-	var c map[string]string
-	readJSON(t, path, &c)
-	o := Options{Options: capture.Options{
-		Name: "golden", Class: "mysql", Prefix: c["topic.prefix"], Tombstones: c["tombstones.on.delete"] != "false",
-		Decimals: c["decimal.handling.mode"], Times: c["time.precision.mode"],
-		SchemaNames: c["schema.name.adjustment.mode"], FieldNames: c["field.name.adjustment.mode"],
-		BatchSize: 10_000, BatchBytes: 4 << 20,
-	}}
-	if maria {
-		o.Class = "mariadb"
-	}
-	o.IncludeDatabases = strings.Split(c["database.include.list"], ",")
-	o.Unsigned = c["bigint.unsigned.handling.mode"]
-	if c["transforms"] != "" {
-		o.Transforms = strings.Split(c["transforms"], ",")
-		o.FieldsPrefix = "__"
-		o.AddFields = strings.Split(c["transforms.unwrap.add.fields"], ",")
-		o.Deletes = c["transforms.unwrap.delete.tombstone.handling.mode"]
-		o.OldDeletes, o.OldTombstones = c["transforms.unwrap.delete.handling.mode"], c["transforms.unwrap.drop.tombstones"]
 	}
 	return o
 }
 
-// run returns the first difference between what the log gives and what was
-// recorded.
-func (g *golden) run(t testing.TB) error {
+// TestGoldenStream feeds the recorded binary logs to the stream and compares
+// every record, schema and header with Debezium's, source positions included.
+// What the tables look like comes from the recorded schema history.
+func TestGoldenStream(t *testing.T) {
+	eachVariant(t, func(t *testing.T, g *golden, x *comparison) {
+		if strings.Contains(g.variant.Name, "/v35-") {
+			return // of another run: the binary log is not that of these records
+		}
+		x.expect(t, false)
+		g.feed(t, x)
+		x.done(t)
+	})
+}
+
+// feed runs the recorded binary log through a stream.
+func (g *golden) feed(t *testing.T, x *comparison) {
+	t.Helper()
+	var log struct {
+		File           string
+		StreamStartPos uint64
+	}
+	readJSON(t, filepath.Join(g.scenario.Dir, "binlog.json"), &log)
 	cfg, err := newSettings(&g.opts)
 	if err != nil {
-		return err
+		t.Fatal(err)
+	}
+	catalog := readHistory(t, filepath.Join(g.scenario.Dir, "default", "schemahistory.jsonl"))
+	tables := make(map[string]*table)
+	for name, def := range catalog.at(log.StreamStartPos) {
+		tables[name] = &table{}
+		if x.leftOut(def.ID) {
+			tables[name] = nil
+		} else if err := tables[name].use(def, cfg); err != nil {
+			t.Fatal(err)
+		}
 	}
 	pipe := capture.NewPipe(cfg.Limits())
-	tables := make(map[string]*table)
-	var left error // tables that cannot be captured; the others are compared
-	for name, def := range g.catalog.at(g.log.StreamStartPos) {
-		tb := &table{}
-		if err := tb.use(def, cfg); err != nil {
-			left = fmt.Errorf("left out: %w", err)
-			tables[name] = nil
-			g.records = slices.DeleteFunc(g.records, func(r goldenRecord) bool { return r.Topic == g.opts.Prefix+"."+name })
-			continue
-		}
-		tables[name] = tb
-	}
-	at := position{File: g.log.File, Pos: g.log.StreamStartPos}
-	st := newStream(t.Context(), cfg, g.catalog, pipe, slog.New(slog.DiscardHandler), at, gtidSet{}, tables)
-	g.catalog.stream = st
-
+	at := position{File: log.File, Pos: log.StreamStartPos}
+	st := newStream(t.Context(), cfg, catalog, pipe, slog.New(slog.DiscardHandler), at, gtidSet{}, tables)
+	catalog.stream = st
 	p := replication.NewBinlogParser()
 	p.SetRawMode(true)
-	if g.opts.maria() {
+	if g.maria {
 		p.SetFlavor("mariadb")
 	}
-	file := filepath.Join(g.dir, "binlog"+filepath.Ext(g.log.File))
 	go func() {
-		err := p.ParseFile(file, int64(g.log.StreamStartPos), st.HandleEvent)
+		err := p.ParseFile(filepath.Join(g.scenario.Dir, "binlog"+filepath.Ext(log.File)), int64(log.StreamStartPos), st.HandleEvent)
 		if err == nil {
 			err = io.EOF
 		}
 		pipe.Fail(err)
 	}()
-	c := &comparison{golden: g, format: envelope.NewFormat(g.opts.Format(Block(&g.opts, g.version))), tables: make(map[*envelope.Table]*envelope.TableFormat)}
 	for {
 		b, err := pipe.Next(t.Context())
 		if errors.Is(err, io.EOF) {
-			break
+			return
 		}
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		if _, err := parsePosition(b.End); err != nil {
-			return err
+			t.Fatal(err)
 		}
 		for i := range b.List {
-			if err := c.change(&b.List[i]); err != nil {
-				return err
+			x.change(t, b.List[i])
+		}
+	}
+}
+
+// database makes the scenario's database, under the name that it had, on a
+// real server, and points the options there.
+func (g *golden) database(t *testing.T) *testdb.Database {
+	t.Helper()
+	open := testdb.MySQL
+	if g.maria {
+		open = testdb.MariaDB
+	}
+	db := open(t)
+	name := g.opts.IncludeDatabases[0]
+	if err := db.Server.Exec(t.Context(), "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "DROP DATABASE "+name) })
+	g.opts.Host, g.opts.Port, g.opts.User, g.opts.Password = db.Host, db.Port, db.User, config.Secret(db.Password)
+	g.opts.ServerID = 0
+	g.opts.Heartbeat = time.Second
+	g.exec(t, db, "setup.sql")
+	return db
+}
+
+// exec runs a file of the scenario in its database.
+func (g *golden) exec(t *testing.T, db *testdb.Database, file string) {
+	t.Helper()
+	text := "USE " + g.opts.IncludeDatabases[0] + "; "
+	if g.maria { // as it was when that was recorded
+		text += "SET sql_mode=''; "
+	}
+	db.MustExec(t, text+g.scenario.SQL(t, file))
+}
+
+// leaveOut excludes the tables that cannot be captured.
+func (g *golden) leaveOut(x *comparison) {
+	for _, t := range x.differ.tables(g.variant.Name) {
+		g.opts.ExcludeTables = append(g.opts.ExcludeTables, strings.ReplaceAll(t, ".", `\.`))
+	}
+}
+
+// TestGoldenSnapshot compares the snapshot of a real server that has run the
+// scenario's setup.sql.
+func TestGoldenSnapshot(t *testing.T) {
+	eachVariant(t, func(t *testing.T, g *golden, x *comparison) {
+		g.database(t)
+		g.leaveOut(x)
+		x.expect(t, true)
+		x.fill = true
+		s := openSource(t, g.opts, nil)
+		for {
+			b := next(t, s)
+			for i := range b.List {
+				x.change(t, b.List[i])
+			}
+			if p, err := parsePosition(b.End); err != nil {
+				t.Fatal(err)
+			} else if p.Snapshot == nil {
+				break
 			}
 		}
-	}
-	if c.next != len(g.records) {
-		return fmt.Errorf("%d records, %d were recorded", c.next, len(g.records))
-	}
-	return left
+		x.done(t)
+	})
 }
 
-type comparison struct {
-	*golden
-	format *envelope.Format
-	tables map[*envelope.Table]*envelope.TableFormat
-	next   int // record to compare with
-	msgs   envelope.Messages
-}
-
-func (c *comparison) change(ch *envelope.Change) error {
-	tf := c.tables[ch.Table]
-	if tf == nil {
-		var err error
-		if tf, err = c.format.Table(ch.Table); err != nil {
-			return err
-		}
-		c.tables[ch.Table] = tf
-	}
-	if c.next < len(c.records) {
-		ch.TsNs = c.records[c.next].ns()
-	}
-	c.msgs.Reset()
-	tf.Append(&c.msgs, envelope.Wire{}, ch)
-	for i := range c.msgs.List {
-		if c.next == len(c.records) {
-			return fmt.Errorf("a record of %s more than the %d recorded", tf.Topic, c.next)
-		}
-		r := &c.records[c.next]
-		// The halves of an update of the key have times of their own.
-		if ns := r.ns(); ns != 0 && ns != ch.TsNs {
-			ch.TsNs = ns
-			c.msgs.Reset()
-			tf.Append(&c.msgs, envelope.Wire{}, ch)
-		}
-		if err := c.message(tf, &c.msgs.List[i], r); err != nil {
-			return fmt.Errorf("record %d of %s (source row %s:%d:%d): %w", c.next, tf.Topic, ch.Source.File, ch.Source.Pos, ch.Source.Row, err)
-		}
-		c.next++
-	}
-	return nil
-}
-
-func (c *comparison) message(tf *envelope.TableFormat, m *envelope.Message, r *goldenRecord) error {
-	if tf.Topic != r.Topic {
-		return fmt.Errorf("topic of the recorded one is %s", r.Topic)
-	}
-	for _, side := range []struct {
-		what   string
-		got    []byte
-		want   *goldenSide
-		schema string
-	}{{"key", m.Key, r.Key, tf.KeySchema}, {"value", m.Value, r.Value, tf.ValueSchema}} {
-		if (side.got == nil) != (side.want == nil) {
-			return fmt.Errorf("%s null: %v, recorded: %v", side.what, side.got == nil, side.want == nil)
-		}
-		if side.want == nil {
-			continue
-		}
-		if err := sameJSON(side.schema, c.schemas[side.want.AvroSchema]); err != nil {
-			return fmt.Errorf("%s schema: %w", side.what, err)
-		}
-		if !bytes.Equal(side.got, side.want.body()) {
-			return fmt.Errorf("%s\n%x, recorded\n%x (%v)", side.what, side.got, side.want.body(), side.want.Payload)
-		}
-	}
-	for _, h := range r.Headers {
-		if strings.HasPrefix(h.Key, "__debezium.") {
-			v, _ := hex.DecodeString(h.Hex)
-			if m.Header != h.Key || !bytes.Equal(m.HeaderValue, v) {
-				return fmt.Errorf("header %s %q, recorded %s %q", m.Header, m.HeaderValue, h.Key, v)
+// TestGoldenLive runs changes.sql on a real server while it is captured.
+func TestGoldenLive(t *testing.T) {
+	eachVariant(t, func(t *testing.T, g *golden, x *comparison) {
+		db := g.database(t)
+		g.leaveOut(x)
+		x.expect(t, false)
+		x.fill = true
+		g.opts.SnapshotMode = "no_data"
+		s := openSource(t, g.opts, nil)
+		next(t, s) // tells where it begins
+		g.exec(t, db, "changes.sql")
+		for done := false; !done; {
+			b := next(t, s)
+			for i := range b.List {
+				done = done || b.List[i].Table.ID.Name == "zend"
+				x.change(t, b.List[i])
 			}
 		}
-	}
-	return nil
+		x.done(t)
+	})
 }
 
-func sameJSON(got string, want json.RawMessage) error {
-	var text string
-	if json.Unmarshal(want, &text) == nil {
-		want = json.RawMessage(text)
+// openSource opens a Source that the end of the test closes.
+func openSource(t testing.TB, o Options, resume capture.Position) *Source {
+	t.Helper()
+	s, err := New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
 	}
-	var a, b any
-	if err := json.Unmarshal([]byte(got), &a); err != nil {
-		return err
+	if err := s.Open(t.Context(), resume); err != nil {
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal(want, &b); err != nil {
-		return err
-	}
-	if !reflect.DeepEqual(a, b) {
-		return fmt.Errorf("%s\nrecorded %s", got, want)
-	}
-	return nil
-}
-
-// goldenCatalog plays the server's part: what a recording's schema history says
-// of the tables, as of where the stream is.
-type goldenCatalog struct {
-	stream  *stream
-	history []historyEntry
-}
-
-type historyEntry struct {
-	pos    uint64
-	change tableChange
-}
-
-type tableChange struct {
-	Type  string `json:"type"`
-	ID    string `json:"id"`
-	Table *struct {
-		Key     []string        `json:"primaryKeyColumnNames"`
-		Columns []historyColumn `json:"columns"`
-	} `json:"table"`
-}
-
-type historyColumn struct {
-	Name       string  `json:"name"`
-	TypeName   string  `json:"typeName"`
-	Charset    *string `json:"charsetName"`
-	Length     *int    `json:"length"`
-	Scale      *int    `json:"scale"`
-	Optional   bool    `json:"optional"`
-	HasDefault bool    `json:"hasDefaultValue"`
-	Default    *string `json:"defaultValueExpression"`
-}
-
-func readHistory(t testing.TB, path string) *goldenCatalog {
-	c := &goldenCatalog{}
-	type line struct {
-		Position struct {
-			Pos uint64 `json:"pos"`
-		} `json:"position"`
-		Changes []tableChange `json:"tableChanges"`
-		Value   *struct {
-			Position struct {
-				Pos uint64 `json:"pos"`
-			} `json:"position"`
-			Changes []tableChange `json:"tableChanges"`
-		} `json:"value"`
-	}
-	jsonLines(t, path, func(l line) {
-		if l.Value != nil {
-			l.Position, l.Changes = l.Value.Position, l.Value.Changes
-		}
-		for _, ch := range l.Changes {
-			c.history = append(c.history, historyEntry{l.Position.Pos, ch})
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	})
-	return c
+	return s
 }
 
-// at returns the tables as of a position, by name.
-func (c *goldenCatalog) at(pos uint64) map[string]*tableDef {
-	out := make(map[string]*tableDef)
-	for _, h := range c.history {
-		id := strings.Split(strings.ReplaceAll(h.change.ID, `"`, ""), ".")
-		if h.pos > pos || len(id) != 2 {
-			continue
-		}
-		name := id[0] + "." + id[1]
-		if h.change.Table == nil {
-			delete(out, name)
-			continue
-		}
-		d := &tableDef{ID: envelope.TableID{Catalog: id[0], Name: id[1]}, Key: h.change.Table.Key}
-		for _, col := range h.change.Table.Columns {
-			d.Columns = append(d.Columns, col.def())
-		}
-		if len(d.Key) == 0 {
-			d.Key = nil
-		}
-		out[name] = d
+// next returns the next batch, or ends the test after half a minute.
+func next(t testing.TB, s *Source) *capture.Batch {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	b, err := s.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	return b
 }
 
-func (c *goldenCatalog) table(_ context.Context, id envelope.TableID) (*tableDef, error) {
-	return c.at(c.stream.at.Pos)[id.String()], nil
-}
-
-func (c *goldenCatalog) charset(id uint64) string {
-	switch id {
-	case 63:
-		return "binary"
-	case 8:
-		return "latin1"
-	case 33:
-		return "utf8mb3"
-	case 54, 56, 101:
-		return "utf16"
+func sourceVersion(name string, maria bool) string {
+	switch {
+	case strings.Contains(name, "/v35-"):
+		return "3.5.0.Final"
+	case maria:
+		return "3.0.1.Final"
 	default:
-		return "utf8mb4"
+		return "3.0.8.Final"
 	}
 }
 
-func (h *historyColumn) def() columnDef {
-	word, rest, _ := strings.Cut(strings.ToLower(h.TypeName), " ")
-	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional}
-	if h.Charset != nil {
-		d.Charset = *h.Charset
-	}
-	length, scale := 0, 0
-	if h.Length != nil {
-		length = *h.Length
-	}
-	if h.Scale != nil {
-		scale = *h.Scale
-	}
-	switch word {
-	case "decimal":
-		d.Precision, d.Scale = length, scale
-	case "time", "datetime", "timestamp":
-		d.FSP = length
-	case "binary", "bit":
-		d.Length = length
-	case "float":
-		if h.Scale != nil {
-			d.Full += "(" + strconv.Itoa(length) + "," + strconv.Itoa(scale) + ")"
-		}
-	case "json":
-	}
-	if rest != "" {
-		d.Full += " " + rest
-	}
-	if h.HasDefault && h.Default != nil {
-		v := *h.Default
-		if word == "bit" {
-			v = "b'" + v + "'"
-		}
-		if (word == "timestamp" || word == "datetime") && v == "1970-01-01 00:00:00" {
-			d.NoDefault = true
-		} else {
-			d.Default = &v
-		}
-	}
-	return d
+func newFormat(g *golden) *envelope.Format {
+	return envelope.NewFormat(g.opts.Format(Block(&g.opts, sourceVersion(g.variant.Name, g.maria))))
 }

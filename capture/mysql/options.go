@@ -22,7 +22,7 @@ type Options struct {
 	Port     int           `opt:"database.port" default:"3306" doc:"port of the server"`
 	User     string        `opt:"database.user" required:"true" doc:"user with SELECT, RELOAD, REPLICATION SLAVE and REPLICATION CLIENT"`
 	Password config.Secret `opt:"database.password" doc:"the user's password"`
-	SSLMode  string        `opt:"database.ssl.mode" default:"preferred" enum:"disabled,preferred,required,verify_ca,verify_identity" doc:"whether to encrypt the connection, and what to check of the server"`
+	SSLMode  string        `opt:"database.ssl.mode" default:"preferred" enum:"disabled,preferred,required,verify_ca,verify_identity,disable,trust,verify-ca,verify-full" doc:"whether to encrypt the connection, and what to check of the server; the last four are the names that MariaDB has"`
 	SSLCA    string        `opt:"database.ssl.ca" doc:"PEM file with the certificates to trust, for verify_ca and verify_identity; the system's when empty"`
 	ServerID int64         `opt:"database.server.id" default:"0" doc:"our id among the server's replicas, which nobody else may have; 0 = made from the connector's name"`
 
@@ -67,10 +67,7 @@ const (
 	decimalString   = "string"
 	timeConnect     = "connect"
 	unsignedPrecise = "precise"
-	sslDisabled     = "disabled"
 	sslPreferred    = "preferred"
-	sslRequired     = "required"
-	sslVerifyCA     = "verify_ca"
 )
 
 // settings are the options together with what is compiled of them.
@@ -91,7 +88,7 @@ func newSettings(o *Options) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete} {
+	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate} {
 		s.skipOp[op] = o.Skips(op)
 	}
 	return s, nil
@@ -119,9 +116,9 @@ func (s *settings) serverID() uint32 {
 // tlsConfig returns nil for a connection in the clear.
 func (s *settings) tlsConfig() (*tls.Config, error) {
 	switch s.SSLMode {
-	case sslDisabled:
+	case "disabled", "disable":
 		return nil, nil //nolint:nilnil // no TLS
-	case "", sslPreferred, sslRequired:
+	case "", sslPreferred, "required", "trust":
 		return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, nil //nolint:gosec // as these modes are defined
 	}
 	t := &tls.Config{ServerName: s.Host, MinVersion: tls.VersionTLS12}
@@ -135,7 +132,7 @@ func (s *settings) tlsConfig() (*tls.Config, error) {
 			return nil, fault.Humanf("give database.ssl.ca a file of PEM certificates", "%s holds no certificate", s.SSLCA)
 		}
 	}
-	if s.SSLMode == sslVerifyCA { // the chain, but not the name
+	if s.SSLMode == "verify_ca" || s.SSLMode == "verify-ca" { // the chain, but not the name
 		roots := t.RootCAs
 		t.InsecureSkipVerify = true
 		t.VerifyConnection = func(c tls.ConnectionState) error { return verifyChain(c, roots) }

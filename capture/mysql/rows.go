@@ -34,12 +34,7 @@ func (s *stream) rows(h *binlog.Header, body []byte, start uint64, inner bool) e
 		return err
 	}
 	s.tx.changes = true
-	source := envelope.Source{
-		TsNs: s.tx.tsNs, File: s.at.File, Pos: int64(start), ServerID: int64(h.ServerID), Thread: s.tx.thread, GTID: s.tx.text,
-	}
-	if source.TsNs == 0 {
-		source.TsNs = int64(h.Timestamp) * 1e9
-	}
+	source := s.source(h, start)
 	return s.images(&r, b, source, inner)
 }
 

@@ -98,11 +98,6 @@ func (s *serverCatalog) table(ctx context.Context, id envelope.TableID) (*tableD
 	if err != nil || len(d.Columns) == 0 {
 		return nil, err
 	}
-	if s.maria {
-		if err := s.markJSON(ctx, d, id); err != nil {
-			return nil, err
-		}
-	}
 	return d, s.readKey(ctx, d, where)
 }
 
@@ -150,22 +145,6 @@ func (s *serverCatalog) setDefault(d *columnDef, text, extra string) {
 			d.Default = &text
 		}
 	}
-}
-
-// markJSON finds MariaDB's JSON columns: LONGTEXT with a check of their own
-// name.
-func (s *serverCatalog) markJSON(ctx context.Context, d *tableDef, id envelope.TableID) error {
-	rows, err := s.conn.table(ctx, "SELECT CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS"+
-		" WHERE CONSTRAINT_SCHEMA = "+quote(id.Catalog)+" AND TABLE_NAME = "+quote(id.Name))
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if c := d.column(r[0]); c != nil && c.DataType == "longtext" && strings.EqualFold(r[1], "json_valid("+identifier(r[0])+")") {
-			c.JSON = true
-		}
-	}
-	return nil
 }
 
 // readKey takes the primary key, else the first unique index, by name, of

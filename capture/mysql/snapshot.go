@@ -134,15 +134,18 @@ type reader struct {
 // Read implements snapshot.Reader.
 func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
 	v := r.versions[c.Codec.Table]
-	var zeros []int // columns whose value may be a date that is none
+	none := make([]func([]byte) bool, len(v.codec.Columns))
 	for i, at := range v.at {
-		if at >= 0 && v.types[i].zero {
-			zeros = append(zeros, at)
+		if at >= 0 {
+			none[at] = v.types[i].none
 		}
 	}
 	return r.view.conn.rows(ctx, v.query(c), func(cells [][]byte) error {
-		for _, i := range zeros {
-			if cells[i] != nil && zeroDate(cells[i]) {
+		if len(cells) != len(none) {
+			return fmt.Errorf("%d values for %d columns", len(cells), len(none))
+		}
+		for i, f := range none {
+			if f != nil && cells[i] != nil && f(cells[i]) {
 				cells[i] = nil
 			}
 		}

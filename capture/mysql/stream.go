@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -333,6 +334,9 @@ func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
 	if isDML(text) {
 		return s.statement(text)
 	}
+	if hasWord(text, "TRUNCATE") {
+		s.truncate(h, string(q.Schema), text, start)
+	}
 	s.noteDDL(string(q.Schema), text)
 	if bytes.HasSuffix(text, []byte("START TRANSACTION")) { // CREATE TABLE … SELECT: rows follow
 		s.tx.bracket = true
@@ -341,6 +345,68 @@ func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
 		return nil
 	}
 	return s.commit(end)
+}
+
+// truncate tells of a captured table's truncation.
+func (s *stream) truncate(h *binlog.Header, schema string, text []byte, start uint64) {
+	id := truncated(schema, string(text[len("TRUNCATE"):]))
+	t := s.tables[id.String()]
+	if t == nil || s.cfg.skipOp[envelope.Truncate] {
+		return
+	}
+	batch := s.pipe.Acquire()
+	c := batch.Next()
+	c.Op, c.Table, c.TsNs = envelope.Truncate, t.current().codec.Table, s.now().UnixNano()
+	c.Source = s.source(h, start)
+	s.tx.changes = true
+	s.pipe.Release(false)
+}
+
+// truncated finds the table's name in what follows TRUNCATE.
+func truncated(schema, rest string) envelope.TableID {
+	rest = strings.TrimSpace(rest)
+	if hasWord([]byte(rest), "TABLE") {
+		rest = strings.TrimSpace(rest[len("TABLE"):])
+	}
+	name := func() string {
+		if strings.HasPrefix(rest, "`") {
+			end := 1
+			for end < len(rest) && (rest[end] != '`' || strings.HasPrefix(rest[end:], "``")) {
+				if rest[end] == '`' {
+					end++
+				}
+				end++
+			}
+			v := strings.ReplaceAll(rest[1:min(end, len(rest))], "``", "`")
+			rest = strings.TrimSpace(rest[min(end+1, len(rest)):])
+			return v
+		}
+		end := strings.IndexAny(rest, ". \t\n;`/")
+		if end < 0 {
+			end = len(rest)
+		}
+		v := rest[:end]
+		rest = strings.TrimSpace(rest[end:])
+		return v
+	}
+	first := name()
+	if strings.HasPrefix(rest, ".") {
+		rest = strings.TrimSpace(rest[1:])
+		return envelope.TableID{Catalog: first, Name: name()}
+	}
+	return envelope.TableID{Catalog: schema, Name: first}
+}
+
+// source is the source block of an event that begins at start.
+func (s *stream) source(h *binlog.Header, start uint64) envelope.Source {
+	source := envelope.Source{
+		TsNs: s.tx.tsNs, File: s.at.File, Pos: int64(start), //nolint:gosec // offsets fit
+		ServerID: int64(h.ServerID), Thread: s.tx.thread, GTID: s.tx.text,
+	}
+	if source.TsNs == 0 {
+		source.TsNs = int64(h.Timestamp) * 1e9
+	}
+	return source
 }
 
 // statement takes a change that the log has as the statement that made it.

@@ -129,7 +129,7 @@ func newBound(v *version, m *binlog.TableMap, raw []byte) (*bound, error) {
 		c := &v.codec.Table.Columns[v.at[i]]
 		if lc.Nullable = c.Nullable; c.Nullable {
 			lc.NullTag, lc.ValueTag = c.AppendNull(nil)[0], c.AppendPresent(nil)[0]
-		} else if v.types[i].zero {
+		} else if v.types[i].none != nil {
 			lc.Zero = c.AppendMissing(nil)
 		}
 		if d.DataType == "binary" {

@@ -113,8 +113,6 @@ func zeroDate(src []byte) bool {
 	return month != int(src[5]-'0')*10+int(src[6]-'0') || day != int(src[8]-'0')*10+int(src[9]-'0')
 }
 
-// Zero dates that reach these functions are of columns that cannot be null.
-
 func textDate(dst, src []byte) ([]byte, error) {
 	days, rest, err := envelope.ParseDate(src)
 	if err != nil || len(rest) > 0 {
@@ -185,6 +183,13 @@ func parseTime(src []byte) (micros int64, ok bool) {
 		micros = -micros
 	}
 	return micros, ok
+}
+
+// outsideDay reports whether the text of a TIME is no time of day: all that
+// Connect's Time can hold.
+func outsideDay(src []byte) bool {
+	v, ok := parseTime(src)
+	return ok && (v < 0 || v >= envelope.MicrosPerDay)
 }
 
 func textTimeMicros(dst, src []byte) ([]byte, error) {

@@ -22,7 +22,6 @@ type columnDef struct {
 	Scale     int
 	FSP       int  // digits of a second
 	Length    int  // bytes of BINARY, bits of BIT
-	JSON      bool // MariaDB: a LONGTEXT that must hold JSON
 	NoDefault bool // the default is the current time
 	Excluded  bool // by column.include.list or column.exclude.list
 }
@@ -40,9 +39,10 @@ type columnType struct {
 	// sql is the expression that selects the column; %s is its quoted name.
 	// "" is the name alone.
 	sql string
-	// zero is whether a value can be a date that is none; such a value is null
-	// in a nullable column.
-	zero bool
+	// none tells from a value's text that it is none that the type can hold,
+	// such as the date 0000-00-00; it becomes null, or what stands for null in
+	// a column that cannot be. nil = every value can be held.
+	none func(text []byte) bool
 }
 
 // logForm is one form of a column in a TABLE_MAP.
@@ -109,7 +109,7 @@ var typeRules = []typeRule{
 	{"varbinary", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: shortForms(binlog.AppendShortBytes)})},
 	{"tinyblob", nil, blobType}, {"blob", nil, blobType}, {"mediumblob", nil, blobType}, {"longblob", nil, blobType},
 	{"json", nil, fixed(columnType{typ: envelope.TypeJSON(), text: textJSON, log: []logForm{{binlog.ColJSON, anyMeta, binlog.AppendJSON}}})},
-	{"uuid", nil, fixed(columnType{typ: envelope.TypeOf(envelope.String), text: textBytes, log: shortForms(binlog.AppendUUID)})},
+	{"uuid", nil, fixed(columnType{typ: envelope.TypeUUID(), text: textBytes, log: shortForms(binlog.AppendUUID)})},
 
 	{"date", nil, dateType},
 	{"time", nil, timeType},
@@ -153,9 +153,6 @@ func bitType(d *columnDef, _ *settings) columnType {
 // charset.
 func characterType(d *columnDef, _ *settings) columnType {
 	t := columnType{typ: envelope.TypeOf(envelope.String), text: textBytes}
-	if d.JSON {
-		t.typ = envelope.TypeJSON()
-	}
 	switch charsets[d.Charset] {
 	case binlog.Latin1:
 		t.log = append(shortForms(binlog.AppendShortLatin1), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongLatin1})
@@ -171,7 +168,7 @@ var charsets = map[string]binlog.Charset{
 }
 
 func dateType(_ *columnDef, o *settings) columnType {
-	t := columnType{typ: envelope.TypeDate(), text: textDate, zero: true, log: []logForm{{binlog.ColDate, anyMeta, binlog.AppendDate}}}
+	t := columnType{typ: envelope.TypeDate(), text: textDate, none: zeroDate, log: []logForm{{binlog.ColDate, anyMeta, binlog.AppendDate}}}
 	if o.Times == timeConnect {
 		t.typ = envelope.TypeConnectDate()
 	}
@@ -180,7 +177,7 @@ func dateType(_ *columnDef, o *settings) columnType {
 
 func timeType(d *columnDef, o *settings) columnType {
 	if o.Times == timeConnect {
-		return columnType{typ: envelope.TypeConnectTime(), text: textTimeMillis, log: []logForm{
+		return columnType{typ: envelope.TypeConnectTime(), text: textTimeMillis, none: outsideDay, log: []logForm{
 			{binlog.ColTime2, d.FSP, binlog.AppendTimeMillis}, {binlog.ColTime, anyMeta, binlog.AppendTimeOldMillis}}}
 	}
 	return columnType{typ: envelope.TypeMicroTime(), text: textTimeMicros, log: []logForm{
@@ -189,10 +186,10 @@ func timeType(d *columnDef, o *settings) columnType {
 
 func datetimeType(d *columnDef, o *settings) columnType {
 	if o.Times != timeConnect && d.FSP > 3 {
-		return columnType{typ: envelope.TypeMicroTimestamp(), text: textDatetimeMicros, zero: true,
+		return columnType{typ: envelope.TypeMicroTimestamp(), text: textDatetimeMicros, none: zeroDate,
 			log: []logForm{{binlog.ColDatetime2, d.FSP, binlog.AppendDatetimeMicros}}}
 	}
-	t := columnType{typ: envelope.TypeTimestamp(), text: textDatetimeMillis, zero: true, log: []logForm{
+	t := columnType{typ: envelope.TypeTimestamp(), text: textDatetimeMillis, none: zeroDate, log: []logForm{
 		{binlog.ColDatetime2, d.FSP, binlog.AppendDatetimeMillis}, {binlog.ColDatetime, anyMeta, binlog.AppendDatetimeOldMillis}}}
 	if o.Times == timeConnect {
 		t.typ = envelope.TypeConnectTimestamp()
@@ -201,7 +198,7 @@ func datetimeType(d *columnDef, o *settings) columnType {
 }
 
 func timestampType(d *columnDef, _ *settings) columnType {
-	return columnType{typ: envelope.TypeZonedTimestamp(), text: textTimestamp, zero: true, log: []logForm{
+	return columnType{typ: envelope.TypeZonedTimestamp(), text: textTimestamp, none: zeroDate, log: []logForm{
 		{binlog.ColTimestamp2, d.FSP, binlog.AppendTimestamp}, {binlog.ColTimestamp, anyMeta, binlog.AppendTimestampOld}}}
 }
 
@@ -225,12 +222,12 @@ func columnTypeOf(table envelope.TableID, d *columnDef, o *settings) (columnType
 func envelopeColumn(d *columnDef, t *columnType) (envelope.Column, error) {
 	c := envelope.Column{Name: d.Name, Type: t.typ, Nullable: d.Nullable, Native: d.Full}
 	switch {
-	case t.typ.Kind == envelope.Bytes && t.typ.Name == "": // Debezium gives binary columns none
+	case t.typ.Kind == envelope.Bytes && t.typ.Name == "", d.DataType == "uuid": // Debezium gives these none
 	case d.NoDefault && !d.Nullable:
 		c.Default = t.typ.AppendZero(nil)
 	case d.Default != nil && !d.NoDefault:
 		text := []byte(*d.Default)
-		if t.zero && zeroDate(text) {
+		if t.none != nil && t.none(text) {
 			if !d.Nullable {
 				c.Default = t.typ.AppendZero(nil)
 			}

@@ -35,7 +35,7 @@ func monthDays(year, month int) int {
 }
 
 // zeroDate appends what stands for a date or time that is none, such as
-// 0000-00-00: nothing in a nullable column (a negative n says null), else
+// 0000-00-00, or that its Avro type cannot hold: nothing in a nullable column (a negative n says null), else
 // c.Zero.
 func zeroDate(c *Column, dst []byte, n int) ([]byte, int) {
 	if c.Nullable {
@@ -181,13 +181,17 @@ func AppendTimeMicros(c *Column, dst, src []byte) ([]byte, int) {
 	return binary.AppendVarint(dst, v), n
 }
 
-// AppendTimeMillis decodes a TIME as signed milliseconds.
+// AppendTimeMillis decodes a TIME as milliseconds since midnight; there is no
+// value for one that is no time of day.
 func AppendTimeMillis(c *Column, dst, src []byte) ([]byte, int) {
 	v, n := time2(c.Meta, src)
 	if n == 0 {
 		return dst, 0
 	}
-	return binary.AppendVarint(dst, floorDiv(v, 1000)), n
+	if v < 0 || v >= secondsPerDay*microsPerSecond {
+		return zeroDate(c, dst, n)
+	}
+	return binary.AppendVarint(dst, v/1000), n
 }
 
 // timeOld reads a TIME of the form before MySQL 5.6, a signed number of the
@@ -213,11 +217,14 @@ func AppendTimeOldMicros(_ *Column, dst, src []byte) ([]byte, int) {
 	return binary.AppendVarint(dst, v*microsPerSecond), n
 }
 
-// AppendTimeOldMillis decodes a TIME of the form before MySQL 5.6.
-func AppendTimeOldMillis(_ *Column, dst, src []byte) ([]byte, int) {
+// AppendTimeOldMillis is AppendTimeMillis for the form before MySQL 5.6.
+func AppendTimeOldMillis(c *Column, dst, src []byte) ([]byte, int) {
 	v, n := timeOld(src)
 	if n == 0 {
 		return dst, 0
+	}
+	if v < 0 || v >= secondsPerDay {
+		return zeroDate(c, dst, n)
 	}
 	return binary.AppendVarint(dst, v*1000), n
 }

@@ -1,0 +1,170 @@
+package mysql
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tributary/envelope"
+)
+
+// goldenCatalog plays the server's part: what a recording's schema history says
+// of the tables, as of where the stream is.
+type goldenCatalog struct {
+	stream  *stream
+	history []historyEntry
+}
+
+type historyEntry struct {
+	pos    uint64
+	change tableChange
+}
+
+type tableChange struct {
+	Type  string `json:"type"`
+	ID    string `json:"id"`
+	Table *struct {
+		Key     []string        `json:"primaryKeyColumnNames"`
+		Columns []historyColumn `json:"columns"`
+	} `json:"table"`
+}
+
+type historyColumn struct {
+	Name       string  `json:"name"`
+	TypeName   string  `json:"typeName"`
+	Charset    *string `json:"charsetName"`
+	Length     *int    `json:"length"`
+	Scale      *int    `json:"scale"`
+	Optional   bool    `json:"optional"`
+	HasDefault bool    `json:"hasDefaultValue"`
+	Default    *string `json:"defaultValueExpression"`
+}
+
+func readHistory(t testing.TB, path string) *goldenCatalog {
+	c := &goldenCatalog{}
+	type line struct {
+		Position struct {
+			Pos uint64 `json:"pos"`
+		} `json:"position"`
+		Changes []tableChange `json:"tableChanges"`
+		Value   *struct {
+			Position struct {
+				Pos uint64 `json:"pos"`
+			} `json:"position"`
+			Changes []tableChange `json:"tableChanges"`
+		} `json:"value"`
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReader(f))
+	for {
+		var l line
+		if err := d.Decode(&l); errors.Is(err, io.EOF) {
+			return c
+		} else if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if l.Value != nil {
+			l.Position, l.Changes = l.Value.Position, l.Value.Changes
+		}
+		for _, ch := range l.Changes {
+			c.history = append(c.history, historyEntry{l.Position.Pos, ch})
+		}
+	}
+}
+
+// at returns the tables as of a position, by name.
+func (c *goldenCatalog) at(pos uint64) map[string]*tableDef {
+	out := make(map[string]*tableDef)
+	for _, h := range c.history {
+		id := strings.Split(strings.ReplaceAll(h.change.ID, `"`, ""), ".")
+		if h.pos > pos || len(id) != 2 {
+			continue
+		}
+		name := id[0] + "." + id[1]
+		if h.change.Table == nil {
+			delete(out, name)
+			continue
+		}
+		d := &tableDef{ID: envelope.TableID{Catalog: id[0], Name: id[1]}, Key: h.change.Table.Key}
+		for _, col := range h.change.Table.Columns {
+			d.Columns = append(d.Columns, col.def())
+		}
+		if len(d.Key) == 0 {
+			d.Key = nil
+		}
+		out[name] = d
+	}
+	return out
+}
+
+func (c *goldenCatalog) table(_ context.Context, id envelope.TableID) (*tableDef, error) {
+	return c.at(c.stream.at.Pos)[id.String()], nil
+}
+
+func (c *goldenCatalog) charset(id uint64) string {
+	switch id {
+	case 63:
+		return "binary"
+	case 8:
+		return "latin1"
+	case 33:
+		return "utf8mb3"
+	case 54, 56, 101:
+		return "utf16"
+	default:
+		return "utf8mb4"
+	}
+}
+
+func (h *historyColumn) def() columnDef {
+	word, rest, _ := strings.Cut(strings.ToLower(h.TypeName), " ")
+	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional}
+	if h.Charset != nil {
+		d.Charset = *h.Charset
+	}
+	length, scale := 0, 0
+	if h.Length != nil {
+		length = *h.Length
+	}
+	if h.Scale != nil {
+		scale = *h.Scale
+	}
+	switch word {
+	case "decimal":
+		d.Precision, d.Scale = length, scale
+	case "time", "datetime", "timestamp":
+		d.FSP = length
+	case "binary", "bit":
+		d.Length = length
+	case "float":
+		if h.Scale != nil {
+			d.Full += "(" + strconv.Itoa(length) + "," + strconv.Itoa(scale) + ")"
+		}
+	case "json":
+	}
+	if rest != "" {
+		d.Full += " " + rest
+	}
+	if h.HasDefault && h.Default != nil {
+		v := *h.Default
+		if word == "bit" {
+			v = "b'" + v + "'"
+		}
+		if (word == "timestamp" || word == "datetime") && v == "1970-01-01 00:00:00" {
+			d.NoDefault = true
+		} else {
+			d.Default = &v
+		}
+	}
+	return d
+}
