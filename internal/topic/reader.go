@@ -24,6 +24,7 @@ type ReaderOptions struct {
 	Regex      string   `opt:"topics.regex" doc:"regular expression of topics to read, instead of topics; new topics are found while running"`
 	Reset      string   `opt:"auto.offset.reset" default:"earliest" enum:"earliest,latest,none" doc:"where a group without a committed offset starts; records that were deleted unread are always an error"`
 
+	MetadataMaxAge    time.Duration `opt:"metadata.max.age.ms" unit:"ms" default:"1000" doc:"how soon a new topic is found, and so the time between two questions about topics to a broker"`
 	SessionTimeout    time.Duration `opt:"session.timeout.ms" unit:"ms" default:"10000" doc:"after how long without a sign of life the group gives this instance's partitions to others"`
 	FetchMaxBytes     int           `opt:"fetch.max.bytes" default:"8388608" doc:"most bytes of one fetch, and so of what is held in memory before it is handed out"`
 	PartitionMaxBytes int           `opt:"max.partition.fetch.bytes" default:"2097152" doc:"most bytes of one partition in one fetch"`
@@ -118,7 +119,10 @@ func NewReader(ctx context.Context, o Options, ro ReaderOptions, owner Owner, lo
 		kgo.AdjustFetchOffsetsFn(r.onAssigned),
 		kgo.OnPartitionsRevoked(r.onRevoked),
 		kgo.OnPartitionsLost(r.onLost),
-		kgo.MetadataMaxAge(10 * time.Second), // how soon a new topic is found
+	}
+	if ro.MetadataMaxAge > 0 {
+		// The client's own least age is 5 s, and must not be greater.
+		opts = append(opts, kgo.MetadataMaxAge(ro.MetadataMaxAge), kgo.MetadataMinAge(min(ro.MetadataMaxAge, time.Second)/2))
 	}
 	if ro.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(ro.InstanceID))
