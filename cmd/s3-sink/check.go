@@ -27,11 +27,7 @@ func check(ctx context.Context, o *options, log *slog.Logger) (string, error) {
 		return "", err
 	}
 	fmt.Fprintf(&out, "store      %s, writable, honours conditions\n", o.where())
-	client, err := o.openRegistry(log)
-	if err == nil {
-		err = client.Check(ctx)
-	}
-	if err != nil {
+	if err := o.checkRegistry(ctx, log); err != nil {
 		return out.String(), err
 	}
 	fmt.Fprintf(&out, "registry   answers\n")

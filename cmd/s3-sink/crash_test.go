@@ -127,7 +127,7 @@ func (h *harness) setBack(topicName string, partition int32, next int64) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := r.Poll(h.t.Context(), 2*time.Second, 1); err != nil {
+	if _, err := r.Poll(h.t.Context(), 200*time.Millisecond, 1); err != nil {
 		h.t.Fatal(err)
 	}
 	if err := r.Commit(h.t.Context(), map[topic.Partition]int64{{Topic: topicName, ID: partition}: next}); err != nil {

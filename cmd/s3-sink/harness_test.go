@@ -77,7 +77,7 @@ func newHarness(t testing.TB, specs ...topic.Spec) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.Close)
+	t.Cleanup(func() { b.Close() })
 	h := &harness{t: t, broker: b}
 	o := h.options("").Options
 	if h.admin, err = topic.NewAdmin(t.Context(), o, quiet); err != nil {
@@ -97,14 +97,17 @@ func newHarness(t testing.TB, specs ...topic.Spec) *harness {
 // options parses a configuration as the daemon does.
 func (h *harness) options(extra string) *options {
 	h.t.Helper()
-	text := "bootstrap.servers: " + h.broker.Addr() + `
-group.id: sink
-schema.registry.url: http://127.0.0.1:1
-store.url: file:///nowhere
-` + extra
-	for key, value := range map[string]string{"topics": ".regex: t\\..*", "flush.size": ": 1000000", "rotate.": "idle.ms: 20"} {
-		if !strings.Contains(extra, key) {
-			text += key + value + "\n"
+	text := "bootstrap.servers: " + h.broker.Addr() + "\n" + extra
+	for _, d := range []struct{ unless, line string }{
+		{"group.id", "group.id: sink"},
+		{"schema.registry.url", "schema.registry.url: http://127.0.0.1:1"},
+		{"store.url", "store.url: file:///nowhere"},
+		{"topics", `topics.regex: t\..*`},
+		{"flush.size", "flush.size: 1000000"},
+		{"rotate.", "rotate.idle.ms: 20"},
+	} {
+		if !strings.Contains(extra, d.unless) {
+			text += d.line + "\n"
 		}
 	}
 	o := &options{}

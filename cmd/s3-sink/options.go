@@ -38,7 +38,7 @@ type options struct {
 
 	TopicsDir    string `opt:"topics.dir" default:"topics" doc:"folder under which the topics' folders lie"`
 	Format       string `opt:"format.class" default:"io.confluent.connect.s3.format.avro.AvroFormat" doc:"only Avro is written"`
-	Codec        string `opt:"avro.codec" default:"null" enum:"null,deflate,snappy,zstandard" doc:"compression inside the files"`
+	Codec        string `opt:"avro.codec" default:"null" doc:"compression inside the files: null, deflate, snappy or zstandard"`
 	Partitioner  string `opt:"partitioner.class" default:"DailyPartitioner" doc:"folder of a record: DailyPartitioner, HourlyPartitioner, or DefaultPartitioner (by Kafka partition)"`
 	Extractor    string `opt:"timestamp.extractor" default:"Record" enum:"Record,Wallclock" doc:"time that names the folder: the record's, or the clock's when it is read"`
 	Timezone     string `opt:"timezone" default:"UTC" doc:"where days and hours begin, as in Europe/Berlin"`
@@ -73,6 +73,10 @@ func (o *options) Validate() []config.Problem {
 		add("timezone", "%v", err)
 	} else if _, err := bronze.NewPartitioner(o.Partitioner, o.zone); err != nil {
 		add("partitioner.class", "%v", err)
+	}
+	// YAML reads a bare null as nothing, which ParseCodec takes for null too.
+	if _, err := avro.ParseCodec(o.Codec); err != nil {
+		add("avro.codec", "%v", err)
 	}
 	if !strings.Contains(strings.ToLower(o.Format), "avro") {
 		add("format.class", "only Avro is written: leave it out, or name AvroFormat")
@@ -123,8 +127,22 @@ func (o *options) openStore(ctx context.Context) (blob.Store, error) {
 	})
 }
 
-func (o *options) openRegistry(log *slog.Logger) (*registry.Client, error) {
-	return registry.New(o.RegistryURL, registry.Options{User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Log: log})
+// openRegistry returns a client that tries again for as long as patience what
+// fails.
+func (o *options) openRegistry(patience time.Duration, log *slog.Logger) (*registry.Client, error) {
+	return registry.New(o.RegistryURL, registry.Options{
+		User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Patience: patience, Log: log,
+	})
+}
+
+// checkRegistry asks the registry for a sign of life, with little patience: at
+// the start a missing registry is to be reported.
+func (o *options) checkRegistry(ctx context.Context, log *slog.Logger) error {
+	client, err := o.openRegistry(3*time.Second, log)
+	if err != nil {
+		return err
+	}
+	return client.Check(ctx)
 }
 
 func (o *options) bronze(store blob.Store) (bronze.Options, error) {

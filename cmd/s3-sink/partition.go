@@ -156,7 +156,12 @@ func (p *partition) schemaOf(ctx context.Context, b *topic.Batch, i int) (*bronz
 		(key == nil || [headLen]byte(key) == p.keyHead) {
 		return p.schema, value[headLen:], nil
 	}
-	schema, body, err := p.sink.schemas.of(ctx, b, i)
+	var schema *bronze.Schema
+	var body []byte
+	err := p.sink.persist(ctx, p.id, func() (err error) {
+		schema, body, err = p.sink.schemas.of(ctx, b, i)
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -43,11 +43,11 @@ func newSink(ctx context.Context, o *options, m *metrics, log *slog.Logger) (*si
 			return nil, err
 		}
 	}
-	client, err := o.openRegistry(log)
-	if err != nil {
+	if err := o.checkRegistry(ctx, log); err != nil {
 		return nil, err
 	}
-	if err := client.Check(ctx); err != nil {
+	client, err := o.openRegistry(30*time.Second, log)
+	if err != nil {
 		return nil, err
 	}
 	return buildSink(o, store, client, m, log)
@@ -218,24 +218,25 @@ func (s *sink) flush(ctx context.Context, parts ...*partition) error {
 	return err
 }
 
-// persist calls f until it succeeds, or fails in a way that no retry heals. It
-// logs the first failure and the recovery.
+// persist calls f, which writes or looks up a schema, until it succeeds, or
+// fails in a way that no retry heals. It logs the first failure and the recovery.
 func (s *sink) persist(ctx context.Context, id topic.Partition, f func() error) error {
 	delay := 100 * time.Millisecond
 	for try := 0; ; try++ {
 		err := f()
 		if err == nil {
 			if try > 0 {
-				s.log.Info("writing works again", "topic", id.Topic, "partition", id.ID)
+				s.log.Info("partition goes on", "topic", id.Topic, "partition", id.ID)
 				s.well()
 			}
 			return nil
 		}
-		if ctx.Err() != nil || fault.NeedsHuman(err) || errors.Is(err, bronze.ErrTaken) || errors.Is(err, bronze.ErrDamaged) {
+		if ctx.Err() != nil || fault.NeedsHuman(err) || errors.Is(err, errRecord) ||
+			errors.Is(err, bronze.ErrTaken) || errors.Is(err, bronze.ErrDamaged) {
 			return err
 		}
 		if try == 0 {
-			s.log.Warn("writing fails, trying again", "topic", id.Topic, "partition", id.ID, "error", err)
+			s.log.Warn("partition is held up, trying again", "topic", id.Topic, "partition", id.ID, "error", err)
 			s.unwell(err)
 		}
 		if pause(ctx, delay/2+rand.N(delay)) != nil {
