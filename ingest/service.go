@@ -48,8 +48,8 @@ const (
 )
 
 // Run follows the topics until ctx ends. The trouble of one table is logged,
-// counted and told by Ready, and does not touch the others. Run itself only
-// fails when it cannot go on at all.
+// counted and told by Ready, and does not touch the others. Run itself fails
+// when bronze cannot be listed at the start; later it tries again.
 func (s *Service) Run(ctx context.Context) error {
 	s.init()
 	var wg sync.WaitGroup
@@ -57,16 +57,16 @@ func (s *Service) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	following := map[string]bool{}
-	for {
+	for started := false; ; started = true {
 		topics, err := s.topics(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			if fault.NeedsHuman(err) {
+			if !started {
 				return err
 			}
-			s.Log.Warn("topics not listed", "error", err)
+			s.Log.Warn("topics not listed, trying again", "error", err)
 		}
 		for _, name := range topics {
 			if following[name] {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"tributary/lake"
 	"tributary/lake/blob"
+	"tributary/lake/blob/s3"
+	"tributary/tests/s3server"
 )
 
 // saleSchema has a column of each kind.
@@ -356,4 +359,37 @@ func TestIdentifiers(t *testing.T) {
 	identifiers(`'open`)
 	identifiers(`"open`)
 	identifiers(`/*`)
+}
+
+func TestBucket(t *testing.T) {
+	server := s3server.Start(t)
+	opt := server.Bucket(t, "lake")
+	dir, at := testLake(t)
+	local, err := blob.NewDir(dir)
+	must(t, err)
+	remote, err := s3.New(t.Context(), opt)
+	must(t, err)
+	for info, err := range local.List(t.Context(), "", "") {
+		must(t, err)
+		o, err := local.Open(t.Context(), info.Key)
+		must(t, err)
+		_, err = remote.Put(t.Context(), "some/where/"+info.Key, io.NewSectionReader(o, 0, o.Size()), o.Size(), blob.IfAbsent())
+		must(t, err)
+		must(t, o.Close())
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", opt.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", opt.SecretKey)
+	t.Setenv("LAKEQ_LAKE", "s3://lake/some/where")
+	t.Setenv("LAKEQ_S3_ENDPOINT", opt.Endpoint)
+	t.Setenv("LAKEQ_CACHE_DIR", t.TempDir())
+	for range 2 {
+		got := lakeq(t, "", "--s3-path-style", "sql", "-o", "csv", "--as-of", at[1], "select count(*) n, sum(price) p from sale")
+		if got.out != "n,p\n3,123.52\n" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	got := lakeq(t, "", "--s3-path-style", "tables", "-o", "csv")
+	if !strings.Contains(got.out, "tickit,sale,4,") || !strings.Contains(got.out, "tickit,venue,0,") {
+		t.Errorf("got %+v", got)
+	}
 }

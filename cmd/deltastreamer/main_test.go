@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tributary/internal/avro"
+	"tributary/internal/config"
+	"tributary/internal/fault"
+	"tributary/lake"
+	"tributary/lake/blob"
+	"tributary/lake/blob/s3"
+	"tributary/lake/bronze"
+	"tributary/tests/s3server"
+)
+
+const valueSchema = `{"type":"record","name":"Value","fields":[{"name":"id","type":"long"},` +
+	`{"name":"name","type":["null","string"],"default":null},{"name":"__deleted","type":["null","string"],"default":null},` +
+	`{"name":"__op","type":["null","string"],"default":null},{"name":"__lsn","type":["null","long"],"default":null}]}`
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// putRows writes n rows of the topic from offset first into bronze.
+func putRows(t *testing.T, store blob.Store, topic string, first, n int64) {
+	t.Helper()
+	w := bronze.NewPartitionWriter(bronze.Options{
+		Store: store, Root: "bronze/topics", Codec: avro.Codec("null"), Spool: bronze.NewSpool(t.TempDir(), 1<<20),
+	}, topic, 0, first)
+	defer func() { must(t, w.Close()) }()
+	schema := &bronze.Schema{ID: 1, Text: valueSchema, KeyFields: []string{"id"}}
+	for i := first; i < first+n; i++ {
+		v := avro.AppendLong(nil, i)
+		for _, s := range []string{"row", "false", "c"} {
+			v = avro.AppendString(avro.AppendLong(v, 1), s)
+		}
+		v = avro.AppendLong(avro.AppendLong(v, 1), 100+i)
+		_, err := w.Append(t.Context(), i, "year=2026/month=11/day=25", schema, v)
+		must(t, err)
+	}
+	_, err := w.Flush(t.Context())
+	must(t, err)
+}
+
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "streamer.yaml")
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func countRows(t *testing.T, store blob.Store, base string) int64 {
+	t.Helper()
+	table, err := lake.Open(t.Context(), store, base, lake.Options{})
+	must(t, err)
+	snap, err := table.AsOf(t.Context(), "")
+	must(t, err)
+	return snap.Rows()
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func TestConfigurationOfTheDemo(t *testing.T) {
+	t.Setenv("LAKE_URL", "file:///lake")
+	o := &Options{}
+	must(t, config.Load("../../configs/deltastreamer.yaml", o))
+	if o.Mode != modeContinuous || o.Database != "tickit_cdc_hudi" || o.Lake != "silver" || o.HardDelete || o.Poll != 200*time.Millisecond {
+		t.Errorf("got %+v", o)
+	}
+	wants := o.wants()
+	if !wants("tickit.ecomm.sale") || wants("other.ecomm.sale") {
+		t.Error("the choice of topics is wrong")
+	}
+}
+
+func TestBadConfigurations(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"unknown key", "store.url: file:///x\nhoodie.database.nam: x\n", "hoodie.database.name"},
+		{"no store", "topics: a\n", "s3.bucket.name"},
+		{"bucket and directory", "store.url: file:///x\ns3.bucket.name: b\n", "a local directory has no bucket"},
+		{"bad expression", "store.url: file:///x\ntopics.regex: '('\n", "topics.regex"},
+		{"two choices", "store.url: file:///x\ntopics.regex: a\ntopics: [b]\n", "leave one of them out"},
+		{"one table for all", "store.url: file:///x\ntable.name.format: t\n", "all topics would go to one table"},
+		{"bad mode", "store.url: file:///x\nmode: twice\n", "once"},
+		{"bad number", "store.url: file:///x\ntasks.max: 0\n", "must be 1 or more"},
+		{"strange place", "store.url: file:///x\nhoodie.streamer.ingestion.targetBasePath: gs://b\n", "gs:// is not supported"},
+		{"relative directory", "store.url: file://x\n", "file:///path"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := run(t.Context(), []string{"-c", configFile(t, c.text), "--once"}, quiet)
+			if !fault.NeedsHuman(err) || !strings.Contains(err.Error()+fault.Hint(err), c.want) {
+				t.Errorf("got %v (%s)", err, fault.Hint(err))
+			}
+		})
+	}
+	for _, args := range [][]string{nil, {"-c"}, {"-x", "y"}, {"-c", "a", "b"}} {
+		if err := run(t.Context(), args, quiet); !fault.NeedsHuman(err) {
+			t.Errorf("%q: got %v", args, err)
+		}
+	}
+}
+
+func TestOnce(t *testing.T) {
+	dir := t.TempDir()
+	store, err := blob.NewDir(dir)
+	must(t, err)
+	putRows(t, store, "tickit.ecomm.sale", 0, 100)
+	putRows(t, store, "other.x.y", 0, 1)
+	file := configFile(t, fmt.Sprintf(`
+store.url: file://%s
+topics.dir: bronze/topics
+topics.regex: tickit\..*
+hoodie:
+  streamer.ingestion.targetBasePath: silver
+  database.name: db
+`, dir))
+	must(t, check(t.Context(), []string{"-c", file}, quiet))
+	for more := int64(0); more < 3; more++ {
+		must(t, run(t.Context(), []string{"-c", file, "--once"}, quiet))
+		if n := countRows(t, store, "silver/db/sale"); n != 100+more*10 {
+			t.Errorf("the table has %d rows after %d additions of 10", n, more)
+		}
+		putRows(t, store, "tickit.ecomm.sale", 100+more*10, 10)
+	}
+	refs, err := lake.Tables(t.Context(), store, "")
+	must(t, err)
+	if len(refs) != 1 {
+		t.Errorf("tables of topics that were not asked for: %v", refs)
+	}
+}
+
+func TestContinuousInABucket(t *testing.T) {
+	server := s3server.Start(t)
+	opt := server.Bucket(t, "lake")
+	store, err := s3.New(t.Context(), opt)
+	must(t, err)
+	file := configFile(t, fmt.Sprintf(`
+store.url: %s
+s3.bucket.name: lake
+s3.region: %s
+aws.access.key.id: %s
+aws.secret.access.key: %s
+topics.dir: bronze/topics
+metadata.max.age.ms: 100
+hoodie:
+  streamer.ingestion.targetBasePath: s3://lake/deep/silver
+  database.name: db
+`, opt.Endpoint, opt.Region, opt.AccessKey, opt.SecretKey))
+	must(t, check(t.Context(), []string{"-c", file}, quiet))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, []string{"-c", file}, quiet) }()
+	for i := range int64(3) {
+		putRows(t, store, "tickit.ecomm.sale", i*10, 10)
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			refs, err := lake.Tables(t.Context(), store, "deep")
+			must(t, err)
+			if len(refs) == 1 && countRows(t, store, "deep/silver/db/sale") == (i+1)*10 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("after 20 s the tables are %v", refs)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	cancel()
+	must(t, <-done)
+	must(t, run(t.Context(), []string{"-c", file, "--once"}, quiet)) // the lease was given back
+}
+
+func TestBucketOutOfReach(t *testing.T) {
+	file := configFile(t, "store.url: http://127.0.0.1:1\ns3.bucket.name: b\naws.access.key.id: a\naws.secret.access.key: s\n")
+	for _, mode := range [][]string{{"-c", file, "--once"}, {"-c", file}} {
+		err := run(t.Context(), mode, quiet)
+		if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+			t.Errorf("%v: got %v", mode, err)
+		}
+	}
+	server := s3server.Start(t)
+	opt := server.Bucket(t, "lake")
+	file = configFile(t, fmt.Sprintf("store.url: %s\ns3.bucket.name: nope\naws.access.key.id: %s\naws.secret.access.key: %s\n", opt.Endpoint, opt.AccessKey, opt.SecretKey))
+	if err := run(t.Context(), []string{"-c", file}, quiet); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "nope") {
+		t.Errorf("a bucket that is not there gave %v", err)
+	}
+}
