@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,10 +121,9 @@ func NewReader(ctx context.Context, o Options, ro ReaderOptions, owner Owner, lo
 		kgo.OnPartitionsRevoked(r.onRevoked),
 		kgo.OnPartitionsLost(r.onLost),
 	}
-	if ro.MetadataMaxAge > 0 {
-		// The client's own least age is 5 s, and must not be greater.
-		opts = append(opts, kgo.MetadataMaxAge(ro.MetadataMaxAge), kgo.MetadataMinAge(min(ro.MetadataMaxAge, time.Second)/2))
-	}
+	// The client's own least age is 5 s, and must not be greater.
+	age := cmp.Or(ro.MetadataMaxAge, time.Second)
+	opts = append(opts, kgo.MetadataMaxAge(age), kgo.MetadataMinAge(min(age, time.Second)/2))
 	if ro.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(ro.InstanceID))
 	}
@@ -210,6 +210,9 @@ func (r *Reader) Commit(ctx context.Context, next map[Partition]int64) error {
 	}
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
 	for p, at := range next {
+		if !r.owned[p] {
+			return fmt.Errorf("commit offset %d of %s partition %d: %w", at, p.Topic, p.ID, ErrNotOwner)
+		}
 		if offsets[p.Topic] == nil {
 			offsets[p.Topic] = make(map[int32]kgo.EpochOffset)
 		}
@@ -281,7 +284,8 @@ func (r *Reader) onAssigned(ctx context.Context, offsets map[string]map[int32]kg
 func (r *Reader) onRevoked(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	parts := r.release(lost)
+	parts := r.held(lost)
+	defer r.release(parts)
 	if r.owner == nil || len(parts) == 0 || r.err != nil {
 		return
 	}
@@ -294,23 +298,30 @@ func (r *Reader) onRevoked(ctx context.Context, _ *kgo.Client, lost map[string][
 func (r *Reader) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	if parts := r.release(lost); r.owner != nil && len(parts) > 0 {
+	parts := r.held(lost)
+	r.release(parts)
+	if r.owner != nil && len(parts) > 0 {
 		r.owner.Lost(parts)
 	}
 }
 
-// release forgets the partitions and returns those that the owner knew of.
-func (r *Reader) release(lost map[string][]int32) []Partition {
+// held returns those of the partitions that the owner knows of.
+func (r *Reader) held(partitions map[string][]int32) []Partition {
 	var out []Partition
-	for topic, ids := range lost {
+	for topic, ids := range partitions {
 		for _, id := range ids {
 			if p := (Partition{topic, id}); r.owned[p] {
-				delete(r.owned, p)
 				out = append(out, p)
 			}
 		}
 	}
 	return out
+}
+
+func (r *Reader) release(partitions []Partition) {
+	for _, p := range partitions {
+		delete(r.owned, p)
+	}
 }
 
 func (r *Reader) fail(err error) {
