@@ -122,10 +122,10 @@ func (l *lease) put(ctx context.Context, cond blob.Cond, expired bool) error {
 	return nil
 }
 
-// keep renews the lease when half of it is over. A lease that has run out is
-// still ours if nobody has taken it.
+// keep renews the lease when a quarter of it is over. A lease that has run out
+// is still ours if nobody has taken it.
 func (l *lease) keep(ctx context.Context) error {
-	if l.until.Sub(l.now()) > l.validity/2 {
+	if l.until.Sub(l.now()) > l.validity*3/4 {
 		return nil
 	}
 	err := l.put(ctx, blob.IfMatch(l.tag), false)
@@ -135,10 +135,20 @@ func (l *lease) keep(ctx context.Context) error {
 	return err
 }
 
-// until returns a context that ends when the lease does, so that a writer that
-// was frozen meanwhile cannot publish a commit.
-func (l *lease) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, l.until.Sub(l.now()))
+// during does one step of a write within the lease: it is renewed when that is
+// due, and the step's context ends when the lease does, so that a writer that
+// was frozen meanwhile cannot write on.
+func (l *lease) during(ctx context.Context, step func(context.Context) error) error {
+	if err := l.keep(ctx); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, l.until.Sub(l.now()))
+	defer cancel()
+	err := step(within)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("table %s: %w: %w", l.base, ErrLockLost, err) // whoever retries learns whether it has gone to another
+	}
+	return err
 }
 
 // release gives the lease back; losing it has the same effect.

@@ -48,7 +48,7 @@ type Options struct {
 	Codec        string           // of base files: snappy (default), zstd, gzip or none
 	MaxFileRows  int              // rows at which a file group takes no more inserts; default 60,000
 	MaxFileBytes int64            // the same in bytes; default 32 MiB
-	LockValidity time.Duration    // how long the lease lasts unless renewed; default 60 s
+	LockValidity time.Duration    // how long the lease lasts unless renewed; default 2 min
 }
 
 func (o Options) withDefaults() Options {
@@ -65,7 +65,7 @@ func (o Options) withDefaults() Options {
 		o.MaxFileBytes = 32 << 20
 	}
 	if o.LockValidity <= 0 {
-		o.LockValidity = time.Minute
+		o.LockValidity = 2 * time.Minute
 	}
 	return o
 }

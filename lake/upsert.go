@@ -93,18 +93,21 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	t := c.t
 	began := time.Now()
 	i := Instant{Time: t.newInstant(), Action: ActionCommit, State: StateRequested}
-	if err := t.putTimeline(ctx, i, nil); err != nil {
-		return Instant{}, err
-	}
 	profile, err := c.profile(plans).format()
 	if err != nil {
 		return Instant{}, err
 	}
-	i.State = StateInflight
-	if err := t.putTimeline(ctx, i, profile); err != nil {
-		return Instant{}, err
-	}
-	if err := c.putMarkers(ctx, i.Time, plans); err != nil {
+	err = t.w.lease.during(ctx, func(ctx context.Context) error {
+		if err := t.putTimeline(ctx, i, nil); err != nil {
+			return err
+		}
+		i.State = StateInflight
+		if err := t.putTimeline(ctx, i, profile); err != nil {
+			return err
+		}
+		return c.putMarkers(ctx, i.Time, plans)
+	})
+	if err != nil {
 		return Instant{}, err
 	}
 	done := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
@@ -112,19 +115,25 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	done.Extra[extraSchema] = c.schema.JSON()
 	var buf bytes.Buffer
 	for n, p := range plans {
-		stat, err := c.putFile(ctx, p, i.Time, n, &buf)
+		var stat WriteStat
+		err := t.w.lease.during(ctx, func(ctx context.Context) (err error) {
+			stat, err = c.putFile(ctx, p, i.Time, n, &buf)
+			return err
+		})
 		if err != nil {
-			return Instant{}, p.describe(err)
+			return Instant{}, fmt.Errorf("write file group %s: %w", p.base.FileID, err)
 		}
 		done.Stats[p.base.Partition] = append(done.Stats[p.base.Partition], stat)
 	}
 	i.State = StateCompleted
-	if err := c.publish(ctx, i, done); err != nil {
+	err = t.w.lease.during(ctx, func(ctx context.Context) error { return c.publish(ctx, i, done) })
+	if err != nil {
 		return Instant{}, err
 	}
 	c.adopt(plans, i, done)
 	if err := t.deleteBelow(ctx, ".hoodie/.temp/"+i.Time+"/"); err != nil {
-		// The commit stands; the next writer removes them.
+		// The commit stands, and the next one removes them.
+		t.w.stale = true
 		t.opt.Log.Warn("markers are left behind", "table", t.base, "instant", i.Time, "err", err)
 	}
 	t.opt.Log.Info("committed", "table", t.base, "instant", i.Time, "files", len(plans),
@@ -172,9 +181,6 @@ func (c *change) putMarkers(ctx context.Context, instant string, plans []*filePl
 // putFile writes the file of a plan.
 func (c *change) putFile(ctx context.Context, p *filePlan, instant string, task int, buf *bytes.Buffer) (WriteStat, error) {
 	t := c.t
-	if err := t.w.lease.keep(ctx); err != nil {
-		return WriteStat{}, err
-	}
 	if err := t.putPartition(ctx, p.base.Partition, instant); err != nil {
 		return WriteStat{}, err
 	}
@@ -214,28 +220,20 @@ func (t *Table) putPartition(ctx context.Context, partition, instant string) err
 	return nil
 }
 
-// publish puts the completed instant, within the lease.
+// publish puts the completed instant.
 func (c *change) publish(ctx context.Context, i Instant, done *Commit) error {
 	t := c.t
 	body, err := done.format()
 	if err != nil {
 		return err
 	}
-	if err := t.w.lease.keep(ctx); err != nil {
-		return err
-	}
-	within, cancel := t.w.lease.within(ctx)
-	defer cancel()
-	err = t.putTimeline(within, i, body)
+	err = t.putTimeline(ctx, i, body)
 	if errors.Is(err, blob.ErrExist) {
 		// A store client that tried twice may meet its own first try.
 		have, readErr := readObject(ctx, t.store, join(t.base, ".hoodie/"+timelineFile(i)))
 		if readErr == nil && bytes.Equal(have, body) {
 			return nil
 		}
-	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("%w: %w", ErrLockLost, err)
 	}
 	return err
 }

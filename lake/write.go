@@ -3,7 +3,6 @@ package lake
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
@@ -362,9 +361,4 @@ func (k *keyRange) pairs() []basefile.Pair {
 		{Key: footerBloom, Value: text}, {Key: footerCode, Value: bloomCode},
 		{Key: footerMinKey, Value: string(k.lo)}, {Key: footerMaxKey, Value: string(k.hi)},
 	}
-}
-
-// describe names what was being written in an error.
-func (p *filePlan) describe(err error) error {
-	return fmt.Errorf("write file group %s: %w", p.base.FileID, err)
 }

@@ -64,8 +64,8 @@ func (t *Table) Lock(ctx context.Context) error {
 }
 
 // KeepLock renews the lease when it is due. Upsert does so too: only a writer
-// that stays idle for longer than half of Options.LockValidity and wants to
-// keep others out has to call it.
+// that stays idle for longer than Options.LockValidity and wants to keep others
+// out has to call it, more often than that.
 func (t *Table) KeepLock(ctx context.Context) error {
 	if t.w == nil {
 		return t.Lock(ctx)

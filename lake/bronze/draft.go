@@ -54,7 +54,7 @@ func (d *draft) append(offset int64, record []byte) error {
 // not changed by it but for its last block being closed.
 func (d *draft) put(ctx context.Context, store blob.Store, root string, durable int64) (Meta, int64, error) {
 	if err := d.blocks.Flush(); err != nil {
-		return Meta{}, 0, err
+		return Meta{}, 0, fmt.Errorf("complete %s: %w: %w", d.name.Key(root), ErrBroken, err)
 	}
 	m := Meta{
 		Topic: d.name.Topic, Partition: d.name.Partition, First: d.name.First, Last: d.last,

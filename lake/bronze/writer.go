@@ -17,6 +17,10 @@ import (
 // read again from its committed offset, with a new PartitionWriter.
 var ErrTaken = errors.New("another writer has put this object already")
 
+// ErrBroken is in the chain of an error of Append or Flush after which the
+// writer is of no use: a temporary file could not be written, for one.
+var ErrBroken = errors.New("open file cannot be completed")
+
 // Options are what the PartitionWriters of a process share.
 type Options struct {
 	Store blob.Store
@@ -68,8 +72,9 @@ func (w *PartitionWriter) NeedsFlush(folder string, s *Schema) bool {
 
 // Append adds a record, which is copied. Offsets must grow from call to call.
 // A record that is in bronze already is passed over: then written is false.
-// NeedsFlush must be false for the folder and schema, which is kept. When the record opens a
-// folder, the store is asked for the end of the folder's chain.
+// NeedsFlush must be false for the folder and schema, which is kept. When the
+// record opens a folder, the store is asked for the end of the folder's chain.
+// After an error but ErrBroken the record may be appended again.
 func (w *PartitionWriter) Append(ctx context.Context, offset int64, folder string, s *Schema, record []byte) (written bool, err error) {
 	if offset <= w.last {
 		return false, fmt.Errorf("append offset %d after %d to %s-%d: offsets must grow", offset, w.last, w.topic, w.partition)
@@ -85,7 +90,7 @@ func (w *PartitionWriter) Append(ctx context.Context, offset int64, folder strin
 		}
 	}
 	if err := d.append(offset, record); err != nil {
-		return false, fmt.Errorf("append to %s: %w", d.name.Key(w.opt.Root), err)
+		return false, fmt.Errorf("append to %s: %w: %w", d.name.Key(w.opt.Root), ErrBroken, err)
 	}
 	w.last = offset
 	w.records++
@@ -160,7 +165,7 @@ type Flushed struct {
 
 // Flush puts all drafts, in the order of their first offsets. When it returns
 // without error, Next is past every offset given so far. After an error but
-// ErrTaken it may be called again.
+// ErrTaken and ErrBroken it may be called again.
 func (w *PartitionWriter) Flush(ctx context.Context) ([]Flushed, error) {
 	drafts := make([]*draft, 0, len(w.drafts))
 	for _, d := range w.drafts {

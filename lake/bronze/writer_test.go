@@ -403,3 +403,26 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 }
+
+// TestBrokenSpool takes the temporary folder away: no object may come of a file
+// that could not be written.
+func TestBrokenSpool(t *testing.T) {
+	store := &blob.Mem{}
+	opt := options(store)
+	opt.Spool = NewSpool("/nowhere/at/all", 100)
+	w := NewPartitionWriter(opt, "t", 0, 0)
+	big := bytes.Repeat([]byte{1}, 200_000)
+	_, err := w.Append(t.Context(), 0, "d", &Schema{Text: longSchema}, big)
+	if !errors.Is(err, ErrBroken) {
+		t.Errorf("append: %v", err)
+	}
+	if _, err := w.Append(t.Context(), 1, "d", &Schema{Text: longSchema}, record(1)); !errors.Is(err, ErrBroken) {
+		t.Errorf("second append: %v", err)
+	}
+	if put, err := w.Flush(t.Context()); !errors.Is(err, ErrBroken) || len(put) > 0 {
+		t.Errorf("flush: %v, %v", put, err)
+	}
+	if err := w.Close(); err != nil || opt.Spool.InMemory() != 0 {
+		t.Errorf("close: %v, %d bytes held", err, opt.Spool.InMemory())
+	}
+}

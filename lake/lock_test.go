@@ -1,0 +1,215 @@
+package lake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tributary/internal/fault"
+	"tributary/lake/blob"
+)
+
+func openTable(t *testing.T, store blob.Store, opt Options) *Table {
+	t.Helper()
+	tab, err := Open(t.Context(), store, "silver/shop/sale", opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tab
+}
+
+func readLock(t *testing.T, store blob.Store) lockBody {
+	t.Helper()
+	b, err := readObject(t.Context(), store, "silver/shop/sale/"+lockFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body lockBody
+	if err := json.Unmarshal(b, &body); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func TestSecondWriterFailsLoudly(t *testing.T) {
+	clk, mem := newClock(), new(blob.Mem)
+	first := create(t, mem, saleConfig(), Options{Now: clk.now})
+	upsert(t, first, nil, manyRows(1, 3, 0)...)
+	second := openTable(t, mem, Options{Now: clk.now})
+	err := second.Lock(t.Context())
+	if !errors.Is(err, ErrLocked) || !fault.NeedsHuman(err) {
+		t.Fatalf("second lock: %v", err)
+	}
+	if _, err := second.Upsert(t.Context(), rowsOf(manyRows(4, 5, 9)...), nil); !errors.Is(err, ErrLocked) {
+		t.Fatalf("second upsert: %v", err)
+	}
+	upsert(t, first, nil, manyRows(4, 4, 9)...)
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b := readLock(t, mem); !b.Expired {
+		t.Errorf("the lease is not given back: %+v", b)
+	}
+	upsert(t, second, nil, manyRows(5, 5, 20)...)
+	if err := second.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLeaseExpires(t *testing.T) {
+	clk, mem := newClock(), new(blob.Mem)
+	first := create(t, mem, saleConfig(), Options{Now: clk.now, LockValidity: time.Minute})
+	upsert(t, first, nil, manyRows(1, 3, 0)...)
+
+	// Idle, but renewing.
+	for range 10 {
+		clk.at = clk.at.Add(20 * time.Second)
+		if err := first.KeepLock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := openTable(t, mem, Options{Now: clk.now})
+	if err := second.Lock(t.Context()); !errors.Is(err, ErrLocked) {
+		t.Fatalf("lock beside a renewed lease: %v", err)
+	}
+
+	// Idle past the end: nobody took it, so it is still there to be renewed.
+	clk.at = clk.at.Add(5 * time.Minute)
+	upsert(t, first, nil, manyRows(4, 4, 9)...)
+
+	// Idle past the end, and taken.
+	clk.at = clk.at.Add(5 * time.Minute)
+	upsert(t, second, nil, manyRows(5, 5, 20)...)
+	if _, err := first.Upsert(t.Context(), rowsOf(manyRows(6, 6, 30)...), nil); !errors.Is(err, ErrLockLost) || !fault.NeedsHuman(err) {
+		t.Fatalf("upsert without the lease: %v", err)
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Errorf("close without the lease: %v", err)
+	}
+	if b := readLock(t, mem); b.Expired {
+		t.Error("closing without the lease gave the other's back")
+	}
+	if got := len(dump(t, second, "")); got != 5 {
+		t.Errorf("%d rows, want 5", got)
+	}
+	second.Close(t.Context())
+}
+
+// TestZombieCannotCommit freezes a writer at each of its operations for longer
+// than its lease. Another writer takes over and commits. What the first does
+// when it wakes must not change the table.
+func TestZombieCannotCommit(t *testing.T) {
+	run := func(freezeAt int) (operations int, zombieErr error) {
+		dir, err := blob.NewDir(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		setup := create(t, dir, saleConfig(), Options{})
+		upsert(t, setup, nil, manyRows(1, 5, 0)...)
+		if err := setup.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const validity = 150 * time.Millisecond
+		f := blob.NewFault(dir)
+		zombie := openTable(t, f, Options{LockValidity: validity})
+		if err := zombie.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var once sync.Once
+		f.StopAfter(1<<30, false)
+		f.Before(func(op int, _ string) {
+			if op != freezeAt {
+				return
+			}
+			once.Do(func() {
+				time.Sleep(validity + lockGrace + 50*time.Millisecond)
+				other := openTable(t, dir, Options{})
+				upsert(t, other, nil, row{id: 1, qty: 500, seq: 500})
+				if err := other.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		_, zombieErr = zombie.Upsert(t.Context(), rowsOf(row{id: 1, qty: 400, seq: 400}, row{id: 2, qty: 400, seq: 401}), nil)
+		operations = f.Done()
+		if freezeAt >= 0 && freezeAt < operations {
+			tab := openTable(t, dir, Options{})
+			got := strings.Join(dump(t, tab, ""), "\n")
+			if !strings.Contains(got, "1|500|") {
+				t.Errorf("frozen at %d: the other writer's row is gone:\n%s", freezeAt, got)
+			}
+			if zombieErr != nil && strings.Contains(got, "|400|") {
+				t.Errorf("frozen at %d: the commit failed (%v) and is there", freezeAt, zombieErr)
+			}
+			// The next writer finds nothing that it cannot heal.
+			if err := tab.Lock(t.Context()); err != nil {
+				t.Errorf("frozen at %d: next lock: %v", freezeAt, err)
+			}
+			nothingLeft(t, fmt.Sprint("frozen at ", freezeAt), dir, tab)
+			tab.Close(t.Context())
+		}
+		return operations, zombieErr
+	}
+	total, err := run(-1)
+	if err != nil || total < 6 {
+		t.Fatalf("without a freeze: %d operations, %v", total, err)
+	}
+	committed := total - 3 // then the markers are removed
+	for k := range total {
+		if _, err := run(k); (err == nil) != (k > committed) {
+			t.Errorf("frozen at %d of %d: %v", k, total, err)
+		}
+	}
+}
+
+func TestLockOfAProcessThatIsGoneIsTakenAtOnce(t *testing.T) {
+	clk, mem := newClock(), new(blob.Mem)
+	tab := create(t, mem, saleConfig(), Options{Now: clk.now})
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	me := processOwner()
+	f := strings.Fields(me)
+	if len(f) != 6 || f[1] == "-" || f[2] == "-" || f[4] == "-" {
+		t.Fatalf("owner %q", me)
+	}
+	f[3], f[4] = fmt.Sprint(cmd.Process.Pid), startTime(cmd.Process.Pid)
+	body, err := json.Marshal(lockBody{ValidUntil: clk.at.Add(time.Hour).UnixMilli(), Owner: strings.Join(f, " ")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tab.putNew(t.Context(), lockFile, body); err != nil {
+		t.Fatal(err)
+	}
+	if err := tab.Lock(t.Context()); !errors.Is(err, ErrLocked) {
+		t.Errorf("lock beside a live process: %v", err)
+	}
+	if err := cmd.Process.Signal(os.Kill); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if err := tab.Lock(t.Context()); err != nil {
+		t.Errorf("lock after the process has gone: %v", err)
+	}
+}
+
+func TestOwnerOfAnotherMachineIsNotGone(t *testing.T) {
+	me := strings.Fields(processOwner())
+	for _, o := range []string{
+		"", "c8a7b1de-0000-4000-8000-000000000000", "tributary a b 1 2 3",
+		strings.Join(append([]string{me[0], "other-boot"}, me[2:]...), " "),
+		strings.Join(append([]string{me[0], me[1], "pid:[1]"}, me[3:]...), " "),
+		strings.Join(me, " "),
+	} {
+		if ownerIsGone(o) {
+			t.Errorf("owner %q is taken for gone", o)
+		}
+	}
+}
