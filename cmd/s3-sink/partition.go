@@ -97,8 +97,14 @@ func (p *partition) record(ctx context.Context, b *topic.Batch, i int, now time.
 		}
 		p.began(ms, now)
 	}
-	_, err = p.writer.Append(ctx, offset, p.folder, schema, body)
-	return err
+	if _, err = p.writer.Append(ctx, offset, p.folder, schema, body); err == nil {
+		return nil
+	}
+	// Where the folder ends in the store could not be found out.
+	return p.sink.persist(ctx, p.id, func() error {
+		_, err := p.writer.Append(ctx, offset, p.folder, schema, body)
+		return err
+	})
 }
 
 // rotateBefore flushes when the record to come does not belong to the open files

@@ -232,7 +232,7 @@ func (s *sink) persist(ctx context.Context, id topic.Partition, f func() error) 
 			return nil
 		}
 		if ctx.Err() != nil || fault.NeedsHuman(err) || errors.Is(err, errRecord) ||
-			errors.Is(err, bronze.ErrTaken) || errors.Is(err, bronze.ErrDamaged) {
+			errors.Is(err, bronze.ErrTaken) || errors.Is(err, bronze.ErrBroken) || errors.Is(err, bronze.ErrDamaged) {
 			return err
 		}
 		if try == 0 {

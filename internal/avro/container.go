@@ -64,6 +64,7 @@ type BlockWriter struct {
 	records int64
 	written int64
 	crc     uint32
+	err     error // of a block that was written in part: nothing can follow it
 }
 
 // NewBlockWriter returns a writer of blocks to w. blockSize is in bytes of
@@ -80,8 +81,12 @@ func NewBlockWriter(w io.Writer, sync Sync, codec Codec, blockSize int) (*BlockW
 }
 
 // Append adds one record, encoded already; the bytes are copied. A full block
-// is written to the underlying writer.
+// is written to the underlying writer. After an error every further call of
+// Append and Flush returns it.
 func (b *BlockWriter) Append(record []byte) error {
+	if b.err != nil {
+		return b.err
+	}
 	b.block = append(b.block, record...)
 	b.count++
 	b.records++
@@ -93,12 +98,13 @@ func (b *BlockWriter) Append(record []byte) error {
 
 // Flush ends the open block, if it holds any record, and writes it.
 func (b *BlockWriter) Flush() error {
-	if b.count == 0 {
-		return nil
+	if b.err != nil || b.count == 0 {
+		return b.err
 	}
 	data, err := b.comp.compress(b.block)
 	if err != nil {
-		return fmt.Errorf("compress a block: %w", err)
+		b.err = fmt.Errorf("compress a block: %w", err)
+		return b.err
 	}
 	b.head = AppendLong(b.head[:0], b.count)
 	b.head = AppendLong(b.head, int64(len(data)))
@@ -107,18 +113,12 @@ func (b *BlockWriter) Flush() error {
 		b.written += int64(n)
 		b.crc = crc32.Update(b.crc, castagnoli, part[:n])
 		if err != nil {
-			return fmt.Errorf("write a block: %w", err)
+			b.err = fmt.Errorf("write a block: %w", err)
+			return b.err
 		}
 	}
 	b.block, b.count = b.block[:0], 0
 	return nil
-}
-
-// Reset makes the writer begin a new run of blocks to w, keeping its memory.
-// An open block is dropped.
-func (b *BlockWriter) Reset(w io.Writer, sync Sync) {
-	b.w, b.sync = w, sync
-	b.block, b.count, b.records, b.written, b.crc = b.block[:0], 0, 0, 0, 0
 }
 
 // Records returns the number of records appended.
