@@ -21,6 +21,10 @@ const (
 	maxBufferedBytes   = 32 << 20
 )
 
+// abortTimeout bounds the attempt to abort a failed transaction. The broker does
+// it anyway when the next Writer of the name starts.
+const abortTimeout = 3 * time.Second
+
 // Writer writes batches of records, each in one transaction. It is for one
 // goroutine at a time.
 type Writer struct {
@@ -144,7 +148,7 @@ func (w *Writer) produce(ctx context.Context, records []Record) error {
 // abort ends the transaction without effect and returns cause, marked with
 // ErrAborted when that worked.
 func (w *Writer) abort(ctx context.Context, began time.Time, cause error) error {
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*connectTimeout)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	if err := w.cl.AbortBufferedRecords(end); err != nil {
 		return w.fail(began, fmt.Errorf("%w (and while dropping unsent records: %w)", cause, err))
