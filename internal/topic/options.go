@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"regexp"
@@ -203,7 +205,11 @@ func (o *Options) connect(ctx context.Context, log *slog.Logger, extra ...kgo.Op
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, classify(fmt.Errorf("reach Kafka at %s: %w", strings.Join(o.Brokers, ", "), err))
+		err = fmt.Errorf("reach Kafka at %s: %w", strings.Join(o.Brokers, ", "), err)
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w (the broker hung up: check security.protocol and the login)", err)
+		}
+		return nil, classify(err)
 	}
 	return cl, nil
 }
