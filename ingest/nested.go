@@ -13,8 +13,9 @@ import (
 
 var errNested = errors.New("the bytes are no value of their type")
 
-// cursor reads Avro bytes that the walk has checked already. Should they be
-// wrong nevertheless, bad is set and zero values come.
+// cursor reads Avro bytes. The walk has checked them, but not what is inside a
+// block that tells its own size; where they are wrong, bad is set and zero
+// values come.
 type cursor struct {
 	src []byte
 	bad bool
@@ -33,7 +34,7 @@ func (c *cursor) long() int64 {
 func (c *cursor) take(n int64) []byte {
 	if n < 0 || n > int64(len(c.src)) {
 		c.bad = true
-		return make([]byte, 0, 8)[:max(0, min(n, 8))]
+		return nil
 	}
 	v := c.src[:n]
 	c.src = c.src[n:]
@@ -88,9 +89,13 @@ func (c *cursor) json(dst []byte, s *avro.Schema) []byte {
 	case avro.Int, avro.Long:
 		return strconv.AppendInt(dst, c.long(), 10)
 	case avro.Float:
-		return appendNumber(dst, float64(math.Float32frombits(binary.LittleEndian.Uint32(append(c.take(4), 0, 0, 0, 0)[:4]))), 32)
+		var v [4]byte
+		copy(v[:], c.take(4))
+		return appendNumber(dst, float64(math.Float32frombits(binary.LittleEndian.Uint32(v[:]))), 32)
 	case avro.Double:
-		return appendNumber(dst, math.Float64frombits(binary.LittleEndian.Uint64(append(c.take(8), 0, 0, 0, 0, 0, 0, 0, 0)[:8])), 64)
+		var v [8]byte
+		copy(v[:], c.take(8))
+		return appendNumber(dst, math.Float64frombits(binary.LittleEndian.Uint64(v[:])), 64)
 	case avro.Bytes, avro.Fixed:
 		return c.binary(dst, s)
 	case avro.String:
@@ -160,6 +165,9 @@ func (c *cursor) blocks(dst []byte, s *avro.Schema) []byte {
 		if n < 0 {
 			n = -n
 			c.long() // the block's size in bytes
+		}
+		if n < 0 || n > int64(len(c.src)) { // an item takes a byte at least
+			c.bad = true
 		}
 		for ; n > 0 && !c.bad; n-- {
 			if !first {

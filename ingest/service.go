@@ -29,9 +29,10 @@ type Service struct {
 	Parallel int
 	Metrics  *Metrics
 
-	slots chan struct{}
-	mu    sync.Mutex
-	ill   map[string]error // tables that are stopped, by topic
+	slots  chan struct{}
+	mu     sync.Mutex
+	ill    map[string]error  // tables that are stopped, by topic
+	claims map[string]string // topic by the base of its table
 }
 
 const (
@@ -114,6 +115,19 @@ func (s *Service) Once(ctx context.Context) error {
 func (s *Service) init() {
 	s.slots = make(chan struct{}, max(1, s.Parallel))
 	s.ill = map[string]error{}
+	s.claims = map[string]string{}
+}
+
+// claim refuses a topic whose table is another topic's already.
+func (s *Service) claim(t *Topic) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other, taken := s.claims[t.Base()]; taken && other != t.Name() {
+		return fault.Humanf("set table.name.format: ${topic}, or leave one out with topics.exclude.regex",
+			"topic %s: its table %s is that of topic %s", t.Name(), t.Base(), other)
+	}
+	s.claims[t.Base()] = t.Name()
+	return nil
 }
 
 // topics returns the wanted topics that bronze has.
@@ -130,6 +144,10 @@ func (s *Service) follow(ctx context.Context, t *Topic) {
 	defer t.Close(ctx)
 	m := s.Metrics.table(t.Name(), t.TableName())
 	wait := time.Duration(0)
+	if err := s.claim(t); err != nil {
+		s.failed(t, m, err, 0)
+		return
+	}
 	for sleep(ctx, wait) {
 		began := s.Now()
 		p, err := s.sync(ctx, t, m)
@@ -155,6 +173,10 @@ func (s *Service) follow(ctx context.Context, t *Topic) {
 func (s *Service) catchUp(ctx context.Context, t *Topic) error {
 	defer t.Close(ctx)
 	m := s.Metrics.table(t.Name(), t.TableName())
+	if err := s.claim(t); err != nil {
+		s.failed(t, m, err, 0)
+		return err
+	}
 	wait, attempts := time.Duration(0), 0
 	for sleep(ctx, wait) {
 		p, err := s.sync(ctx, t, m)

@@ -373,6 +373,30 @@ func TestSecondStreamerIsRefused(t *testing.T) {
 	once(t, newService(t, bronzeStore, lakeStore)) // the lease was given back
 }
 
+// Two topics whose tables would be one: the first has it, the second is told.
+func TestTwoTopicsOfOneTable(t *testing.T) {
+	bronzeStore, lakeStore := new(blob.Mem), new(blob.Mem)
+	var all []recorded
+	for i, topic := range []string{"t.a.sale", "t.b.sale"} {
+		src := newSales()
+		w := newSink(t, bronzeStore, topic, 0, 0)
+		all = append(all, src.record("c", i, i, topic))
+		w.put(all[i])
+		w.flush()
+	}
+	err := newService(t, bronzeStore, lakeStore).Once(t.Context())
+	if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "t.b.sale: its table silver/db/sale is that of topic t.a.sale") {
+		t.Errorf("got %v", err)
+	}
+	compare(t, saleBase, readTable(t, lakeStore, saleBase, ""), fold(t, all[:1], false))
+	// Another process, which knows of the second topic alone.
+	other := newService(t, bronzeStore, lakeStore)
+	other.Wants = func(topic string) bool { return topic == "t.b.sale" }
+	if err := other.Once(t.Context()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "checkpoint is of topic t.a.sale") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Run follows what comes, finds new topics, keeps going past a table that
 // stopped, and gives the leases back at the end.
 func TestRunFollows(t *testing.T) {
