@@ -111,7 +111,7 @@ func (g *golden) feed(t *testing.T, x *comparison) {
 	}
 	pipe := capture.NewPipe(cfg.Limits())
 	at := position{File: log.File, Pos: log.StreamStartPos}
-	st := newStream(t.Context(), cfg, catalog, pipe, slog.New(slog.DiscardHandler), at, gtidSet{}, tables)
+	st := newStream(t.Context(), cfg, catalog, pipe, quiet(), at, gtidSet{}, tables)
 	catalog.stream = st
 	p := replication.NewBinlogParser()
 	p.SetRawMode(true)
@@ -226,10 +226,12 @@ func TestGoldenLive(t *testing.T) {
 	})
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // openSource opens a Source that the end of the test closes.
 func openSource(t testing.TB, o Options, resume capture.Position) *Source {
 	t.Helper()
-	s, err := New(o, slog.New(slog.DiscardHandler))
+	s, err := New(o, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
