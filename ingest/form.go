@@ -52,7 +52,7 @@ type sourceColumn struct {
 var envelopeMeta = []struct{ name, path string }{
 	{colOp, "op"}, {"__db", "source.db"}, {"__table", "source.table"}, {"__schema", "source.schema"},
 	{"__lsn", "source.lsn"}, {"__source_ts_ms", "source.ts_ms"},
-	{"__file", "source.file"}, {"__pos", "source.pos"}, {"__row", "source.row"},
+	{"__file", "source.file"}, {"__pos", "source.pos"}, {"__row", "source.row"}, {"__gtid", "source.gtid"},
 }
 
 // formOf reads a writer schema.

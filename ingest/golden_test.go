@@ -394,3 +394,41 @@ func wantSeq(source map[string]json.RawMessage, offset int64) string {
 	}
 	return fmt.Sprintf("%016x-%012x", number(field("lsn")), offset)
 }
+
+// The envelope makes the columns that the flat form has with the field lists of
+// our configurations.
+func TestGoldenBothFormsMakeOneTable(t *testing.T) {
+	for dir, fields := range map[string]string{
+		"mysql/tickit/default":    "op,db,table,source.ts_ms,file,pos,row,gtid",
+		"mariadb/tickit/default":  "op,db,table,source.ts_ms,file,pos,row,gtid",
+		"postgres/tickit/default": "op,db,table,schema,lsn,source.ts_ms",
+	} {
+		want := []string{"saleid", "listid", "sellerid", "buyerid", "eventid", "dateid", "qtysold", "pricepaid", "commission", "saletime", "__deleted"}
+		for _, f := range strings.Split(fields, ",") {
+			want = append(want, "__"+strings.ReplaceAll(f, ".", "_"))
+		}
+		want = append(want, colSeq)
+		for _, root := range goldenRoots(t) {
+			path := filepath.Join(root, "debezium", filepath.FromSlash(dir))
+			if _, err := os.Stat(path); err != nil {
+				continue
+			}
+			for topic, list := range recordings(t, path) {
+				if !strings.HasSuffix(topic, ".sale") {
+					continue
+				}
+				s, err := avro.Parse(list[0].schema)
+				must(t, err)
+				f, err := formOf(s)
+				must(t, err)
+				var got []string
+				for _, c := range f.schema([]string{"saleid"}).Fields {
+					got = append(got, c.Name)
+				}
+				if strings.Join(got, ",") != strings.Join(want, ",") {
+					t.Errorf("%s: got %v, want %v", dir, got, want)
+				}
+			}
+		}
+	}
+}
