@@ -1,0 +1,471 @@
+package lake
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tributary/internal/column"
+	"tributary/internal/fault"
+	"tributary/lake/blob"
+)
+
+// goldenRoots returns the folders with fixtures that are on this machine: the
+// copies in testdata, those beside the repository, and GOLDEN_EXTRA.
+func goldenRoots(t *testing.T, kind string) []string {
+	t.Helper()
+	roots := append([]string{"testdata", "../../shared/fixtures"}, filepath.SplitList(os.Getenv("GOLDEN_EXTRA"))...)
+	var out []string
+	for _, r := range roots {
+		if dir := filepath.Join(r, kind); isDir(dir) {
+			out = append(out, dir)
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("no fixtures of kind %s", kind)
+	}
+	return out
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// goldenDifferences reads the intended differences: a line is the name of a
+// fixture, what differs, and the reason.
+func goldenDifferences(t *testing.T) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile("testdata/golden-differences.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for l := range strings.Lines(string(b)) {
+		l = strings.TrimSpace(l)
+		if f := strings.Fields(l); len(f) >= 3 && l[0] != '#' {
+			out[f[0]] = f[1]
+		}
+	}
+	return out
+}
+
+func unzip(t *testing.T, path string) blob.Store {
+	t.Helper()
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	m := new(blob.Mem)
+	for _, f := range z.File {
+		if strings.HasSuffix(f.Name, "/") || strings.HasPrefix(f.Name, "__MACOSX/") {
+			continue
+		}
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		addObject(t, m, f.Name, r)
+		r.Close()
+	}
+	return m
+}
+
+func untar(t *testing.T, path string) blob.Store {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	gz, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(blob.Mem)
+	for r := tar.NewReader(gz); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return m
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			addObject(t, m, h.Name, r)
+		}
+	}
+}
+
+func addObject(t *testing.T, s blob.Store, key string, r io.Reader) {
+	t.Helper()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), key, bytes.NewReader(b), int64(len(b)), blob.Always()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goldenValue writes a value as Hudi's fixtures do, to be compared as JSON.
+func goldenValue(ty Type, c *column.Column, r int, dialect string) any {
+	if c.IsNull(r) {
+		return nil
+	}
+	switch ty.Kind {
+	case Boolean:
+		return c.Ints[r] != 0
+	case Float, Double:
+		v := c.Floats[r]
+		switch {
+		case math.IsNaN(v):
+			return "NaN"
+		case math.IsInf(v, 0):
+			return strings.TrimPrefix(strings.Replace(fmt.Sprint(v), "Inf", "Infinity", 1), "+")
+		}
+		return v
+	case Bytes, Fixed:
+		if dialect == "truth" {
+			return map[string]any{"hex": hex.EncodeToString(c.Value(r))}
+		}
+		return base64.StdEncoding.EncodeToString(c.Value(r))
+	case TimestampMicros, TimestampMillis:
+		micros := c.Ints[r]
+		if ty.Kind == TimestampMillis {
+			micros *= 1000
+		}
+		if dialect == "truth" {
+			return json.Number(strconv.FormatInt(micros, 10))
+		}
+		return time.UnixMicro(micros).UTC().Format("2006-01-02T15:04:05.000000Z")
+	case String, Date, Decimal:
+		return string(appendText(nil, ty, c, r))
+	default:
+		return json.Number(strconv.FormatInt(c.Ints[r], 10))
+	}
+}
+
+// sameGolden compares a value with the fixture's, numbers as numbers.
+func sameGolden(got, want any) bool {
+	if n, ok := want.(json.Number); ok {
+		switch g := got.(type) {
+		case json.Number:
+			return g == n
+		case float64:
+			w, err := n.Float64()
+			return err == nil && (w == g || float32(w) == float32(g) && float64(float32(g)) == g)
+		}
+		return false
+	}
+	a, errA := json.Marshal(got)
+	b, errB := json.Marshal(want)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
+
+type goldenRow = map[string]any
+
+// readGolden reads a snapshot as rows; columns of types that cannot be read are
+// left out and named.
+func readGolden(t *testing.T, s *Snapshot, dialect string) (rows []goldenRow, left []string) {
+	t.Helper()
+	names := append([]string(nil), metaNames[:]...)
+	for _, f := range s.Schema().Fields {
+		if f.Type.Kind == Other {
+			left = append(left, f.Name)
+			continue
+		}
+		names = append(names, f.Name)
+	}
+	fields, err := s.fields(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b, err := range s.Scan(context.Background(), names) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := range b.Len {
+			row := goldenRow{}
+			for i, f := range fields {
+				row[f.Name] = goldenValue(f.Type, &b.Cols[i], r, dialect)
+			}
+			rows = append(rows, row)
+		}
+	}
+	sortGolden(rows)
+	return rows, left
+}
+
+func sortGolden(rows []goldenRow) {
+	id := func(r goldenRow) string {
+		return fmt.Sprintf("%v\x00%v\x00%v", r["_hoodie_partition_path"], r["_hoodie_record_key"], r["_hoodie_commit_seqno"])
+	}
+	sort.Slice(rows, func(i, j int) bool { return id(rows[i]) < id(rows[j]) })
+}
+
+func compareGolden(t *testing.T, got, want []goldenRow, left []string) {
+	t.Helper()
+	sortGolden(want)
+	if len(got) != len(want) {
+		t.Fatalf("%d rows, want %d", len(got), len(want))
+	}
+	skip := map[string]bool{}
+	for _, l := range left {
+		skip[l] = true
+	}
+	for i := range want {
+		for name, w := range want[i] {
+			if g, ok := got[i][name]; !skip[name] && (!ok && w != nil || ok && !sameGolden(g, w)) {
+				t.Fatalf("row %v: %s is %v, want %v", want[i]["_hoodie_record_key"], name, g, w)
+			}
+		}
+	}
+}
+
+func parseRows(t *testing.T, path string) []goldenRow {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []goldenRow
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	for {
+		var r goldenRow
+		if err := d.Decode(&r); errors.Is(err, io.EOF) {
+			return out
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+}
+
+// TestGoldenTables reads the tables that real Hudi wrote, at every instant.
+func TestGoldenTables(t *testing.T) {
+	differences, seen := goldenDifferences(t), map[string]bool{}
+	for _, root := range goldenRoots(t, "hudi-tables") {
+		zips, err := filepath.Glob(filepath.Join(root, "*", "*", "table.zip"))
+		if err != nil || len(zips) == 0 {
+			t.Fatalf("no tables in %s: %v", root, err)
+		}
+		for _, z := range zips {
+			dir := filepath.Dir(z)
+			name := "hudi-tables/" + filepath.Base(filepath.Dir(dir)) + "/" + filepath.Base(dir)
+			if seen[name] {
+				continue // a copy
+			}
+			seen[name] = true
+			t.Run(name, func(t *testing.T) { goldenTable(t, dir, unzip(t, z), differences[name]) })
+		}
+	}
+}
+
+func goldenTable(t *testing.T, dir string, store blob.Store, difference string) {
+	tab, err := Open(t.Context(), store, "", Options{})
+	if difference == "refused" {
+		if !fault.NeedsHuman(err) {
+			t.Fatalf("the table is not refused: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about struct {
+		Instants []struct {
+			Instant string
+			Equals  bool `json:"time_travel_equals_truth"`
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "about.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &about); err != nil {
+		t.Fatal(err)
+	}
+	if len(about.Instants) == 0 {
+		t.Fatal("no instants")
+	}
+	newest := about.Instants[len(about.Instants)-1].Instant
+	for _, i := range about.Instants {
+		t.Run(i.Instant, func(t *testing.T) {
+			goldenInstant(t, tab, dir, i.Instant, i.Instant == newest, i.Equals, difference)
+		})
+	}
+}
+
+func goldenInstant(t *testing.T, tab *Table, dir, instant string, newest, readable bool, difference string) {
+	s, err := tab.AsOf(t.Context(), instant)
+	if !readable && !newest {
+		// Cleaned or archived: an honest refusal, or the truth.
+		if err != nil && !errors.Is(err, ErrHorizon) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			return
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, left := readGolden(t, s, "")
+	if (len(left) > 0) != (difference == "columns") {
+		t.Errorf("columns left out: %v, intended difference %q", left, difference)
+	}
+	want := parseRows(t, filepath.Join(dir, "expected", instant+".jsonl"))
+	compareGolden(t, got, want, left)
+	if n := s.Rows(); n >= 0 && n != int64(len(want)) {
+		t.Errorf("the commits tell of %d rows, there are %d", n, len(want))
+	}
+	if newest {
+		now, err := tab.AsOf(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := readGolden(t, now, "")
+		compareGolden(t, got, want, left)
+	}
+}
+
+// TestGoldenTruth reads the tables that Hudi's Java client wrote.
+func TestGoldenTruth(t *testing.T) {
+	differences, seen := goldenDifferences(t), map[string]bool{}
+	for _, root := range goldenRoots(t, "hudi-format") {
+		files, err := filepath.Glob(filepath.Join(root, "truth", "*.tar.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			base := strings.TrimSuffix(filepath.Base(f), ".tar.gz")
+			name := "hudi-format/truth/" + base
+			if seen[name] {
+				continue // a copy
+			}
+			seen[name] = true
+			t.Run(name, func(t *testing.T) {
+				tab, err := Open(t.Context(), untar(t, f), base, Options{})
+				if differences[name] == "refused" {
+					if !fault.NeedsHuman(err) {
+						t.Fatalf("the table is not refused: %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				goldenTruth(t, tab, strings.TrimSuffix(f, ".tar.gz")+".expected.json", differences[name])
+			})
+		}
+	}
+}
+
+func goldenTruth(t *testing.T, tab *Table, expected, difference string) {
+	b, err := os.ReadFile(expected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string][]goldenRow
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&want); err != nil {
+		t.Fatal(err)
+	}
+	for instant, rows := range want {
+		t.Run(instant, func(t *testing.T) {
+			at := instant
+			if at == "latest" {
+				at = ""
+			}
+			s, err := tab.AsOf(t.Context(), at)
+			if errors.Is(err, ErrHorizon) {
+				// The reader that made these answers without a warning from what is left.
+				if at >= tab.Timeline().Horizon() {
+					t.Errorf("%s is refused, the horizon is %s", at, tab.Timeline().Horizon())
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, left := readGolden(t, s, "truth")
+			if (len(left) > 0) != (difference == "columns") {
+				t.Errorf("columns left out: %v, intended difference %q", left, difference)
+			}
+			compareGolden(t, got, rows, left)
+		})
+	}
+}
+
+// TestGoldenHudiRs reads the tables of hudi-rs' own tests, whose rows are (id,
+// name, isActive).
+func TestGoldenHudiRs(t *testing.T) {
+	root := "../../shared/fixtures/hudi-format/hudi-rs/cow"
+	if !isDir(root) {
+		t.Skip("these fixtures are not part of the repository")
+	}
+	four := []string{"1|Alice|false", "2|Bob|false", "3|Carol|true", "4|Diana|true"}
+	for name, c := range map[string]struct {
+		want   []string
+		asOf   string
+		wantAt []string
+	}{
+		"v6_empty":                                    {},
+		"v6_nonpartitioned":                           {want: four},
+		"v6_complexkeygen_hivestyle":                  {want: four},
+		"v6_simplekeygen_nonhivestyle":                {want: four, asOf: "20240418172802262", wantAt: []string{"1|Alice|true", "2|Bob|false", "3|Carol|true"}},
+		"v6_simplekeygen_hivestyle_no_metafields":     {want: four},
+		"v6_simplekeygen_nonhivestyle_overwritetable": {want: []string{"4|Diana|false"}},
+	} {
+		t.Run("hudi-format/hudi-rs/cow/"+name, func(t *testing.T) {
+			tab, err := Open(t.Context(), unzip(t, filepath.Join(root, name+".zip")), name, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at, want := range map[string][]string{"": c.want, c.asOf: c.wantAt} {
+				if at == "" {
+					want = c.want
+				}
+				s, err := tab.AsOf(t.Context(), at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				columns := []string{"id", "name", "isActive"}
+				if len(want) == 0 {
+					if len(s.Files()) != 0 {
+						t.Errorf("files %v", s.Files())
+					}
+					continue
+				}
+				wantLines(t, "rows", dumpSnapshot(t, s, columns), want...)
+			}
+		})
+	}
+	for _, name := range []string{"v8_nonpartitioned", "v8_simplekeygen_nonhivestyle", "v9_txns_nonpart_nometa"} {
+		t.Run("hudi-format/hudi-rs/cow/"+name, func(t *testing.T) {
+			if _, err := Open(t.Context(), unzip(t, filepath.Join(root, name+".zip")), name, Options{}); !fault.NeedsHuman(err) {
+				t.Errorf("the table is not refused: %v", err)
+			}
+		})
+	}
+}
