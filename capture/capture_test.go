@@ -1,0 +1,346 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fill adds n changes numbered from seq on.
+func fill(b *Batch, seq *int64, n int) {
+	for range n {
+		*seq++
+		b.Next().TsNs = *seq
+		b.Buf = append(b.Buf, 'x')
+	}
+}
+
+// TestPipeKeepsOrder has a writer that mixes both ways of writing against a
+// reader that is at times slower: every change arrives once and in order, and
+// no batch exceeds the limits.
+func TestPipeKeepsOrder(t *testing.T) {
+	const total = 20_000
+	p := NewPipe(Limits{Changes: 50, Bytes: 1 << 20})
+	ctx := t.Context()
+	go func() {
+		var seq int64
+		b := p.Batch()
+		for seq < 1000 {
+			fill(b, &seq, 40)
+			var err error
+			if b, err = p.Put(ctx, b); err != nil {
+				p.Fail(err)
+				return
+			}
+		}
+		if _, err := p.Put(ctx, b); err != nil {
+			p.Fail(err)
+			return
+		}
+		for seq < total {
+			w := p.Acquire()
+			fill(w, &seq, 1)
+			if p.Release(seq%7 == 0 || seq == total) {
+				if _, err := p.Wait(ctx, time.Minute); err != nil {
+					p.Fail(err)
+					return
+				}
+			}
+		}
+		p.Fail(io.EOF)
+	}()
+	var next int64
+	for {
+		b, err := p.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.List) > 50 {
+			t.Fatalf("a batch of %d", len(b.List))
+		}
+		for _, c := range b.List {
+			if next++; c.TsNs != next {
+				t.Fatalf("change %d where %d was due", c.TsNs, next)
+			}
+		}
+		if next%1000 < 50 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if next != total {
+		t.Errorf("%d of %d changes", next, total)
+	}
+}
+
+func TestPipeHoldsAnUnfinishedTransactionBack(t *testing.T) {
+	p := NewPipe(Limits{Changes: 3, Bytes: 1 << 20})
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var seq int64
+	fill(p.Acquire(), &seq, 1)
+	p.Release(false)
+	if b, err := p.Next(short); err == nil {
+		t.Fatalf("got %d changes of a transaction that is not complete", len(b.List))
+	}
+	fill(p.Acquire(), &seq, 1)
+	p.Release(true)
+	fill(p.Acquire(), &seq, 1) // the next one begins before the first is taken
+	if !p.Release(false) {
+		t.Fatal("a full batch is not said to be full")
+	}
+	b, err := p.Next(t.Context())
+	if err != nil || len(b.List) != 3 {
+		t.Fatalf("%d changes, %v", len(b.List), err)
+	}
+}
+
+func TestPipeEndsWithTheWritersError(t *testing.T) {
+	p := NewPipe(DefaultLimits())
+	first := errors.New("first")
+	p.Fail(first)
+	p.Fail(errors.New("second"))
+	for range 2 {
+		if _, err := p.Next(t.Context()); !errors.Is(err, first) {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// script is a Source that delivers numbers, and faults where it is told to.
+type script struct {
+	from   int
+	last   int // after it comes io.EOF
+	faults map[int]error
+	acked  []string
+	opens  int
+	batch  Batch
+}
+
+func (s *script) Open(_ context.Context, resume Position) error {
+	s.opens++
+	s.from = 0
+	if resume != nil {
+		if _, err := fmt.Sscan(string(resume), &s.from); err != nil {
+			return err
+		}
+	}
+	return s.fault(-1)
+}
+
+func (s *script) fault(at int) error {
+	err := s.faults[at]
+	delete(s.faults, at)
+	return err
+}
+
+func (s *script) Next(context.Context) (*Batch, error) {
+	if err := s.fault(s.from); err != nil {
+		return nil, err
+	}
+	if s.from == s.last {
+		return nil, io.EOF
+	}
+	s.from++
+	s.batch.Reset()
+	s.batch.Next().TsNs = int64(s.from)
+	s.batch.End = fmt.Append(nil, s.from)
+	return &s.batch, nil
+}
+
+func (s *script) Ack(_ context.Context, p Position) error {
+	s.acked = append(s.acked, string(p))
+	return nil
+}
+
+func (s *script) Close() error { return nil }
+
+// store is an Emitter that keeps what it is given, and fails where it is told
+// to, before or after it has kept the batch.
+type store struct {
+	mu     sync.Mutex
+	got    []int64
+	pos    Position
+	before map[int64]error
+	after  map[int64]error
+}
+
+func (s *store) Resume(context.Context) (Position, error) { return s.pos, nil }
+
+func (s *store) Emit(_ context.Context, b *Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := b.List[0].TsNs
+	if err := s.before[n]; err != nil {
+		delete(s.before, n)
+		return err
+	}
+	s.got, s.pos = append(s.got, n), slices.Clone(b.End)
+	err := s.after[n]
+	delete(s.after, n)
+	return err
+}
+
+func options() RunOptions {
+	return RunOptions{RetryTimeout: time.Minute, RetryMaxDelay: time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+}
+
+func TestRunEmitsEachOnceWhateverFails(t *testing.T) {
+	flaky := errors.New("flaky")
+	src := &script{last: 10, faults: map[int]error{3: flaky, 7: flaky}}
+	out := &store{before: map[int64]error{5: flaky}, after: map[int64]error{6: flaky}}
+	reg := prometheus.NewRegistry()
+	o := options()
+	o.Metrics = reg
+	var ready []bool
+	o.Ready = func(r bool) { ready = append(ready, r) }
+	if err := Run(t.Context(), src, out, o); err != nil {
+		t.Fatal(err)
+	}
+	want := []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	if !slices.Equal(out.got, want) {
+		t.Errorf("emitted %v", out.got)
+	}
+	if slices.Contains(src.acked, "6") {
+		t.Error("position 6 was acknowledged although emitting it failed")
+	}
+	if src.opens != 5 {
+		t.Errorf("opened %d times, want 5", src.opens)
+	}
+	if len(ready) != 10 || !ready[0] || ready[9] {
+		t.Errorf("ready: %v", ready)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "tributary_source_retries_total" && f.GetMetric()[0].GetCounter().GetValue() != 4 {
+			t.Errorf("retries: %v", f.GetMetric())
+		}
+	}
+}
+
+func TestRunStops(t *testing.T) {
+	flaky := errors.New("flaky")
+	human := fault.Human(errors.New("broken"), "mend it")
+	t.Run("for a human", func(t *testing.T) {
+		src := &script{last: 10, faults: map[int]error{3: human}}
+		if err := Run(t.Context(), src, &store{}, options()); !fault.NeedsHuman(err) || src.opens != 1 {
+			t.Errorf("%v after %d starts", err, src.opens)
+		}
+	})
+	t.Run("at a first start that fails", func(t *testing.T) {
+		src := &script{last: 10, faults: map[int]error{-1: flaky}}
+		if err := Run(t.Context(), src, &store{}, options()); !errors.Is(err, flaky) || src.opens != 1 {
+			t.Errorf("%v after %d starts", err, src.opens)
+		}
+	})
+	t.Run("when faults last", func(t *testing.T) {
+		src := &always{err: flaky}
+		o := options()
+		o.RetryTimeout = 30 * time.Millisecond
+		err := Run(t.Context(), src, &store{}, o)
+		if !errors.Is(err, flaky) || !strings.Contains(err.Error(), "gave up") {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("when it is told to", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := Run(ctx, &script{last: 10, faults: map[int]error{0: context.Canceled}}, &store{}, options()); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// always opens and then fails.
+type always struct {
+	script
+	err error
+}
+
+func (a *always) Next(context.Context) (*Batch, error) { return nil, a.err }
+
+func TestFilter(t *testing.T) {
+	id := func(schema, name string) envelope.TableID { return envelope.TableID{Schema: schema, Name: name} }
+	f, err := NewFilter(&Options{IncludeTables: []string{"ems.ev.*", "crm.user", "x.y"}, ExcludeColumns: []string{"crm.user.pass"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[envelope.TableID]bool{
+		id("ems", "event"): true, id("EMS", "Event"): true, id("ems", "sale"): false, id("crm", "user"): true,
+		id("crm", "users"): false, id("acrm", "user"): false,
+	} {
+		if f.Table(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+	if f.Column(id("crm", "user"), "pass") || !f.Column(id("crm", "user"), "passport") {
+		t.Error("columns")
+	}
+	if got := f.Unmatched([]envelope.TableID{id("ems", "event"), id("crm", "user")}); !slices.Equal(got, []string{"x.y"}) {
+		t.Errorf("unmatched: %v", got)
+	}
+	if _, err := NewFilter(&Options{IncludeTables: []string{"("}}); err == nil {
+		t.Error("a malformed expression is taken")
+	}
+}
+
+func TestOptionFaults(t *testing.T) {
+	good := Options{BatchSize: 1, BatchBytes: 1, FetchSize: 1}
+	if f := good.Faults(); len(f) > 0 {
+		t.Errorf("faults of good options: %v", f)
+	}
+	bad := Options{
+		IncludeTables: []string{"(", "a"}, ExcludeTables: []string{"b"}, Skipped: []string{"q"}, Transforms: []string{"flatten"},
+		UnwrapOptions: UnwrapOptions{Deletes: "drop", OldDeletes: "none", AddFields: []string{"a.b.c"}},
+	}
+	keys := make(map[string]bool)
+	for _, f := range bad.Faults() {
+		keys[f.Key] = true
+	}
+	for _, want := range []string{"table.include.list", "table.exclude.list", "skipped.operations", "transforms",
+		"transforms.unwrap.delete.handling.mode", "transforms.unwrap.add.fields", "max.batch.size", "max.batch.size.in.bytes", "snapshot.fetch.size"} {
+		if !keys[want] {
+			t.Errorf("no fault of %s", want)
+		}
+	}
+}
+
+func TestFormerDeleteOptions(t *testing.T) {
+	for _, c := range []struct {
+		u    UnwrapOptions
+		want envelope.DeleteMode
+	}{
+		{UnwrapOptions{}, envelope.DeleteTombstone},
+		{UnwrapOptions{OldDeletes: "rewrite"}, envelope.DeleteRewrite},
+		{UnwrapOptions{OldDeletes: "rewrite", OldTombstones: "true"}, envelope.DeleteRewrite},
+		{UnwrapOptions{OldDeletes: "rewrite", OldTombstones: "false"}, envelope.DeleteRewriteTombstone},
+		{UnwrapOptions{OldDeletes: "drop", OldTombstones: "false"}, envelope.DeleteTombstone},
+		{UnwrapOptions{OldTombstones: "true"}, envelope.DeleteDrop},
+		{UnwrapOptions{OldDeletes: "none"}, envelope.DeleteToTombstone},
+		{UnwrapOptions{Deletes: "drop"}, envelope.DeleteDrop},
+	} {
+		if got := c.u.deleteMode(); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.u, got, c.want)
+		}
+	}
+}
