@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/big"
 	"strconv"
 	"time"
@@ -41,21 +42,43 @@ func Get(fields []Field, name string) string {
 // Events reads the last n records of a topic of one partition, through the
 // broker and the registry, as any other consumer would.
 func (p *Pipeline) Events(ctx context.Context, name string, n int64) ([]Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
 	client, err := registry.New(p.RegistryURL, registry.Options{})
 	if err != nil {
 		return nil, err
 	}
+	var events []Event
+	err = p.eachRecord(ctx, name, n, func(r topic.Record) error {
+		e, err := decodeEvent(ctx, client, r)
+		events = append(events, e)
+		return err
+	})
+	return events, err
+}
+
+// Count returns how many records a topic of one partition holds.
+func (p *Pipeline) Count(ctx context.Context, name string) (int64, error) {
+	n := int64(0)
+	err := p.eachRecord(ctx, name, math.MaxInt64, func(topic.Record) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
+// eachRecord reads the last n offsets of a topic of one partition. Those that
+// mark the ends of transactions are not records.
+func (p *Pipeline) eachRecord(ctx context.Context, name string, n int64, each func(topic.Record) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	log := slog.New(slog.DiscardHandler)
 	admin, err := topic.NewAdmin(ctx, p.kafkaOptions("demo"), log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer admin.Close()
 	ends, err := admin.End(ctx, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	end := ends[topic.Partition{Topic: name}]
 	reader, err := topic.NewReader(ctx, p.kafkaOptions("demo"), topic.ReaderOptions{
@@ -63,29 +86,28 @@ func (p *Pipeline) Events(ctx context.Context, name string, n int64) ([]Event, e
 		SessionTimeout: 10 * time.Second, FetchMaxBytes: 8 << 20, PartitionMaxBytes: 2 << 20,
 	}, startAt(max(0, end-n)), log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer reader.Close()
-	var events []Event
-	for {
+	for seen, idle := false, 0; !seen || idle < 3; {
 		batches, err := reader.Poll(ctx, 200*time.Millisecond, 0)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		// Between the end and the last record there may be marks of transactions.
-		if len(batches) == 0 && len(events) > 0 {
-			return events, nil
-		}
+		idle++
 		for _, b := range batches {
+			seen, idle = true, 0
 			for i := range b.Len() {
-				e, err := decodeEvent(ctx, client, b.Record(i))
-				if err != nil {
-					return nil, err
+				if err := each(b.Record(i)); err != nil {
+					return err
 				}
-				events = append(events, e)
+				if b.Offset(i) == end-1 {
+					return nil
+				}
 			}
 		}
 	}
+	return nil
 }
 
 // startAt is the owner of a reader that begins at an offset.
