@@ -98,9 +98,10 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	if n.conn, err = dial(ctx, n.cfg); err != nil {
 		return nil, at, err
 	}
+	conn := n.conn
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.conn.close())
+			err = errors.Join(err, conn.close())
 		}
 	}()
 	n.pipe = capture.NewPipe(n.cfg.Limits())

@@ -1,0 +1,166 @@
+package mysql
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"tributary/internal/testdb"
+)
+
+// columns names the columns of an event's table.
+func (e *event) columns() string {
+	var names []string
+	for i := range e.Table.Columns {
+		names = append(names, e.Table.Columns[i].Name)
+	}
+	return strings.Join(names, ",")
+}
+
+func TestTableChangesInTheStream(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(20), n INT)", "INSERT INTO a VALUES (0,'zero',0)")
+		o := options(t, db)
+		s := openSource(t, o, nil)
+		var rec recording
+		rec.read(t, s, 1)
+		begin := rec.ends[0]
+		steps := []struct{ ddl, dml, columns string }{
+			{"", "INSERT INTO a VALUES (1,'one',1)", "id,v,n"},
+			{"ALTER TABLE a ADD COLUMN extra DECIMAL(10,2) NOT NULL DEFAULT 1.50 AFTER id", "INSERT INTO a VALUES (2,2.5,'two',2)", "id,extra,v,n"},
+			{"ALTER TABLE a CHANGE v vv VARCHAR(300), MODIFY n BIGINT UNSIGNED", "INSERT INTO a VALUES (3,3,'three',18446744073709551615)", "id,extra,vv,n"},
+			{"ALTER TABLE a DROP COLUMN n", "INSERT INTO a VALUES (4,4,'four')", "id,extra,vv"},
+			{"ALTER TABLE a CONVERT TO CHARACTER SET latin1", "INSERT INTO a VALUES (5,5,'fünf')", "id,extra,vv"},
+			{"RENAME TABLE a TO a2; CREATE TABLE a (id INT PRIMARY KEY, other INT)", "INSERT INTO a VALUES (6,6)", "id,other"},
+			{"CREATE TABLE late (id INT PRIMARY KEY)", "INSERT INTO late VALUES (7)", "id"},
+			{"CREATE INDEX ix ON a (other)", "INSERT INTO a VALUES (8,8)", "id,other"},
+		}
+		for i, st := range steps {
+			if st.ddl != "" {
+				db.MustExec(t, st.ddl)
+			}
+			db.MustExec(t, st.dml)
+			rec.read(t, s, i+2)
+			if got := rec.events[i+1].columns(); got != st.columns {
+				t.Errorf("%s: columns %s, want %s", st.ddl, got, st.columns)
+			}
+		}
+		if !bytes.Contains(rec.events[5].After, []byte("fünf")) {
+			t.Errorf("latin1 text came as %q", rec.events[5].After)
+		}
+		if rec.events[6].Table != rec.events[8].Table {
+			t.Error("an index made another version of the table")
+		}
+		// Read again, now that the tables look otherwise than they did then.
+		again := openSource(t, o, begin)
+		var old recording
+		old.read(t, again, len(steps))
+		for i, st := range steps {
+			if got := old.events[i].columns(); got != st.columns {
+				t.Errorf("read later, %s: columns %s, want %s", st.dml, got, st.columns)
+			}
+			if got, want := old.events[i].After, rec.events[i+1].After; len(got) == 0 || !bytes.Equal(got, want) && i != 1 {
+				t.Errorf("read later, %s: %x, was %x", st.dml, got, want)
+			}
+		}
+	})
+}
+
+func TestRowsOfBeforeAChangeThatTheLogDoesNotExplain(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v INT)")
+	o := options(t, db)
+	o.SnapshotMode = "no_data"
+	s := openSource(t, o, nil)
+	begin := bytes.Clone(next(t, s).End)
+	_ = s.Close()
+	if err := db.Server.Exec(t.Context(), "SET GLOBAL binlog_row_metadata = MINIMAL"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Server.Exec(t.Context(), "SET GLOBAL binlog_row_metadata = FULL") }()
+	db.MustExec(t, "INSERT INTO a VALUES (1,1)", "ALTER TABLE a ADD COLUMN w INT")
+	s = openSource(t, o, begin)
+	_, err := s.Next(t.Context())
+	for err == nil {
+		_, err = s.Next(t.Context())
+	}
+	wantHuman(t, err, "the log has 2 columns, the table has 3", "binlog_row_metadata=FULL")
+}
+
+func TestTransactionsThatAreCompressed(t *testing.T) {
+	for name, c := range map[string]struct {
+		open func(testing.TB) *testdb.Database
+		on   string
+	}{
+		"mysql":   {testdb.MySQL, "SET SESSION binlog_transaction_compression = ON"},
+		"mariadb": {testdb.MariaDB, "SET GLOBAL log_bin_compress = ON, GLOBAL log_bin_compress_min_len = 10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := c.open(t)
+			db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(2000))", "CREATE TABLE b (id INT, code CHAR(3), v INT, PRIMARY KEY (code, id))")
+			o := options(t, db)
+			o.SnapshotMode, o.BatchSize = "no_data", 16
+			s := openSource(t, o, nil)
+			var rec recording
+			rec.add(next(t, s))
+			t.Cleanup(func() {
+				if db.Kind == testdb.KindMariaDB {
+					_ = db.Server.Exec(context.Background(), "SET GLOBAL log_bin_compress = OFF")
+				}
+			})
+			db.MustExec(t, c.on, "START TRANSACTION; "+insertMany("a", 1, 40)+"; "+insertMany("b", 1, 30)+"; UPDATE a SET v = 'short' WHERE id < 10; COMMIT",
+				"ALTER TABLE b ADD COLUMN w INT", "DELETE FROM a WHERE id = 1")
+			const want = 40 + 30 + 9 + 1
+			rec.read(t, s, want)
+			_ = s.Close()
+			for i := 1; i < len(rec.events); i++ {
+				a, b := rec.events[i-1].Source, rec.events[i].Source
+				if a.Pos > b.Pos || a.Pos == b.Pos && a.Row >= b.Row {
+					t.Fatalf("the order of changes %d and %d cannot be told: %+v, %+v", i-1, i, a, b)
+				}
+			}
+			// Resume within the compressed transaction.
+			for i := range rec.ends {
+				left := 0
+				for _, e := range rec.events {
+					if e.batch > i {
+						left++
+					}
+				}
+				again := openSource(t, o, rec.ends[i])
+				var got recording
+				got.read(t, again, left)
+				for j := range got.events {
+					if a, b := &rec.events[len(rec.events)-left+j], &got.events[j]; a.String() != b.String() || a.Source != b.Source {
+						t.Fatalf("resumed after batch %d: change %d is %s, was %s", i, j, b, a)
+					}
+				}
+				_ = again.Close()
+			}
+		})
+	}
+}
+
+func TestColumnsAreLeftOut(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, secret VARCHAR(20), e ENUM('x','y'), shape POLYGON, bits SET('p','q'), n INT)",
+			"INSERT INTO a VALUES (1,'s','x',NULL,'p',1)")
+		o := options(t, db)
+		o.ExcludeColumns = []string{`.*\.(id|secret|e|shape|bits)`} // the key stays
+		s := openSource(t, o, nil)
+		var rec recording
+		rec.read(t, s, 1)
+		db.MustExec(t, "INSERT INTO a VALUES (2,'s','y',ST_GeomFromText('POLYGON((0 0,1 0,1 1,0 0))'),'p,q',2)", "UPDATE a SET n = 3 WHERE id = 2")
+		rec.read(t, s, 3)
+		for _, e := range rec.events {
+			if e.columns() != "id,n" || bytes.Contains(e.After, []byte("s")) {
+				t.Errorf("%s %s has columns %s", e.Op, fmt.Sprintf("%x", e.After), e.columns())
+			}
+		}
+		if want := []byte{4, 2, 6}; !bytes.Equal(rec.events[2].After, want) {
+			t.Errorf("row %x, want %x", rec.events[2].After, want)
+		}
+	})
+}

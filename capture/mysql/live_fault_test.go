@@ -1,0 +1,263 @@
+package mysql
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"tributary/capture"
+	"tributary/internal/config"
+	"tributary/internal/fault"
+	"tributary/internal/testdb"
+)
+
+func wantHuman(t *testing.T, err error, text, hint string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Fatalf("error %v, want one with %q", err, text)
+	}
+	if !fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), hint) {
+		t.Errorf("error %v: needs a human %v, hint %q; want one with %q", err, fault.NeedsHuman(err), fault.Hint(err), hint)
+	}
+}
+
+// openError opens a source and returns its error, of Open or of the stream.
+func openError(t *testing.T, o Options, resume capture.Position) error {
+	t.Helper()
+	s, err := New(o, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.Open(ctx, resume); err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	for {
+		if _, err := s.Next(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func TestSettingsOfTheServerThatDoNotDo(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, j JSON)", "INSERT INTO a VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')")
+	o := options(t, db)
+	for _, c := range []struct{ set, reset, text, hint string }{
+		{"SET GLOBAL binlog_format = 'STATEMENT'", "SET GLOBAL binlog_format = 'ROW'", "binlog_format is STATEMENT", "binlog_format = 'ROW'"},
+		{"SET GLOBAL binlog_row_image = 'MINIMAL'", "SET GLOBAL binlog_row_image = 'FULL'", "binlog_row_image is MINIMAL", "binlog_row_image = 'FULL'"},
+		{"SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON'", "SET GLOBAL binlog_row_value_options = ''", "PARTIAL_JSON", "binlog_row_value_options = ''"},
+	} {
+		if err := db.Server.Exec(t.Context(), c.set); err != nil {
+			t.Fatal(err)
+		}
+		err := openError(t, o, nil)
+		if err := db.Server.Exec(t.Context(), c.reset); err != nil {
+			t.Fatal(err)
+		}
+		wantHuman(t, err, c.text, c.hint)
+	}
+	// A session can set them for itself.
+	for _, c := range []struct{ statements, text, hint string }{
+		{"SET SESSION binlog_row_image = 'MINIMAL'; UPDATE a SET j = '[]' WHERE id = 1; SET SESSION binlog_row_image = 'FULL'", "without some of its columns", "binlog_row_image=FULL"},
+		{"SET SESSION binlog_row_value_options = 'PARTIAL_JSON'; UPDATE a SET j = JSON_SET(j, '$.b', 2) WHERE id = 1; SET SESSION binlog_row_value_options = ''", "differences of JSON", "binlog_row_value_options=''"},
+		{"SET SESSION binlog_format = 'STATEMENT'; INSERT INTO a VALUES (5,NULL); SET SESSION binlog_format = 'ROW'", "is logged as a statement", "binlog_format=ROW"},
+		{"XA START 'x'; INSERT INTO a VALUES (6,NULL); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'", "XA transaction", "ordinary transactions"},
+	} {
+		s := openSource(t, o, nil)
+		next(t, s)
+		db.MustExec(t, "REPLACE INTO a VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')", c.statements)
+		var err error
+		for err == nil {
+			_, err = s.Next(t.Context())
+		}
+		wantHuman(t, err, c.text, c.hint)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestServerWithoutLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		start func(context.Context, testdb.Options) (*testdb.Server, error)
+		off   map[string]string
+	}{
+		"mysql": {testdb.StartMySQL, map[string]string{"skip-log-bin": "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, err := c.start(t.Context(), testdb.Options{Settings: c.off, NoGTID: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = srv.Stop() })
+			if err := srv.Exec(t.Context(), "CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY)"); err != nil {
+				t.Fatal(err)
+			}
+			o := options(t, &testdb.Database{Server: srv, Name: "d"})
+			wantHuman(t, openError(t, o, nil), "writes no binary log", "log_bin")
+		})
+	}
+}
+
+// user makes a user with some rights and returns the options with it.
+func user(t *testing.T, db *testdb.Database, o Options, grants ...string) Options {
+	t.Helper()
+	db.MustExec(t, "DROP USER IF EXISTS 'limited'@'%'", "CREATE USER 'limited'@'%' IDENTIFIED BY 'pw'")
+	for _, g := range grants {
+		db.MustExec(t, "GRANT "+g+" TO 'limited'@'%'")
+	}
+	t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "DROP USER IF EXISTS 'limited'@'%'") })
+	o.User, o.Password = "limited", config.Secret("pw")
+	return o
+}
+
+func TestRightsThatAreMissing(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
+		o := options(t, db)
+		client, slave := "REPLICATION CLIENT ON *.*", "REPLICATION SLAVE ON *.*"
+		if db.Kind == testdb.KindMariaDB {
+			client = "BINLOG MONITOR ON *.*"
+		}
+		o.Password = "wrong"
+		wantHuman(t, openError(t, o, nil), "Access denied", "database.password")
+		wantHuman(t, openError(t, user(t, db, o, "SELECT ON "+db.Name+".*", slave), nil), "privilege", "REPLICATION")
+		wantHuman(t, openError(t, user(t, db, o, "SELECT ON "+db.Name+".*", client), nil), "", "REPLICATION SLAVE")
+		wantHuman(t, openError(t, user(t, db, o, client, slave), nil), "no table to capture", "SELECT")
+		// Enough, without and with the right to lock the server or the tables.
+		for _, more := range []string{"RELOAD ON *.*", "LOCK TABLES ON " + db.Name + ".*"} {
+			s := openSource(t, user(t, db, o, "SELECT ON "+db.Name+".*", client, slave, more), nil)
+			var rec recording
+			rec.read(t, s, 1)
+			db.MustExec(t, "UPDATE a SET id = id + 1")
+			rec.read(t, s, 2)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if db.Kind == testdb.KindMySQL {
+			wantHuman(t, openError(t, user(t, db, o, "SELECT ON "+db.Name+".*", client, slave), nil), "Access denied", "LOCK TABLES")
+		}
+	})
+}
+
+func TestTablesThatAreWanted(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE shape (id INT PRIMARY KEY, outline POLYGON)",
+		"CREATE TABLE text (id INT PRIMARY KEY, t VARCHAR(10) CHARACTER SET utf16)", "CREATE TABLE kind (id INT PRIMARY KEY, e ENUM('x'))")
+	for table, c := range map[string]struct{ text, hint string }{
+		"nowhere": {`no table matches ` + db.Name + `\.nowhere`, "table.include.list"},
+		"shape":   {"column outline of " + db.Name + ".shape: type polygon", "table.include.list"},
+		"text":    {"column t of " + db.Name + ".text: character set utf16", "utf8mb4"},
+		"kind":    {"column e of " + db.Name + ".kind: type enum", "table.include.list"},
+	} {
+		o := options(t, db)
+		o.IncludeTables = []string{db.Name + `\.a`, db.Name + `\.` + table}
+		wantHuman(t, openError(t, o, nil), c.text, c.hint)
+	}
+}
+
+func TestLogThatIsGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		start func(context.Context, testdb.Options) (*testdb.Server, error)
+		opts  testdb.Options
+	}{
+		"mysql": {testdb.StartMySQL, testdb.Options{}}, "mysql without gtid": {testdb.StartMySQL, testdb.Options{NoGTID: true}},
+		"mariadb": {testdb.StartMariaDB, testdb.Options{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, err := c.start(t.Context(), c.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = srv.Stop() })
+			exec := func(q ...string) {
+				t.Helper()
+				if err := srv.Exec(t.Context(), q...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exec("CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY); INSERT INTO d.a VALUES (1)")
+			o := options(t, &testdb.Database{Server: srv, Name: "d"})
+			s := openSource(t, o, nil)
+			resume := bytes.Clone(next(t, s).End)
+			_ = s.Close()
+			exec("INSERT INTO d.a VALUES (2)", "FLUSH BINARY LOGS", "INSERT INTO d.a VALUES (3)", "FLUSH BINARY LOGS")
+			// What is still there is read.
+			s = openSource(t, o, resume)
+			var rec recording
+			rec.read(t, s, 2)
+			later := rec.ends[len(rec.ends)-1]
+			_ = s.Close()
+			for gone := false; !gone; { // MariaDB keeps one until all of it is flushed
+				exec("PURGE BINARY LOGS TO 'bin.000002'", "DO SLEEP(0.1)")
+				logs, err := srv.Query(t.Context(), "SHOW BINARY LOGS")
+				if err != nil {
+					t.Fatal(err)
+				}
+				gone = logs[0][0] != "bin.000001"
+			}
+			wantHuman(t, openError(t, o, resume), "", "new snapshot")
+			s = openSource(t, o, later)
+			exec("INSERT INTO d.a VALUES (4)")
+			var rest recording
+			rest.read(t, s, 1)
+			_ = s.Close()
+			// The server is set up anew: its log begins again.
+			if c.opts.NoGTID {
+				exec("RESET BINARY LOGS AND GTIDS")
+				wantHuman(t, openError(t, o, later), "", "new snapshot")
+			}
+		})
+	}
+}
+
+func TestServerThatDies(t *testing.T) {
+	srv, err := testdb.StartMySQL(t.Context(), testdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Stop() })
+	if err := srv.Exec(t.Context(), "CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY)"); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, &testdb.Database{Server: srv, Name: "d"})
+	s := openSource(t, o, nil)
+	end := bytes.Clone(next(t, s).End)
+	if err := srv.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := s.Next(ctx); err == nil || fault.NeedsHuman(err) || ctx.Err() != nil {
+		t.Fatalf("error %v, want one that a retry may heal", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = openSource(t, o, end)
+	if err := srv.Exec(t.Context(), "INSERT INTO d.a VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	var rec recording
+	rec.read(t, s, 1)
+}
+
+func TestPositionOfAnotherSource(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+	for _, p := range []string{`{"lsn":"0/16B3748"}`, `{}`, `null`, `[]`, `{"file":"bin.000001","pos":4,"gtids":"7a0c-1"}`} {
+		err := openError(t, options(t, db), capture.Position(p))
+		if err == nil || !fault.NeedsHuman(err) && !strings.Contains(err.Error(), "GTID") {
+			t.Errorf("position %s: error %v", p, err)
+		}
+	}
+}
