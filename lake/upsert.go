@@ -113,11 +113,10 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	done := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
 	maps.Copy(done.Extra, extra)
 	done.Extra[extraSchema] = c.schema.JSON()
-	var buf bytes.Buffer
 	for n, p := range plans {
 		var stat WriteStat
 		err := t.w.lease.during(ctx, func(ctx context.Context) (err error) {
-			stat, err = c.putFile(ctx, p, i.Time, n, &buf)
+			stat, err = c.putFile(ctx, p, i.Time, n)
 			return err
 		})
 		if err != nil {
@@ -179,8 +178,9 @@ func (c *change) putMarkers(ctx context.Context, instant string, plans []*filePl
 }
 
 // putFile writes the file of a plan.
-func (c *change) putFile(ctx context.Context, p *filePlan, instant string, task int, buf *bytes.Buffer) (WriteStat, error) {
+func (c *change) putFile(ctx context.Context, p *filePlan, instant string, task int) (WriteStat, error) {
 	t := c.t
+	buf := &t.w.buf
 	if err := t.putPartition(ctx, p.base.Partition, instant); err != nil {
 		return WriteStat{}, err
 	}

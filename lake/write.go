@@ -27,12 +27,11 @@ type fileWriter struct {
 	columns []basefile.Column // Hudi's own, then the table's
 	out     *basefile.Writer
 	seq     int // rows numbered so far
-	encode  []*basefile.Encoder
 }
 
 // writeFile writes a plan's file into buf and returns it, without size and key.
 func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, task int, buf *bytes.Buffer) error {
-	f := &fileWriter{c: c, plan: p, instant: instant, task: task, encode: c.t.w.encoders}
+	f := &fileWriter{c: c, plan: p, instant: instant, task: task}
 	f.name = p.fileName(instant, task)
 	for i := range metaNames {
 		f.columns = append(f.columns, metaColumn(i))
@@ -150,12 +149,11 @@ func (f *fileWriter) group(old int, changes []merge.Change, inserts []int32) err
 	}
 	close(next)
 	var workers errgroup.Group
-	for _, enc := range f.encode {
+	for _, w := range f.c.t.w.workers {
 		workers.Go(func() error {
-			var w columnWork
 			for i := range next {
 				var err error
-				if chunks[i], err = f.column(g, i, enc, &w); err != nil {
+				if chunks[i], err = f.column(g, i, w); err != nil {
 					return err
 				}
 			}
@@ -168,27 +166,27 @@ func (f *fileWriter) group(old int, changes []merge.Change, inserts []int32) err
 	return f.out.Append(chunks)
 }
 
-// columnWork is a worker's memory.
-type columnWork struct{ stored, out column.Column }
+// columnWorker makes chunks. It keeps its memory from one to the next.
+type columnWorker struct {
+	enc         *basefile.Encoder
+	stored, out column.Column
+}
 
 // column makes the chunk of column i of a row group.
-func (f *fileWriter) column(g *rowGroup, i int, enc *basefile.Encoder, w *columnWork) (*basefile.Chunk, error) {
+func (f *fileWriter) column(g *rowGroup, i int, w *columnWorker) (*basefile.Chunk, error) {
 	col := f.columns[i]
 	if i != metaFileName && g.old >= 0 && len(g.changes) == 0 && len(g.inserts) == 0 {
 		if at, ok := f.old.Fits(col); ok {
 			return f.old.Chunk(g.old, at)
 		}
 	}
+	if i == metaFileName {
+		return w.enc.Constant(col, f.name, g.rows)
+	}
 	w.out.Reset()
 	w.out.Kind = column.Bytes
 	if i >= metaColumns {
 		w.out.Kind = f.c.schema.Fields[i-metaColumns].Type.Column()
-	}
-	if i == metaFileName {
-		for range g.rows {
-			w.out.AppendString(f.name)
-		}
-		return enc.Encode(col, &w.out)
 	}
 	w.stored.Reset()
 	w.stored.Kind = w.out.Kind
@@ -202,11 +200,11 @@ func (f *fileWriter) column(g *rowGroup, i int, enc *basefile.Encoder, w *column
 	} else {
 		f.values(g, i-metaColumns, w)
 	}
-	return enc.Encode(col, &w.out)
+	return w.enc.Encode(col, &w.out)
 }
 
 // values fills in a column of the table.
-func (f *fileWriter) values(g *rowGroup, n int, w *columnWork) {
+func (f *fileWriter) values(g *rowGroup, n int, w *columnWorker) {
 	batch := &f.c.batch.Cols[n]
 	f.c.merge.Splice(&w.out, &w.stored, batch, n, g.changes)
 	for _, k := range g.inserts {
@@ -220,7 +218,7 @@ func (f *fileWriter) values(g *rowGroup, n int, w *columnWork) {
 }
 
 // meta fills in one of Hudi's own columns. Rows without a change keep theirs.
-func (f *fileWriter) meta(g *rowGroup, i int, w *columnWork) {
+func (f *fileWriter) meta(g *rowGroup, i int, w *columnWorker) {
 	seq := g.seq
 	prefix := f.instant + "_" + strconv.Itoa(f.task) + "_"
 	var scratch []byte

@@ -25,8 +25,9 @@ type writer struct {
 	groups     []BaseFile
 	partitions map[string][]int // group numbers, by partition
 	index      keyIndex
-	encoders   []*basefile.Encoder
-	stale      bool // the table must be read anew before the next commit
+	workers    []*columnWorker // they make columns side by side
+	buf        bytes.Buffer    // the file that is being written
+	stale      bool            // the table must be read anew before the next commit
 }
 
 // Lock takes the table's lease, undoes what a crashed writer has left behind,
@@ -50,7 +51,7 @@ func (t *Table) Lock(ctx context.Context) error {
 		if err != nil {
 			return fault.Human(err, "correct the codec of base files")
 		}
-		w.encoders = append(w.encoders, e)
+		w.workers = append(w.workers, &columnWorker{enc: e})
 	}
 	if err := w.lease.acquire(ctx); err != nil {
 		return err

@@ -95,6 +95,48 @@ func (e *Encoder) Encode(c Column, data *column.Column) (*Chunk, error) {
 	return ch, nil
 }
 
+// Constant returns the chunk of a column of strings that has the same value in
+// every row.
+func (e *Encoder) Constant(c Column, value string, rows int) (*Chunk, error) {
+	one := column.Column{Kind: column.Bytes}
+	one.AppendString(value)
+	ch := &Chunk{column: c, rows: rows, dict: true}
+	ch.meta = format.ColumnMetaData{
+		Type:         c.formatType(),
+		PathInSchema: thrift.Slice[string]{c.Name},
+		Codec:        e.codec.id,
+		NumValues:    int64(rows),
+		Encoding:     thrift.Slice[format.Encoding]{format.RLE, format.RLEDictionary, format.Plain},
+		Statistics:   statistics(c, &one, 0),
+	}
+	e.dict.first = append(e.dict.first[:0], 0)
+	if err := e.dictionaryPage(ch, &one); err != nil {
+		return nil, err
+	}
+	ch.meta.DataPageOffset = int64(len(ch.data))
+	e.raw = e.raw[:0]
+	if c.Nullable {
+		e.raw = appendLevels(e.raw, nil, 0, rows)
+	}
+	e.raw = binary.AppendUvarint(append(e.raw, 1), uint64(rows)<<1) // one bit wide, a run of zeros
+	e.raw = append(e.raw, 0)
+	if err := e.page(ch, dataHeader(rows, format.RLEDictionary)); err != nil {
+		return nil, err
+	}
+	ch.meta.TotalCompressedSize = int64(len(ch.data))
+	return ch, nil
+}
+
+func dataHeader(rows int, encoding format.Encoding) format.PageHeader {
+	return format.PageHeader{
+		Type: format.DataPage,
+		DataPageHeader: thrift.New(format.DataPageHeader{
+			NumValues: int32(rows), Encoding: encoding,
+			DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE,
+		}),
+	}
+}
+
 // checkKind reports a column whose values travel in another kind than c stores.
 func checkKind(c Column, data *column.Column) error {
 	want := column.Int
@@ -165,13 +207,7 @@ func (e *Encoder) dataPage(ch *Chunk, data *column.Column, indexes []uint32, fro
 			return err
 		}
 	}
-	return e.page(ch, format.PageHeader{
-		Type: format.DataPage,
-		DataPageHeader: thrift.New(format.DataPageHeader{
-			NumValues: int32(to - from), Encoding: encoding,
-			DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE,
-		}),
-	})
+	return e.page(ch, dataHeader(to-from, encoding))
 }
 
 // page appends e.raw, compressed, under header.
