@@ -30,7 +30,7 @@ func newStack(t *testing.T) stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.Close() })
+	t.Cleanup(func() { b.Close() })
 	s, err := server.Open(server.Config{File: filepath.Join(t.TempDir(), "registry.db")}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
