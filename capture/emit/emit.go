@@ -70,15 +70,15 @@ type Emitter struct {
 	admin  *topic.Admin
 	writer *topic.Writer
 
-	tables   map[*envelope.Table]*table
+	tables   map[*envelope.Table]*tableState
 	current  map[string]*envelope.Table // the newest version by table name
-	last     *table                     // of the change before
+	last     *tableState                // of the change before
 	messages envelope.Messages
 	records  []topic.Record
 }
 
-// table is a table version that is ready to be written.
-type table struct {
+// tableState is a table version that is ready to be written.
+type tableState struct {
 	format  *envelope.TableFormat
 	wire    envelope.Wire
 	headers []topic.Header // of records with key and value
@@ -98,7 +98,7 @@ func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Em
 	}
 	return &Emitter{
 		opts: o, name: name, format: format, wire: wire, client: client, log: log,
-		tables: make(map[*envelope.Table]*table), current: make(map[string]*envelope.Table),
+		tables: make(map[*envelope.Table]*tableState), current: make(map[string]*envelope.Table),
 	}, nil
 }
 
@@ -118,7 +118,7 @@ func (e *Emitter) Close() {
 // connector.
 func (e *Emitter) Resume(ctx context.Context) (capture.Position, error) {
 	e.Close()
-	e.tables, e.current, e.last = make(map[*envelope.Table]*table), make(map[string]*envelope.Table), nil
+	e.tables, e.current, e.last = make(map[*envelope.Table]*tableState), make(map[string]*envelope.Table), nil
 	if err := e.client.Check(ctx); err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 
 // header returns the headers of a record: those of its wire format, after one
 // of its own, if it has that.
-func (t *table) header(m *envelope.Message) []topic.Header {
+func (t *tableState) header(m *envelope.Message) []topic.Header {
 	base := t.headers
 	if m.Value == nil {
 		base = t.keyOnly
@@ -226,7 +226,7 @@ func (t *table) header(m *envelope.Message) []topic.Header {
 }
 
 // table makes a table version ready: schemas registered, topic there.
-func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*table, error) {
+func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*tableState, error) {
 	if known, ok := e.tables[t]; ok {
 		return known, nil
 	}
@@ -234,7 +234,7 @@ func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*table, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &table{format: f}
+	out := &tableState{format: f}
 	if f.KeySchema != "" {
 		id, err := e.register(ctx, f.Topic+"-key", f.KeySchema)
 		if err != nil {
