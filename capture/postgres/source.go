@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -202,7 +203,11 @@ func (s *Source) prepareStart(ctx context.Context, l *life, system string, sl sl
 	return s.snapshot(ctx, l, pos, name, exported, tables)
 }
 
-func temporaryName(slot string) string { return slot[:min(len(slot), 55)] + "_resume" }
+// temporaryName is different each time: the temporary slot of a process that
+// was killed may be there for a moment yet.
+func temporaryName(slot string) string {
+	return fmt.Sprintf("%s_%08x", slot[:min(len(slot), 54)], rand.Uint32())
+}
 
 // prepareResume goes on at a stored position.
 func (s *Source) prepareResume(ctx context.Context, l *life, pos *position, system string, sl slot, tables []*tableInfo) (func(context.Context) error, error) {

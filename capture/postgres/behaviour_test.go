@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/testdb"
+)
+
+// changesAfter runs statements while s streams, and returns their changes up to
+// the end marker.
+func changesAfter(t *testing.T, db *testdb.Database, s *Source, statements ...string) []envelope.Change {
+	t.Helper()
+	db.MustExec(t, "CREATE TABLE zend (id int PRIMARY KEY)")
+	pos := streamed(t, s)
+	db.MustExec(t, statements...)
+	db.MustExec(t, "INSERT INTO zend VALUES (1)")
+	var out []envelope.Change
+	for _, b := range readAll(t, s, pos, func(b *capture.Batch) bool {
+		return slices.ContainsFunc(b.List, func(c envelope.Change) bool { return c.Table.ID.Name == "zend" })
+	}) {
+		out = append(out, b.changes...)
+	}
+	return out[:len(out)-1]
+}
+
+func TestUnchangedToast(t *testing.T) {
+	placeholder := envelope.AppendString(nil, envelope.Unavailable)
+	for name, c := range map[string]struct {
+		identity string
+		found    bool // the placeholder is in the new row
+	}{"default": {"DEFAULT", true}, "full": {"FULL", false}} {
+		t.Run(name, func(t *testing.T) {
+			db := testdb.PostgreSQL(t)
+			db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, small text, big text, raw bytea, doc jsonb)",
+				"ALTER TABLE t ALTER big SET STORAGE EXTERNAL, ALTER raw SET STORAGE EXTERNAL, REPLICA IDENTITY "+c.identity,
+				"INSERT INTO t SELECT 1, 's', repeat('b', 5000), decode(repeat('00ff', 3000), 'hex'), (SELECT jsonb_agg(md5(x::text)) FROM generate_series(1, 200) x)")
+			got := changesAfter(t, db, liveSource(t, db, nil), "UPDATE t SET small = 't'", "UPDATE t SET id = 2")
+			if len(got) != 2 {
+				t.Fatalf("%d changes", len(got))
+			}
+			for _, ch := range got {
+				want := 0
+				if c.found {
+					want = 3 // text, bytea and jsonb
+				}
+				if n := bytes.Count(ch.After, placeholder); n != want {
+					t.Errorf("%d placeholders in the new row, want %d", n, want)
+				}
+				if !c.found && !bytes.Contains(ch.After, bytes.Repeat([]byte("b"), 5000)) {
+					t.Error("the new row does not have the old value")
+				}
+			}
+			if got[1].OldKey == nil || got[1].Before == nil {
+				t.Error("a change of the key without the old row")
+			}
+		})
+	}
+}
+
+func TestToastThatCannotSaySo(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, small int, big numeric)", "ALTER TABLE t ALTER big SET STORAGE EXTERNAL",
+		"INSERT INTO t VALUES (1, 1, repeat('7', 20000)::numeric)")
+	s := liveSource(t, db, nil)
+	pos := streamed(t, s)
+	db.MustExec(t, "UPDATE t SET small = 2")
+	open(t, s, pos)
+	_, err := s.Next(t.Context())
+	wantHuman(t, err, "column big (numeric) of table public.t is unchanged")
+}
+
+func TestColumnsThatChange(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, a int)")
+	got := changesAfter(t, db, liveSource(t, db, nil),
+		"INSERT INTO t VALUES (1, 1)",
+		"ALTER TABLE t ADD COLUMN b text NOT NULL DEFAULT 'x'",
+		"INSERT INTO t VALUES (2, 2)",
+		"ALTER TABLE t DROP COLUMN a",
+		"INSERT INTO t VALUES (3, 'y')",
+		"DROP TABLE t")
+	var seen []string
+	for _, c := range got {
+		var names []string
+		for _, col := range c.Table.Columns {
+			names = append(names, col.Name)
+		}
+		seen = append(seen, fmt.Sprintf("%s key %v %x", strings.Join(names, ","), c.Table.Key, c.Key))
+	}
+	// The table is gone when its changes are read, and still each has the
+	// columns of its moment, and its key.
+	want := []string{"id,a key [0] 02", "id,a,b key [0] 04", "id,b key [0] 06"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("got  %q\nwant %q", seen, want)
+	}
+}
+
+func TestExcludedColumn(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, outline polygon, v int NOT NULL)", "INSERT INTO t VALUES (1, '((0,0),(1,1))', 5)")
+	if err := liveSource(t, db, nil).Open(t.Context(), nil); err == nil {
+		t.Fatal("a column of an unsupported type is captured")
+	} else {
+		wantHuman(t, err, "column outline of table public.t has type polygon")
+	}
+	s := liveSource(t, db, func(o *Options) { o.ExcludeColumns = []string{"public.t.outline"} })
+	db.MustExec(t, "CREATE TABLE zend (id int PRIMARY KEY)")
+	all := readAll(t, s, nil, untilStream)
+	c := all[0].changes[0]
+	if len(c.Table.Columns) != 2 || !bytes.Equal(c.After, []byte{2, 10}) {
+		t.Errorf("%d columns, row %x", len(c.Table.Columns), c.After)
+	}
+	db.MustExec(t, "INSERT INTO t VALUES (2, '((0,0),(1,1))', 6)")
+	for _, b := range readAll(t, s, all[len(all)-1].end, func(b *capture.Batch) bool { return len(b.List) > 0 }) {
+		for _, c := range b.changes {
+			if !bytes.Equal(c.After, []byte{4, 12}) {
+				t.Errorf("streamed row %x", c.After)
+			}
+		}
+	}
+}
+
+func TestPublicationModes(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
+	disabled := func(o *Options) { o.PublicationMode = "disabled" }
+	s := liveSource(t, db, disabled)
+	wantHuman(t, s.Open(t.Context(), nil), "does not exist")
+
+	pos := streamed(t, liveSource(t, db, func(o *Options) { o.IncludeTables = []string{"public.a"} }))
+	wantHuman(t, liveSource(t, db, disabled).Open(t.Context(), pos), "does not have public.b")
+	// Filtered again, with a table more: the publication follows.
+	if got := streamed(t, liveSource(t, db, nil)); got == nil {
+		t.Error("no position")
+	}
+	rows, err := db.Query(t.Context(), "SELECT count(*) FROM pg_publication_tables WHERE pubname = '"+db.Name+"'")
+	if err != nil || rows[0][0] != "2" {
+		t.Errorf("tables of the publication: %v, %v", rows, err)
+	}
+	db.MustExec(t, "ALTER PUBLICATION "+db.Name+" SET (publish = 'insert')")
+	wantHuman(t, liveSource(t, db, nil).Open(t.Context(), nil), "leaves out")
+}
+
+func TestSnapshotModes(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+	s := liveSource(t, db, func(o *Options) { o.SnapshotMode = "initial_only" })
+	open(t, s, nil)
+	b, err := s.Next(t.Context())
+	if err != nil || len(b.List) != 1 {
+		t.Fatalf("%v, %v", b, err)
+	}
+	if _, err := s.Next(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("after the snapshot: %v", err)
+	}
+}
+
+// TestIdentityIndexIsTheKey: where deletes tell other columns than the primary
+// key's, those are the key.
+func TestIdentityIndexIsTheKey(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE t (a int PRIMARY KEY, b int NOT NULL, c text)", "CREATE UNIQUE INDEX t_b ON t (b)",
+		"ALTER TABLE t REPLICA IDENTITY USING INDEX t_b")
+	got := changesAfter(t, db, liveSource(t, db, nil),
+		"INSERT INTO t VALUES (1, 10, 'x')", "UPDATE t SET a = 2", "UPDATE t SET b = 11", "DELETE FROM t")
+	var seen []string
+	for _, c := range got {
+		seen = append(seen, fmt.Sprintf("%s %x %x", c.Op, c.Key, c.OldKey))
+	}
+	if want := []string{"c 14 ", "u 14 ", "u 16 14", "d 16 "}; !slices.Equal(seen, want) {
+		t.Errorf("got  %q\nwant %q", seen, want)
+	}
+}
