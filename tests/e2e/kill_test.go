@@ -14,8 +14,8 @@ import (
 	"tributary/lake/bronze"
 )
 
-// kills is how often each daemon is killed: the first time while the snapshot
-// is under way.
+// kills is how often each daemon is killed: half of the times so soon after its
+// start that the first rows are still under way.
 const kills = 12
 
 // A daemon that is killed at any moment and started again loses nothing,
@@ -64,9 +64,13 @@ func testKilled(t *testing.T, pick func(p *pipeline.Pipeline) []*pipeline.Daemon
 		done <- nil
 	}()
 	moments := rand.New(rand.NewPCG(seed, 2))
-	for range kills {
+	for i := range kills {
 		for _, d := range pick(p) {
-			time.Sleep(time.Duration(20+moments.IntN(1200)) * time.Millisecond)
+			longest := 1200
+			if i < kills/2 { // so soon that the snapshot is not done
+				longest = 250
+			}
+			time.Sleep(time.Duration(20+moments.IntN(longest)) * time.Millisecond)
 			if err := d.Err(); err != nil {
 				t.Fatal(err)
 			}
