@@ -1,9 +1,10 @@
 package binlog
 
 import (
+	"bytes"
+	"compress/zlib"
 	"encoding/binary"
-
-	"github.com/go-mysql-org/go-mysql/mysql"
+	"io"
 )
 
 // Kind is what a row event did.
@@ -111,19 +112,36 @@ func ParseRows(typ byte, b []byte, idSize int) (Rows, error) {
 	return r, nil
 }
 
+// maxUnpacked is the servers' own limit of what a packet, and so an event, can
+// hold (max_allowed_packet).
+const maxUnpacked = 1 << 30
+
 // Decompress unpacks what MariaDB compresses (log_bin_compress): the images of
-// a row event, the text of a statement.
-func Decompress(b []byte) (out []byte, err error) {
-	defer func() { // the library indexes without looking
-		if recover() != nil {
-			out, err = nil, malformed("compressed event")
-		}
-	}()
-	out, err = mysql.DecompressMariadbData(b)
+// a row event, the text of a statement. It is a byte of 0x80 plus the number
+// of bytes of the length, the length before compression with the most
+// significant byte first, and a zlib stream.
+func Decompress(b []byte) ([]byte, error) {
+	if len(b) < 1 || b[0]&0xf8 != 0x80 || len(b) < 1+int(b[0]&7) || b[0]&7 > 4 {
+		return nil, malformed("compressed event header")
+	}
+	head := 1 + int(b[0]&7)
+	size := int64(0)
+	for _, c := range b[1:head] {
+		size = size<<8 | int64(c)
+	}
+	if size > maxUnpacked {
+		return nil, malformed("compressed event of %d bytes", size)
+	}
+	r, err := zlib.NewReader(bytes.NewReader(b[head:]))
 	if err != nil {
 		return nil, malformed("compressed event: %v", err)
 	}
-	return out, nil
+	// The length is not to be trusted: memory is taken as bytes come.
+	var out bytes.Buffer
+	if _, err := io.CopyN(&out, r, size); err != nil {
+		return nil, malformed("compressed event: %v", err)
+	}
+	return out.Bytes(), nil
 }
 
 // Full reports whether every column is present in bitmap, one of r's.
