@@ -66,6 +66,17 @@ type class struct {
 	Rest  map[string]string `opt:"*"`
 }
 
+// databaseOf returns the package for a connector.class, "" if there is none.
+func databaseOf(class string) string {
+	switch class {
+	case "postgres", "postgresql", "io.debezium.connector.postgresql.PostgresConnector":
+		return "postgres"
+	case "mysql", "mariadb", "io.debezium.connector.mysql.MySqlConnector", "io.debezium.connector.mariadb.MariaDbConnector":
+		return "mysql"
+	}
+	return ""
+}
+
 func load(verb string, args []string) (*connector, error) {
 	path, err := ops.ConfigFile(verb, args)
 	if err != nil {
@@ -75,8 +86,8 @@ func load(verb string, args []string) (*connector, error) {
 	if err := config.Load(path, &peek); err != nil {
 		return nil, err
 	}
-	switch peek.Class {
-	case "postgres", "postgresql", "io.debezium.connector.postgresql.PostgresConnector":
+	switch databaseOf(peek.Class) {
+	case "postgres":
 		o := &postgresOptions{}
 		if err := config.Load(path, o); err != nil {
 			return nil, err
@@ -86,7 +97,7 @@ func load(verb string, args []string) (*connector, error) {
 			block:  func(v string) envelope.Block { return postgres.Block(&o.Source, v) },
 			source: func(log *slog.Logger) (source, error) { return postgres.New(o.Source, log) },
 		}, nil
-	case "mysql", "mariadb", "io.debezium.connector.mysql.MySqlConnector", "io.debezium.connector.mariadb.MariaDbConnector":
+	case "mysql":
 		o := &mysqlOptions{}
 		if err := config.Load(path, o); err != nil {
 			return nil, err

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"tributary/internal/config"
+	"tributary/internal/fault"
+)
+
+// importCommand turns a Kafka Connect connector's JSON into a file for run.
+func importCommand(_ context.Context, args []string, _ *slog.Logger) error {
+	if len(args) != 1 {
+		return fault.Humanf("call it as: import connector.json > connector.yaml", "import: one file is needed")
+	}
+	text, err := os.ReadFile(args[0])
+	if err != nil {
+		return fault.Human(fmt.Errorf("read connector: %w", err), "give the path of a connector's JSON")
+	}
+	out, err := convert(text)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", args[0], err)
+	}
+	fmt.Print(out)
+	return nil
+}
+
+// meaningless are options, or beginnings of options, that say something about
+// Kafka Connect or the JVM and have no counterpart because none is needed.
+var meaningless = []string{
+	"tasks.max", "key.converter", "value.converter", "schema.history.internal.", "include.schema.changes",
+	"driver.", "max.queue.size", "poll.interval.ms", "snapshot.locking.mode", "snapshot.max.threads", "producer.override.", "errors.log.",
+}
+
+// convert makes the text of a YAML file of a connector's JSON, which is either
+// the options themselves or {"name": …, "config": {…}}. What has no
+// counterpart is listed in comments at its end.
+func convert(text []byte) (string, error) {
+	in, err := readConnector(text)
+	if err != nil {
+		return "", fault.Human(err, "give the JSON that Kafka Connect's REST API takes")
+	}
+	known, err := optionsOf(in["connector.class"])
+	if err != nil {
+		return "", err
+	}
+	out := make(map[string]string)
+	var notes []string
+	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	for key, value := range in {
+		o, ok := known[key]
+		switch {
+		case ok && len(o.Enum) > 0 && !slices.Contains(o.Enum, value):
+			note("not supported: %s: %s (one of %s)", key, value, strings.Join(o.Enum, ", "))
+		case ok:
+			out[key] = value
+		case !slices.ContainsFunc(meaningless, func(p string) bool { return strings.HasPrefix(key, p) }):
+			note("not supported: %s: %s", key, value)
+		}
+	}
+	complete(in, out, note)
+	slices.Sort(notes)
+	return render(out, notes), nil
+}
+
+func readConnector(text []byte) (map[string]string, error) {
+	var outer struct {
+		Name   string         `json:"name"`
+		Config map[string]any `json:"config"`
+	}
+	if err := json.Unmarshal(text, &outer); err != nil {
+		return nil, err
+	}
+	options := outer.Config
+	if options == nil {
+		if err := json.Unmarshal(text, &options); err != nil {
+			return nil, err
+		}
+	}
+	in := make(map[string]string, len(options))
+	for k, v := range options {
+		in[k] = fmt.Sprint(v) // Connect takes numbers and booleans for their text
+	}
+	if in["name"] == "" {
+		in["name"] = outer.Name
+	}
+	return in, nil
+}
+
+// optionsOf lists the options of a connector class.
+func optionsOf(class string) (map[string]config.Option, error) {
+	var list []config.Option
+	switch databaseOf(class) {
+	case "postgres":
+		list = config.Options(&postgresOptions{})
+	case "mysql":
+		list = config.Options(&mysqlOptions{})
+	default:
+		return nil, fault.Humanf("only connectors of PostgreSQL, MySQL and MariaDB can be imported", "connector.class %q is not known", class)
+	}
+	known := make(map[string]config.Option, len(list))
+	for _, o := range list {
+		known[o.Name] = o
+	}
+	return known, nil
+}
+
+// complete adds what our file needs and a connector has elsewhere or in
+// another form.
+func complete(in, out map[string]string, note func(string, ...any)) {
+	if out["topic.prefix"] == "" && in["database.server.name"] != "" {
+		out["topic.prefix"] = in["database.server.name"] // its name before Debezium 2
+	}
+	if out["name"] == "" {
+		out["name"] = out["topic.prefix"]
+	}
+	for _, key := range []string{"value.converter.apicurio.registry.url", "value.converter.schema.registry.url"} {
+		if in[key] != "" {
+			out["schema.registry.url"] = in[key]
+		}
+	}
+	switch converter := in["value.converter"]; {
+	case in["value.converter.apicurio.registry.as-confluent"] == "true" || !strings.Contains(converter, "apicurio"):
+		out["wire.format"] = "confluent"
+	case in["value.converter.apicurio.registry.headers.enabled"] == "false":
+		out["wire.format"] = "apicurio"
+	default:
+		out["wire.format"] = "apicurio-headers"
+	}
+	for key, env := range map[string]string{"bootstrap.servers": "KAFKA_BROKERS", "schema.registry.url": "REGISTRY_URL"} {
+		if out[key] == "" {
+			out[key] = "${env:" + env + "}"
+			note("to do: set %s, in the file or in the environment as %s", key, env)
+		}
+	}
+	if p := out["database.password"]; p != "" && !strings.HasPrefix(p, "${") {
+		out["database.password"] = "${env:DATABASE_PASSWORD}"
+		note("to do: set DATABASE_PASSWORD in the environment; the password was not copied")
+	}
+	for key, value := range out {
+		if strings.HasPrefix(value, "${") && !strings.HasPrefix(value, "${env:") && !strings.HasPrefix(value, "${file:") {
+			note("to do: %s: %s names a provider that is not known; use ${env:NAME} or ${file:PATH:KEY}", key, value)
+		}
+	}
+}
+
+func render(out map[string]string, notes []string) string {
+	var b strings.Builder
+	first := []string{"name", "connector.class", "topic.prefix"}
+	keys := slices.Clone(first)
+	var rest []string
+	for k := range out {
+		if !slices.Contains(first, k) {
+			rest = append(rest, k)
+		}
+	}
+	slices.Sort(rest)
+	for _, k := range append(keys, rest...) {
+		if v := out[k]; v != "" {
+			fmt.Fprintf(&b, "%s: %s\n", k, scalar(v))
+		}
+	}
+	if len(notes) > 0 {
+		b.WriteString("\n")
+	}
+	for _, n := range notes {
+		b.WriteString("# " + strings.ReplaceAll(n, "\n", " ") + "\n")
+	}
+	return b.String()
+}
+
+// scalar writes a YAML value, quoted where it needs to be. JSON's strings are
+// YAML's too.
+func scalar(v string) string {
+	if strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") == "" && v[0] != '-' {
+		return v
+	}
+	quoted, _ := json.Marshal(v) // a string always marshals
+	return string(quoted)
+}

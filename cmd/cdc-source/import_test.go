@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tributary/internal/config"
+	"tributary/internal/fault"
+)
+
+func TestImport(t *testing.T) {
+	// The connector of the replaced system, as it was given to Kafka Connect.
+	got, err := convert([]byte(`{"name": "tickit-postgres", "config": {
+		"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "tasks.max": 1,
+		"plugin.name": "pgoutput", "database.hostname": "db", "database.port": "5432", "database.user": "u",
+		"database.password": "s3cret", "database.dbname": "tickit", "database.server.name": "tickit",
+		"table.include.list": "ems.category,ems.event", "decimal.handling.mode": "double",
+		"schema.name.adjustment.mode": "avro", "transforms": "unwrap",
+		"transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
+		"transforms.unwrap.delete.handling.mode": "rewrite", "transforms.unwrap.drop.tombstones": true,
+		"transforms.unwrap.add.fields": "name,op,db,table,schema,lsn,source.ts_ms",
+		"value.converter": "io.apicurio.registry.utils.converter.AvroConverter",
+		"value.converter.apicurio.registry.url": "http://reg:8080/apis/registry/v2",
+		"signal.data.collection": "a.b", "interval.handling.mode": "string"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"topic.prefix: tickit\n", "wire.format: apicurio-headers\n", "schema.registry.url: \"http://reg:8080/apis/registry/v2\"\n",
+		"# not supported: signal.data.collection: a.b\n", "# to do: set bootstrap.servers",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "s3cret") {
+		t.Errorf("the password was copied:\n%s", got)
+	}
+	t.Setenv("KAFKA_BROKERS", "k:9092")
+	t.Setenv("DATABASE_PASSWORD", "p")
+	o := &postgresOptions{}
+	if err := config.Parse("imported.yaml", []byte(got), o); err != nil {
+		t.Fatalf("%v\n%s", err, got)
+	}
+	if o.Source.Database != "tickit" || o.Source.Password.Reveal() != "p" || len(o.Source.AddFields) != 7 {
+		t.Errorf("read back: %+v", o.Source)
+	}
+}
+
+// TestImportRecorded imports every recorded connector of a database that we
+// have, and reads the result.
+func TestImportRecorded(t *testing.T) {
+	files, err := filepath.Glob("../../../shared/fixtures/debezium/*/*/*/connector.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Skip("no ../shared/fixtures here")
+	}
+	for _, name := range []string{"KAFKA_BROKERS", "REGISTRY_URL", "DATABASE_PASSWORD"} {
+		t.Setenv(name, "x:1")
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Placeholders of the recording.
+		for k, v := range map[string]string{"${DB_HOST}": "h", "${DB_PORT}": "1", "${DB_USER}": "u", "${DB_PASSWORD}": "p", "${REGISTRY}": "http://r", "${BOOTSTRAP}": "k:1"} {
+			text = []byte(strings.ReplaceAll(string(text), k, v))
+		}
+		got, err := convert(text)
+		if err != nil {
+			t.Errorf("%s: %v", f, err)
+			continue
+		}
+		var in map[string]string
+		if err := json.Unmarshal(text, &in); err != nil {
+			t.Fatal(err)
+		}
+		var dst any = &postgresOptions{}
+		if databaseOf(in["connector.class"]) == "mysql" {
+			dst = &mysqlOptions{}
+		}
+		err = config.Parse(f, []byte(got), dst)
+		if err != nil && !strings.Contains(err.Error(), "only bytes is known for MySQL yet") {
+			t.Errorf("%v\n%s", err, got)
+		}
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"{": "JSON", `{"connector.class": "io.debezium.connector.oracle.OracleConnector"}`: "oracle", `[]`: "json",
+	} {
+		if got, err := convert([]byte(text)); !fault.NeedsHuman(err) || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
+			t.Errorf("%s: %v, %q", text, err, got)
+		}
+	}
+}
