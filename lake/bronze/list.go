@@ -2,10 +2,13 @@ package bronze
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
 
+	"tributary/internal/avro"
+	"tributary/internal/fault"
 	"tributary/lake/blob"
 )
 
@@ -125,6 +128,10 @@ func chainEnd(ctx context.Context, store blob.Store, root string, n Name, from i
 		return -1, nil
 	}
 	obj, err := Open(ctx, store, last.Key)
+	if errors.Is(err, ErrDamaged) || errors.Is(err, avro.ErrCorrupt) {
+		return 0, fault.Human(fmt.Errorf("find where %s ends: %w", prefix, err),
+			"restore the object from a copy; or move it away and set the group's offset of the partition back to the object's first one, so that its records are written again")
+	}
 	if err != nil {
 		return 0, fmt.Errorf("find where %s ends: %w", prefix, err)
 	}

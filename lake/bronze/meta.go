@@ -73,12 +73,12 @@ func parseMeta(get func(string) (string, bool)) (Meta, error) {
 			return 0
 		}
 		if !ok {
-			err = fmt.Errorf("the header lacks %s: this is no object of bronze", key)
+			err = fmt.Errorf("%w: its header lacks %s: this is no object of bronze", ErrDamaged, key)
 			return 0
 		}
 		v, perr := strconv.ParseInt(text, 10, bits)
 		if perr != nil {
-			err = fmt.Errorf("the header's %s is no number", key)
+			err = fmt.Errorf("%w: its header's %s is no number", ErrDamaged, key)
 		}
 		return v
 	}
@@ -92,12 +92,12 @@ func parseMeta(get func(string) (string, bool)) (Meta, error) {
 	}
 	fields, _ := get(keyKeyFields)
 	if err := json.Unmarshal([]byte(fields), &m.KeyFields); err != nil {
-		return Meta{}, fmt.Errorf("the header's %s is no list of names: %w", keyKeyFields, err)
+		return Meta{}, fmt.Errorf("%w: its header's %s is no list of names: %w", ErrDamaged, keyKeyFields, err)
 	}
 	sum, _ := get(keyBodyCRC)
 	crc, err := strconv.ParseUint(sum, 16, 32)
 	if err != nil {
-		return Meta{}, fmt.Errorf("the header's %s is no checksum", keyBodyCRC)
+		return Meta{}, fmt.Errorf("%w: its header's %s is no checksum", ErrDamaged, keyBodyCRC)
 	}
 	m.BodyCRC = uint32(crc)
 	return m, nil

@@ -26,12 +26,16 @@ func NewSpool(dir string, budget int64) *Spool {
 // InMemory returns the number of bytes that the spool holds in memory.
 func (s *Spool) InMemory() int64 { return s.used.Load() }
 
+// chunk is how much memory a body takes at once. Its first chunk grows up to
+// that, so that small objects take little.
+const chunk = 256 << 10
+
 // body is a growing sequence of bytes in a spool.
 type body struct {
-	spool *Spool
-	mem   []byte
-	file  *os.File
-	size  int64
+	spool  *Spool
+	chunks [][]byte // each but the last of chunk bytes
+	file   *os.File // instead of chunks
+	size   int64
 }
 
 // Write appends p.
@@ -42,12 +46,28 @@ func (b *body) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if b.file == nil {
-		b.mem = append(b.mem, p...)
-	} else if n, err := b.file.Write(p); err != nil {
-		return n, fmt.Errorf("write a temporary file: %w", err)
+	if b.file != nil {
+		n, err := b.file.Write(p)
+		b.size += int64(n)
+		if err != nil {
+			return n, fmt.Errorf("write a temporary file: %w", err)
+		}
+		return n, nil
 	}
 	b.size += int64(len(p))
+	for rest := p; len(rest) > 0; {
+		last := len(b.chunks) - 1
+		if last < 0 || len(b.chunks[last]) == chunk {
+			var fresh []byte
+			if last >= 0 {
+				fresh = make([]byte, 0, chunk)
+			}
+			b.chunks, last = append(b.chunks, fresh), last+1
+		}
+		n := min(len(rest), chunk-len(b.chunks[last]))
+		b.chunks[last] = append(b.chunks[last], rest[:n]...)
+		rest = rest[n:]
+	}
 	return len(p), nil
 }
 
@@ -61,12 +81,22 @@ func (b *body) spill() error {
 	if err := os.Remove(f.Name()); err != nil {
 		return errors.Join(fmt.Errorf("unlink a temporary file: %w", err), f.Close())
 	}
-	if _, err := f.Write(b.mem); err != nil {
-		return errors.Join(fmt.Errorf("write a temporary file: %w", err), f.Close())
+	for _, c := range b.chunks {
+		if _, err := f.Write(c); err != nil {
+			return errors.Join(fmt.Errorf("write a temporary file: %w", err), f.Close())
+		}
 	}
-	b.spool.used.Add(-int64(len(b.mem)))
-	b.file, b.mem = f, nil
+	b.release()
+	b.file = f
 	return nil
+}
+
+// release frees the memory.
+func (b *body) release() {
+	if b.file == nil {
+		b.spool.used.Add(-b.size)
+	}
+	b.chunks = nil
 }
 
 // ReadAt implements io.ReaderAt.
@@ -74,10 +104,12 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	if b.file != nil {
 		return b.file.ReadAt(p, off)
 	}
-	if off >= int64(len(b.mem)) {
-		return 0, io.EOF
+	n := 0
+	for n < len(p) && off < b.size {
+		c := b.chunks[off/chunk]
+		m := copy(p[n:], c[off%chunk:])
+		n, off = n+m, off+int64(m)
 	}
-	n := copy(p, b.mem[off:])
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -86,14 +118,14 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 
 // Close frees what the body holds.
 func (b *body) Close() error {
-	b.spool.used.Add(-int64(len(b.mem)))
-	b.mem = nil
-	if b.file == nil {
-		return nil
+	if b.file != nil {
+		f := b.file
+		b.file, b.size = nil, 0
+		return f.Close()
 	}
-	f := b.file
-	b.file = nil
-	return f.Close()
+	b.release()
+	b.size = 0
+	return nil
 }
 
 // joined reads a head and then a body as one.

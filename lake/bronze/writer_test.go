@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"tributary/internal/avro"
+	"tributary/internal/fault"
 	"tributary/lake/blob"
 )
 
@@ -257,6 +258,14 @@ func TestDamagedObjects(t *testing.T) {
 	}
 	changed := bytes.Clone(whole)
 	changed[len(changed)-20] ^= 2 // in the last record
+	// The end of the chain cannot be found out: for a person to heal.
+	if _, err := store.Put(t.Context(), put[0].Key, bytes.NewReader(whole[:40]), 40, blob.Always()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = NewPartitionWriter(options(store), "t", 0, 0).Append(t.Context(), 0, "d", &Schema{Text: longSchema}, record(0))
+	if !fault.NeedsHuman(err) || fault.Hint(err) == "" || !strings.Contains(err.Error(), put[0].Key) {
+		t.Errorf("a damaged end of the chain: %v", err)
+	}
 	for name, file := range map[string][]byte{
 		"a changed record": changed, "cut off": whole[:len(whole)-5], "empty": nil, "something else": []byte("hello, world, I am no Avro"),
 		"without its block": whole[:bytes.LastIndex(whole[:len(whole)-16], whole[len(whole)-16:])+16],
@@ -305,6 +314,9 @@ func TestExactlyOnce(t *testing.T) {
 		r := &reader{next: map[string]int64{}, durable: -1}
 		committed := int64(0)
 		for crash := 0; committed < records; crash++ {
+			if crash > 40 {
+				rt.Fatalf("no progress past %d", committed)
+			}
 			faulty := blob.NewFault(store)
 			if crash < 20 {
 				faulty.StopAfter(rapid.IntRange(0, 6).Draw(rt, "stop"), rapid.Bool().Draw(rt, "ambiguous"))
