@@ -84,8 +84,8 @@ func testLake(t *testing.T) (dir string, instants []string) {
 	dir = t.TempDir()
 	store, err := blob.NewDir(dir)
 	must(t, err)
-	clock := time.Date(2026, 11, 25, 9, 30, 0, 0, time.UTC)
-	opt := lake.Options{Now: func() time.Time { clock = clock.Add(500 * time.Millisecond); return clock }}
+	clock := time.Date(2026, 11, 25, 9, 30, 2, 0, time.UTC)
+	opt := lake.Options{Now: func() time.Time { return clock }}
 	create := func(name string) *lake.Table {
 		table, err := lake.Create(t.Context(), store, "silver/tickit/"+name, lake.Config{
 			Database: "tickit", Table: name, Schema: saleSchema, KeyFields: []string{"id"}, Precombine: "__seq",
