@@ -3,6 +3,7 @@ package lake
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -175,6 +176,9 @@ func ParseSchema(text string) (Schema, error) {
 	for _, f := range doc.Fields {
 		if strings.HasPrefix(f.Name, "_hoodie_") && isMeta(f.Name) {
 			continue
+		}
+		if f.Name == "" || len(f.Type) == 0 {
+			return Schema{}, errors.New("read avro schema: a field without a name or type")
 		}
 		t, nullable := parseType(f.Type)
 		s.Fields = append(s.Fields, Field{Name: f.Name, Type: t, Nullable: nullable})

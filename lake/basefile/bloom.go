@@ -33,9 +33,10 @@ const (
 
 // NewBloom returns an empty filter whose rows are made for keys keys each, at
 // Hudi's default rate of false positives.
-func NewBloom(keys int) *Bloom {
-	keys = max(keys, 1)
-	bits := math.Ceil(float64(keys) * (-math.Log(bloomFPP) / (math.Ln2 * math.Ln2)))
+func NewBloom(keys int) *Bloom { return newBloom(max(keys, 1), bloomFPP) }
+
+func newBloom(keys int, fpp float64) *Bloom {
+	bits := math.Ceil(float64(keys) * (-math.Log(fpp) / (math.Ln2 * math.Ln2)))
 	return &Bloom{
 		bits:   int32(bits),
 		hashes: int(math.Ceil(math.Ln2 * bits / float64(keys))),

@@ -29,6 +29,9 @@ type File struct {
 // an error.
 func Open(in io.ReaderAt, size int64) (f *File, err error) {
 	defer recoverMalformed(&err)
+	if err := checkFooter(in, size); err != nil {
+		return nil, err
+	}
 	pq, err := parquet.OpenFile(in, size,
 		parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
 		parquet.SkipMagicBytes(true), parquet.OptimisticRead(true), parquet.ReadBufferSize(tailBytes))
@@ -53,7 +56,7 @@ func Open(in io.ReaderAt, size int64) (f *File, err error) {
 		leaves += below
 		i = next
 	}
-	return f, nil
+	return f, checkGroups(pq.Metadata(), leaves)
 }
 
 // subtree returns the place after element i and all below it, and the number of
@@ -167,6 +170,9 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 	want := dst.Len() + rows
 	chunk, err := f.Chunk(g, i)
 	if err != nil {
+		return err
+	}
+	if err := chunk.checkPages(); err != nil {
 		return err
 	}
 	pages := f.pq.RowGroups()[g].ColumnChunks()[f.leaf[i]].(*parquet.FileColumnChunk).PagesFrom(chunk)

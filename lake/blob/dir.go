@@ -67,6 +67,9 @@ func (d *Dir) Root() string { return d.root }
 // to be read only, and only once it exists.
 func (d *Dir) Path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
 
+// URL returns the object's address as Hudi's engines write it.
+func (d *Dir) URL(key string) string { return "file:" + d.Path(key) }
+
 func (d *Dir) private(name string) string { return filepath.Join(d.root, dirPrivate, name) }
 
 func (d *Dir) check(key string) error {

@@ -1,5 +1,6 @@
-// Package merge decides which row wins. It is pure: batches in, selections out,
-// no I/O and no knowledge of files.
+// Package merge decides which row wins where a batch of changes meets the stored
+// rows of a table. It is pure: batches in, selections out, no I/O and no
+// knowledge of files.
 //
 // The rows of a batch with one key are events, ordered by the ordering column
 // and, where that ties, by their place in the batch. An event that is older
