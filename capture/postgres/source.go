@@ -312,7 +312,7 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 		}
 		s.log.Info("streaming", "slot", s.opts.Slot, "lsn", pos.LSN.String())
 		err := st.run(ctx)
-		if ctx.Err() != nil { // asked to end: the connection is good
+		if !st.conn.IsClosed() { // asked to end, or at a fault of another kind
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 			defer cancel()
 			if err := st.finish(ctx); err != nil {
