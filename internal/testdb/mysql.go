@@ -3,7 +3,6 @@ package testdb
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -95,27 +94,19 @@ func startMySQL(ctx context.Context, kind Kind, m *mysqld, o Options, settings m
 	}
 	maps.Copy(common, settings)
 	maps.Copy(common, o.Settings)
-	return newServer(ctx, func(_ context.Context, port int) (*Server, error) {
-		dir, err := tempDir(strings.ToLower(string(kind)), nil)
-		if err != nil {
-			return nil, err
-		}
+	return newServer(ctx, kind, nil, o, func(dir string, port int) (proc.Spec, error) {
 		data := filepath.Join(dir, "data")
-		err = copyTemplate(strings.ToLower(string(kind))+"-"+m.version, data, nil, func(data string) error {
+		err := copyTemplate(strings.ToLower(string(kind))+"-"+m.version, data, nil, func(data string) error {
 			return create(dir, data)
 		})
 		if err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
+			return proc.Spec{}, err
 		}
 		args := m.command(data, "--port="+strconv.Itoa(port), "--socket="+filepath.Join(dir, "s"),
 			"--pid-file="+filepath.Join(dir, "pid"))
-		args = append(args, settingArgs("--%s=%s", common)...)
-		return &Server{
-			Kind: kind, Host: "127.0.0.1", Port: port, User: mysqlUser, Password: password, Dir: dir, opts: o,
-			spec: proc.Spec{
-				Path: m.path, Args: args, Dir: dir, Remove: []string{dir}, Keep: o.Keep,
-				StopSignal: syscall.SIGKILL, // its data go with it: no need for a clean end
-			},
+		return proc.Spec{
+			Path: m.path, Args: append(args, settingArgs("--%s=%s", common)...),
+			StopSignal: syscall.SIGKILL, // its data go with it: no need for a clean end
 		}, nil
 	})
 }

@@ -25,35 +25,24 @@ func StartPostgreSQL(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(ctx, func(_ context.Context, port int) (*Server, error) {
-		dir, err := tempDir("postgresql", cred)
-		if err != nil {
-			return nil, err
-		}
+	return newServer(ctx, KindPostgreSQL, cred, o, func(dir string, port int) (proc.Spec, error) {
 		data := filepath.Join(dir, "data")
-		err = copyTemplate("postgresql-"+version, data, cred, func(data string) error {
+		err := copyTemplate("postgresql-"+version, data, cred, func(data string) error {
 			return initPostgreSQL(bin, dir, data, cred)
 		})
 		if err != nil {
-			_ = os.RemoveAll(dir)
-			return nil, err
+			return proc.Spec{}, err
 		}
-		args := []string{"-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}
 		settings := map[string]string{
 			"wal_level": "logical", "max_wal_senders": "20", "max_replication_slots": "20",
 			"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "60",
 			"unix_socket_directories": "", "timezone": "UTC", "max_wal_size": "2GB",
 		}
 		maps.Copy(settings, o.Settings)
-		args = append(args, settingArgs("--%s=%s", settings)...)
-		return &Server{
-			Kind: KindPostgreSQL, Host: "127.0.0.1", Port: port, User: "postgres", Password: password,
-			Dir: dir, opts: o,
-			spec: proc.Spec{
-				Path: filepath.Join(bin, "postgres"), Args: args, Dir: dir, User: cred,
-				StopSignal: syscall.SIGINT, // a fast shutdown; SIGTERM waits for clients
-				Remove:     []string{dir}, Keep: o.Keep,
-			},
+		return proc.Spec{
+			Path:       filepath.Join(bin, "postgres"),
+			Args:       append([]string{"-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}, settingArgs("--%s=%s", settings)...),
+			StopSignal: syscall.SIGINT, // a fast shutdown; SIGTERM waits for clients
 		}, nil
 	})
 }

@@ -26,6 +26,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"tributary/internal/proc"
 )
@@ -63,7 +65,6 @@ type Server struct {
 	Password string
 	Dir      string // its data, log and settings; removed by Stop
 
-	opts  Options
 	spec  proc.Spec
 	child *proc.Process
 	admin session
@@ -135,7 +136,10 @@ func (s *Server) Stop() error {
 	if s.admin != nil {
 		err = s.admin.close()
 	}
-	return errors.Join(err, s.child.Stop(), os.RemoveAll(s.Dir))
+	if s.child != nil {
+		err = errors.Join(err, s.child.Stop())
+	}
+	return errors.Join(err, s.spec.Guard.Release(), os.RemoveAll(s.Dir))
 }
 
 // settingArgs writes settings as a program's arguments, in a fixed order.
@@ -156,12 +160,25 @@ func (s *Server) Kill() error {
 
 // Restart starts a killed server again, on its data and at its old port.
 func (s *Server) Restart(ctx context.Context) error {
-	// What a crashed server leaves does not keep a new one from starting.
-	if err := s.start(ctx); err != nil {
-		return errors.Join(err, s.Stop())
+	// What a crashed server leaves does not keep a new one from starting, but its
+	// last children may take a moment longer to die, and PostgreSQL refuses to
+	// start while one of them holds the shared memory.
+	for try := 1; ; try++ {
+		err := s.start(ctx)
+		if err == nil {
+			return nil
+		}
+		if try == restartTries || !s.child.Exited() || ctx.Err() != nil {
+			return errors.Join(err, s.Stop())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
 	}
-	return nil
 }
+
+const restartTries = 20
 
 // start runs the server process and waits until it answers.
 func (s *Server) start(ctx context.Context) error {
@@ -226,29 +243,51 @@ func tail(path string) string {
 	return strings.Join(lines[max(0, len(lines)-8):], "\n")
 }
 
-// newServer starts a server up to three times, as its port may be lost.
-func newServer(ctx context.Context, make func(ctx context.Context, port int) (*Server, error)) (*Server, error) {
+// newServer makes a folder, has fill put the data of a new server into it and
+// say how to run it, and starts it: up to three times, as its port may be lost.
+func newServer(ctx context.Context, kind Kind, cred *syscall.Credential, o Options,
+	fill func(dir string, port int) (proc.Spec, error),
+) (*Server, error) {
 	var errs []error
 	for range 3 {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		s, err := make(ctx, port)
+		s, err := makeServer(kind, cred, o, fill)
 		if err != nil {
 			return nil, err
 		}
 		if err = s.start(ctx); err == nil {
 			return s, nil
 		}
-		errs = append(errs, err)
-		if s.child != nil {
-			_ = s.child.Stop()
-		}
-		_ = os.RemoveAll(s.Dir)
+		errs = append(errs, errors.Join(err, s.Stop()))
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	return nil, errs[0]
+}
+
+func makeServer(kind Kind, cred *syscall.Credential, o Options, fill func(dir string, port int) (proc.Spec, error)) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := tempDir(strings.ToLower(string(kind)), cred)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Kind: kind, Host: "127.0.0.1", Port: port, User: mysqlUser, Password: password, Dir: dir}
+	if kind == KindPostgreSQL {
+		s.User = "postgres"
+	}
+	if !o.Keep {
+		if s.spec.Guard, err = proc.NewGuard(dir); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	spec, err := fill(dir, port)
+	if err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	spec.Dir, spec.User, spec.Guard, spec.Keep = dir, cred, s.spec.Guard, o.Keep
+	s.spec = spec
+	return s, nil
 }
