@@ -228,7 +228,7 @@ func parseType(raw json.RawMessage) (Type, bool) {
 		}
 	}
 	if len(rest) != 1 {
-		return Type{Kind: Other, Avro: compact(raw)}, len(rest) < len(union)
+		return Type{Kind: Other, Avro: compact(raw)}, false // null, if any, is in the union itself
 	}
 	return parsePlainType(rest[0]), len(rest) < len(union)
 }
@@ -257,7 +257,7 @@ func parsePlainType(raw json.RawMessage) Type {
 		Precision int
 		Scale     int
 	}
-	if json.Unmarshal(raw, &doc) != nil {
+	if json.Unmarshal(raw, &doc) != nil || len(doc.Type) == 0 {
 		return other
 	}
 	if json.Unmarshal(doc.Type, &name) != nil {
