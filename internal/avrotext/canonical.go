@@ -113,6 +113,7 @@ func (c *printer) schema(v any, space string) (any, error) {
 		return c.reference(v, space)
 	case []any:
 		out := make([]any, len(v))
+		seen := make(map[string]bool, len(v))
 		for i := range v {
 			if _, nested := v[i].([]any); nested {
 				return nil, bad("a union directly within a union")
@@ -121,6 +122,11 @@ func (c *printer) schema(v any, space string) (any, error) {
 			if err != nil {
 				return nil, err
 			}
+			kind := branch(s)
+			if seen[kind] {
+				return nil, bad("Duplicate in union: %s", kind)
+			}
+			seen[kind] = true
 			out[i] = s
 		}
 		return out, nil
@@ -128,6 +134,19 @@ func (c *printer) schema(v any, space string) (any, error) {
 		return c.object(v, space)
 	}
 	return nil, bad("a schema is a name, an object or a list of schemas")
+}
+
+// branch names a printed schema as a union tells its branches apart.
+func branch(s any) string {
+	o, ok := s.(*object)
+	if !ok {
+		name, _ := s.(string)
+		return name
+	}
+	if name := o.text("name"); name != "" {
+		return o.text("namespace") + "." + name
+	}
+	return o.text("type")
 }
 
 func (c *printer) reference(name, space string) (any, error) {
