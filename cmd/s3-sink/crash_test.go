@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,9 +102,14 @@ func TestCommitLost(t *testing.T) {
 			h.write(workload(r, 1, n)...)
 			store := &blob.Mem{}
 			o := h.options("flush.size: 30\ntimestamp.extractor: " + extractor + "\n")
-			for _, back := range []int64{-1, 0, 17, 30, 45, 100, 199} {
+			var calls atomic.Int64
+			for run, back := range []int64{-1, 0, 17, 30, 45, 100, 199} {
 				if back >= 0 {
 					h.setBack("t.a", 0, back)
+				}
+				// The clock passes midnight within each run, elsewhere each time.
+				h.clock = func() time.Time {
+					return noon.AddDate(0, 0, run+int(calls.Add(1)/int64(70+run)))
 				}
 				stop := h.start(o, store)
 				h.committed("t.a", map[int32]int64{0: n})

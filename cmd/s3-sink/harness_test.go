@@ -69,6 +69,7 @@ type harness struct {
 	broker *broker.Broker
 	writer *topic.Writer
 	admin  *topic.Admin
+	clock  func() time.Time // of the sinks; nil: the real one
 }
 
 func newHarness(t testing.TB, specs ...topic.Spec) *harness {
@@ -131,6 +132,9 @@ func (h *harness) start(o *options, store blob.Store) (stop func() error) {
 	s, err := buildSink(o, store, schemasOfTests, newMetrics(prometheus.NewRegistry()), h.log())
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if h.clock != nil {
+		s.clock = h.clock
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

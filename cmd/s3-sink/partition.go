@@ -86,7 +86,7 @@ func (p *partition) record(ctx context.Context, b *topic.Batch, i int, now time.
 	}
 	at := ms
 	if p.sink.bronze.Linear {
-		at = now.UnixMilli()
+		at = p.sink.clock().UnixMilli()
 	}
 	if at < p.folderFrom || at >= p.folderUntil {
 		p.folder, p.folderFrom, p.folderUntil = p.sink.folders.Folder(p.id.ID, at)

@@ -25,6 +25,7 @@ type sink struct {
 	schemas *schemas
 	metrics *metrics
 	log     *slog.Logger
+	clock   func() time.Time // names folders with timestamp.extractor Wallclock
 
 	reader  *topic.Reader
 	parts   map[topic.Partition]*partition
@@ -63,7 +64,7 @@ func buildSink(o *options, store blob.Store, registry lookup, m *metrics, log *s
 		return nil, err
 	}
 	s := &sink{
-		opt: o, bronze: b, folders: folders, schemas: newSchemas(registry), metrics: m, log: log,
+		opt: o, bronze: b, folders: folders, schemas: newSchemas(registry), metrics: m, log: log, clock: time.Now,
 		parts: map[topic.Partition]*partition{}, commits: map[topic.Partition]int64{},
 	}
 	s.unwell(errors.New("not joined to the group yet"))
