@@ -134,29 +134,12 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 				return pos, pc, ErrFull
 			}
 			pos += int(v)
-		case opSkipVarint:
-			v, n := varint(src[pos:])
-			if n <= 0 {
-				return pos, pc, varintError(n)
-			}
-			if in.n == 32 && v != int64(int32(v)) {
-				return pos, pc, errVarint
+		case opSkipVarint, opSkipBytes, opSkipFixed:
+			n, err := skipLeaf(in, src[pos:])
+			if err != nil {
+				return pos, pc, err
 			}
 			pos += n
-		case opSkipBytes:
-			v, n := varint(src[pos:])
-			if n <= 0 {
-				return pos, pc, varintError(n)
-			}
-			if v < 0 || v > int64(len(src)-pos-n) {
-				return pos, pc, errLength
-			}
-			pos += n + int(v)
-		case opSkipFixed:
-			if len(src)-pos < int(in.n) {
-				return pos, pc, errShort
-			}
-			pos += int(in.n)
 		case opJump:
 			pc = int(in.n) - 1
 		case opUnion:
@@ -170,13 +153,6 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 			}
 			pos += n
 			pc = int(to[v]) - 1
-		case opNull:
-			cols[in.col].AppendNull()
-		case opConst:
-			cols[in.col].AppendInt(int64(in.n))
-		case opCopy:
-			from := &cols[in.n]
-			cols[in.col].Append(from, from.Len()-1)
 		default:
 			n, err := p.rare(in, src[pos:], cols)
 			if err != nil {
@@ -186,6 +162,29 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 		}
 	}
 	return pos, pc, nil
+}
+
+// skipLeaf returns the length of a number, of a bytes or of a fixed.
+func skipLeaf(in *instr, src []byte) (int, error) {
+	if in.op == opSkipFixed {
+		if len(src) < int(in.n) {
+			return 0, errShort
+		}
+		return int(in.n), nil
+	}
+	v, n := varint(src)
+	switch {
+	case n <= 0:
+		return 0, varintError(n)
+	case in.op == opSkipVarint:
+		if in.n == 32 && v != int64(int32(v)) {
+			return 0, errVarint
+		}
+		return n, nil
+	case v < 0 || v > int64(len(src)-n):
+		return 0, errLength
+	}
+	return n + int(v), nil
 }
 
 // longBranch reads the index of one of two branches that is not written in its
@@ -239,6 +238,16 @@ func (p *Plan) rare(in *instr, src []byte, cols []column.Column) (int, error) {
 		return n, nil
 	case opSkip:
 		return skip(p.skips[in.n], src, 0)
+	case opNull:
+		cols[in.col].AppendNull()
+		return 0, nil
+	case opConst:
+		cols[in.col].AppendInt(int64(in.n))
+		return 0, nil
+	case opCopy:
+		from := &cols[in.n]
+		cols[in.col].Append(from, from.Len()-1)
+		return 0, nil
 	default: // opRaw
 		n, err := skip(p.skips[in.n], src, 0)
 		if err != nil {
