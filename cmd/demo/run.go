@@ -53,14 +53,15 @@ func runDemo(ctx context.Context, args []string, _ *slog.Logger) error {
 	if d.watcher != nil {
 		d.watcher.Close()
 	}
+	var stopErr error
 	if d.p != nil && (err != nil || !*keep) {
-		err = errors.Join(err, d.p.Stop())
+		stopErr = d.p.Stop()
 	}
 	d.clear()
-	if ctx.Err() != nil {
-		return errors.Join(errors.New("interrupted; everything is stopped and removed"), ignoreCanceled(err))
+	if ctx.Err() != nil { // err then tells of nothing else
+		return errors.Join(errors.New("interrupted; everything is stopped and removed"), stopErr)
 	}
-	if err != nil {
+	if err := errors.Join(err, stopErr); err != nil {
 		return err
 	}
 	d.say("\nThat took %.0f s.", time.Since(start).Seconds())
@@ -70,14 +71,6 @@ func runDemo(ctx context.Context, args []string, _ *slog.Logger) error {
 	d.say("The lake is still there: try  build/bin/lakeq --lake build/demo/lake tables")
 	d.say("make demo KEEP=1 leaves everything running.")
 	return nil
-}
-
-// ignoreCanceled drops what only tells of the interruption.
-func ignoreCanceled(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
 }
 
 func (d *demo) run(ctx context.Context, keep bool) error {

@@ -109,7 +109,7 @@ func (d *demo) hops(ctx context.Context) (string, error) {
 
 func (d *demo) memory() (string, error) {
 	var rows [][]string
-	for _, x := range d.p.Daemons() {
+	for _, x := range append(d.p.Daemons(), d.p.Broker, d.p.Registry) {
 		now, peak, err := x.Memory()
 		if err != nil {
 			return "", fmt.Errorf("memory of %s: %w", x.Name, err)

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -37,10 +36,11 @@ type Spec struct {
 	// StopSignal asks the child to end; 0 is SIGTERM.
 	StopSignal syscall.Signal
 
-	// Remove lists folders that are removed once the child has ended.
-	Remove []string
+	// Guard watches over the child and over folders that are removed once the
+	// child has ended. Nil: one without folders is made.
+	Guard *Guard
 
-	// Keep lets the child and its folders outlive the parent. Stop still
+	// Keep lets the child outlive the parent: it has no guard. Stop still
 	// ends it.
 	Keep bool
 }
@@ -49,7 +49,7 @@ type Spec struct {
 type Process struct {
 	spec  Spec
 	cmd   *exec.Cmd
-	guard *guard
+	guard *Guard
 	done  bool
 }
 
@@ -58,11 +58,11 @@ func Start(spec Spec) (*Process, error) {
 	if spec.StopSignal == 0 {
 		spec.StopSignal = syscall.SIGTERM
 	}
-	p := &Process{spec: spec}
-	if !spec.Keep {
-		g, err := startGuard(spec.Remove)
+	p := &Process{spec: spec, guard: spec.Guard}
+	if p.guard == nil && !spec.Keep {
+		g, err := NewGuard()
 		if err != nil {
-			return nil, fmt.Errorf("start the guard of %s: %w", spec.Path, err)
+			return nil, fmt.Errorf("start %s: %w", spec.Path, err)
 		}
 		p.guard = g
 	}
@@ -74,8 +74,7 @@ func Start(spec Spec) (*Process, error) {
 		p.cmd.Stdout, p.cmd.Stderr = spec.Log, spec.Log
 	}
 	if err := p.cmd.Start(); err != nil {
-		p.guard.release()
-		return nil, fmt.Errorf("start %s: %w", spec.Path, err)
+		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Path, err), p.guard.Release())
 	}
 	if err := p.guard.watch(p.Pid()); err != nil {
 		return nil, errors.Join(fmt.Errorf("guard %s: %w", spec.Path, err), p.Stop())
@@ -119,7 +118,7 @@ func (p *Process) Wait() error {
 }
 
 // Kill ends the child's group with SIGKILL and leaves its folders, as a crash
-// does.
+// does. The guard that Spec named goes on to watch over them.
 func (p *Process) Kill() error {
 	if p.done {
 		return nil
@@ -127,7 +126,9 @@ func (p *Process) Kill() error {
 	err := p.Signal(syscall.SIGKILL)
 	_ = p.cmd.Wait() // always an error: the child was killed
 	p.done = true
-	p.guard.release()
+	if p.spec.Guard == nil {
+		err = errors.Join(err, p.guard.Release())
+	}
 	return err
 }
 
@@ -161,12 +162,7 @@ func (p *Process) waitExit(d time.Duration) bool {
 
 func (p *Process) cleanUp() error {
 	p.done = true
-	var errs []error
-	for _, dir := range p.spec.Remove {
-		errs = append(errs, os.RemoveAll(dir))
-	}
-	p.guard.release()
-	return errors.Join(errs...)
+	return p.guard.Release()
 }
 
 // WaitFor calls ready every few milliseconds until it returns nil. It fails
@@ -189,60 +185,4 @@ func (p *Process) WaitFor(ctx context.Context, limit time.Duration, ready func(c
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// A guard outlives the parent just long enough to clean up after it.
-type guard struct {
-	cmd  *exec.Cmd
-	pipe io.WriteCloser
-}
-
-// The guard reads the child's process id, then "done" when there is nothing
-// left to do. Whatever else ends its input is the parent's death. SIGQUIT is
-// the signal at which both PostgreSQL and MySQL stop by themselves.
-const guardScript = `trap '' INT TERM HUP
-while read -r word; do
-	[ "$word" = done ] && exit 0
-	pid=$word
-done
-if [ -n "$pid" ]; then
-	kill -s QUIT -- "-$pid" 2>/dev/null
-	i=0
-	while kill -s 0 -- "-$pid" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
-	kill -s KILL -- "-$pid" 2>/dev/null
-	sleep 0.1
-fi
-[ $# = 0 ] || rm -rf -- "$@"
-`
-
-func startGuard(remove []string) (*guard, error) {
-	cmd := exec.Command("/bin/sh", append([]string{"-c", guardScript, "guard"}, remove...)...) //nolint:noctx // it must outlive the parent
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	pipe, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return &guard{cmd: cmd, pipe: pipe}, nil
-}
-
-func (g *guard) watch(pid int) error {
-	if g == nil {
-		return nil
-	}
-	_, err := io.WriteString(g.pipe, strconv.Itoa(pid)+"\n")
-	return err
-}
-
-func (g *guard) release() {
-	if g == nil {
-		return
-	}
-	// Errors would mean that the guard is gone: so be it.
-	_, _ = io.WriteString(g.pipe, "done\n")
-	_ = g.pipe.Close()
-	_ = g.cmd.Wait()
 }

@@ -19,7 +19,11 @@ import (
 // TestMain lets this binary be the parent that gets killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("PROC_TEST_PARENT"); dir != "" {
-		p, err := proc.Start(proc.Spec{Path: "/bin/sleep", Args: []string{"60"}, Remove: []string{dir}})
+		guard, err := proc.NewGuard(dir)
+		if err != nil {
+			panic(err)
+		}
+		p, err := proc.Start(proc.Spec{Path: "/bin/sleep", Args: []string{"60"}, Guard: guard})
 		if err != nil {
 			panic(err)
 		}
