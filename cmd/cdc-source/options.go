@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"tributary/capture"
 	"tributary/capture/emit"
@@ -12,7 +13,6 @@ import (
 	"tributary/capture/postgres"
 	"tributary/envelope"
 	"tributary/internal/config"
-	"tributary/internal/fault"
 	"tributary/internal/ops"
 )
 
@@ -60,21 +60,59 @@ type source interface {
 	Check(ctx context.Context, resume capture.Position, w io.Writer) error
 }
 
+// commonGroup are the options that all databases have in common.
+func commonGroup() ops.Group { return ops.Group{Options: &capture.Options{}} }
+
+// optionGroups are the options of a file beside those that all databases have
+// in common, as --help prints them.
+func optionGroups() []ops.Group {
+	return []ops.Group{
+		{Title: "Only for connector.class postgres", Options: &postgres.Options{}},
+		{Title: "Only for connector.class mysql or mariadb", Options: &mysql.Options{}},
+		{Title: "Kafka, schema registry and daemon", Options: &struct {
+			Emit   emit.Options
+			Daemon daemonOptions
+		}{}},
+	}
+}
+
 // class reads which database a file is about before its options are known.
 type class struct {
 	Class string            `opt:"connector.class" required:"true" doc:"database: postgres, mysql or mariadb, or Debezium's class name"`
 	Rest  map[string]string `opt:"*"`
 }
 
+// Validate returns what the tags cannot express.
+func (c *class) Validate() []config.Problem {
+	if databaseOf(c.Class) != "" {
+		return nil
+	}
+	return []config.Problem{{Key: "connector.class", Message: fmt.Sprintf("%q is none of the databases that can be captured: %s", c.Class, strings.Join(classes(), ", "))}}
+}
+
+// databases has the package for each connector.class.
+var databases = []struct{ class, name string }{
+	{"postgres", "postgres"}, {"postgresql", "postgres"}, {"io.debezium.connector.postgresql.PostgresConnector", "postgres"},
+	{"mysql", "mysql"}, {"io.debezium.connector.mysql.MySqlConnector", "mysql"},
+	{"mariadb", "mysql"}, {"io.debezium.connector.mariadb.MariaDbConnector", "mysql"},
+}
+
 // databaseOf returns the package for a connector.class, "" if there is none.
 func databaseOf(class string) string {
-	switch class {
-	case "postgres", "postgresql", "io.debezium.connector.postgresql.PostgresConnector":
-		return "postgres"
-	case "mysql", "mariadb", "io.debezium.connector.mysql.MySqlConnector", "io.debezium.connector.mariadb.MariaDbConnector":
-		return "mysql"
+	for _, d := range databases {
+		if d.class == class {
+			return d.name
+		}
 	}
 	return ""
+}
+
+func classes() []string {
+	var out []string
+	for _, d := range databases {
+		out = append(out, d.class)
+	}
+	return out
 }
 
 func load(verb string, args []string) (*connector, error) {
@@ -108,5 +146,5 @@ func load(verb string, args []string) (*connector, error) {
 			source: func(log *slog.Logger) (source, error) { return mysql.New(o.Source, log) },
 		}, nil
 	}
-	return nil, fault.Human(fmt.Errorf("%s: connector.class %q is not known", path, peek.Class), "set it to postgres, mysql or mariadb")
+	return nil, fmt.Errorf("connector.class %q passed the check of the file but has no database", peek.Class)
 }

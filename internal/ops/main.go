@@ -29,9 +29,16 @@ const (
 // own error then counts as done.
 type Command struct {
 	Name    string
-	Usage   string // arguments and one line of what it does: "-c FILE  start the daemon"
-	Options any    // nil, or a pointer to the struct of options whose list --help prints
+	Usage   string  // arguments and one line of what it does: "-c FILE  start the daemon"
+	Options any     // nil, or a pointer to the struct of options whose list --help prints
+	Groups  []Group // further lists of options, each under its title
 	Run     func(ctx context.Context, args []string, log *slog.Logger) error
+}
+
+// Group is a list of options that --help prints under a title.
+type Group struct {
+	Title   string
+	Options any // pointer to a struct of options; those of the command's Options are left out
 }
 
 // Main runs the command line of the daemon name and returns its exit code. A
@@ -138,21 +145,36 @@ func printUsage(w io.Writer, name, about string, commands []Command) {
 
 func printCommand(w io.Writer, name string, c Command) {
 	fmt.Fprintf(w, "Usage:\n  %s %s %s\n", name, c.Name, c.Usage)
-	if c.Options == nil {
-		return
+	if c.Options != nil {
+		fmt.Fprint(w, "\nOptions of the file (dotted or nested YAML):\n")
 	}
-	fmt.Fprint(w, "\nOptions of the file (dotted or nested YAML):\n")
-	for _, o := range config.Options(c.Options) {
-		fmt.Fprintf(w, "  %s", o.Name)
-		switch {
-		case o.Required:
-			fmt.Fprint(w, " (required)")
-		case o.Default != "":
-			fmt.Fprintf(w, " = %s", o.Default)
+	common := make(map[string]bool)
+	if c.Options != nil {
+		for _, o := range config.Options(c.Options) {
+			common[o.Name] = true
+			printOption(w, o)
 		}
-		if o.Enum != nil {
-			fmt.Fprintf(w, " [%s]", strings.Join(o.Enum, "|"))
-		}
-		fmt.Fprintf(w, "\n      %s\n", o.Doc)
 	}
+	for _, g := range c.Groups {
+		fmt.Fprintf(w, "\n%s:\n", g.Title)
+		for _, o := range config.Options(g.Options) {
+			if !common[o.Name] {
+				printOption(w, o)
+			}
+		}
+	}
+}
+
+func printOption(w io.Writer, o config.Option) {
+	fmt.Fprintf(w, "  %s", o.Name)
+	switch {
+	case o.Required:
+		fmt.Fprint(w, " (required)")
+	case o.Default != "":
+		fmt.Fprintf(w, " = %s", o.Default)
+	}
+	if o.Enum != nil {
+		fmt.Fprintf(w, " [%s]", strings.Join(o.Enum, "|"))
+	}
+	fmt.Fprintf(w, "\n      %s\n", o.Doc)
 }
