@@ -212,7 +212,7 @@ func (v *version) literal(column string, text []byte) string {
 	case "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year":
 		return string(text)
 	case "bit":
-		return "CONV(" + quote(hex.EncodeToString(text)) + ",16,10)+0"
+		return "CAST(CONV(" + quote(hex.EncodeToString(text)) + ",16,10) AS UNSIGNED)"
 	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
 		return "x'" + hex.EncodeToString(text) + "'"
 	default:
