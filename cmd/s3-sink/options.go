@@ -40,7 +40,8 @@ type options struct {
 	Format       string `opt:"format.class" default:"io.confluent.connect.s3.format.avro.AvroFormat" doc:"only Avro is written"`
 	Codec        string `opt:"avro.codec" default:"null" doc:"compression inside the files: null, deflate, snappy or zstandard"`
 	Partitioner  string `opt:"partitioner.class" default:"DailyPartitioner" doc:"folder of a record: DailyPartitioner, HourlyPartitioner, or DefaultPartitioner (by Kafka partition)"`
-	Extractor    string `opt:"timestamp.extractor" default:"Record" enum:"Record,Wallclock" doc:"time that names the folder: the record's, or the clock's when it is read"`
+	Extractor    string `opt:"timestamp.extractor" default:"Record" enum:"Record,RecordField,Wallclock" doc:"time that names the folder: the record's, that of its timestamp.field, or the clock's when it is read"`
+	TimeField    string `opt:"timestamp.field" default:"timestamp" doc:"field for RecordField, as in after.updated_at; where it is null the record's own time counts"`
 	Timezone     string `opt:"timezone" default:"UTC" doc:"where days and hours begin, as in Europe/Berlin"`
 	NullValues   string `opt:"behavior.on.null.values" default:"ignore" enum:"ignore,fail" doc:"what to do with tombstones, which no Avro file of values can hold"`
 	Tolerance    string `opt:"errors.tolerance" default:"none" enum:"none,all" doc:"what to do with a record without a known schema: stop, or keep it aside under <topics.dir>/_quarantine and go on"`
@@ -52,7 +53,7 @@ type options struct {
 	RotateInterval time.Duration `opt:"rotate.interval.ms" unit:"ms" default:"-1" doc:"put files when a record's time is so much after the first one's; -1 = never"`
 	RotateIdle     time.Duration `opt:"rotate.idle.ms" unit:"ms" default:"-1" doc:"put a partition's files when no record came for so long; -1 = never"`
 
-	BufferBytes int64  `opt:"buffer.bytes" default:"67108864" doc:"memory for open files in bytes; what is more goes to temporary files"`
+	BufferBytes int64  `opt:"buffer.bytes" default:"33554432" doc:"memory for open files in bytes; what is more goes to temporary files"`
 	BufferDir   string `opt:"buffer.dir" doc:"where temporary files are made; the system's place when empty"`
 	Listen      string `opt:"http.address" doc:"host:port for health and metrics; none when empty"`
 
@@ -61,7 +62,7 @@ type options struct {
 
 // Validate reports what only several options together show.
 func (o *options) Validate() []config.Problem {
-	problems := o.Options.Check()
+	problems := o.Check()
 	add := func(key, format string, args ...any) {
 		problems = append(problems, config.Problem{Key: key, Message: fmt.Sprintf(format, args...)})
 	}

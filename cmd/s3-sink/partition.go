@@ -25,7 +25,7 @@ type partition struct {
 	// next record nearly always has the same.
 	valueHead, keyHead [headLen]byte
 	keyed              bool
-	schema             *bronze.Schema
+	known              *known
 
 	// The folder that times from folderFrom to before folderUntil go to.
 	folder                  string
@@ -77,17 +77,22 @@ func (p *partition) record(ctx context.Context, b *topic.Batch, i int, now time.
 		p.sink.metrics.skipped.WithLabelValues(p.id.Topic).Inc()
 		return nil
 	}
-	schema, body, err := p.schemaOf(ctx, b, i)
-	if err != nil {
-		if !errors.Is(err, errRecord) {
-			return err
-		}
+	known, body, err := p.schemaOf(ctx, b, i)
+	at := ms
+	switch {
+	case err != nil:
+	case p.sink.bronze.Linear:
+		at = p.sink.clock().UnixMilli()
+	case known.time != nil:
+		at, err = known.time.of(body, ms)
+	}
+	if errors.Is(err, errRecord) {
 		return p.keepAside(ctx, b, i, err)
 	}
-	at := ms
-	if p.sink.bronze.Linear {
-		at = p.sink.clock().UnixMilli()
+	if err != nil {
+		return err
 	}
+	schema := known.schema
 	if at < p.folderFrom || at >= p.folderUntil {
 		p.folder, p.folderFrom, p.folderUntil = p.sink.folders.Folder(p.id.ID, at)
 	}
@@ -155,31 +160,31 @@ func (p *partition) full() bool {
 }
 
 // schemaOf returns the schema of a record and its body.
-func (p *partition) schemaOf(ctx context.Context, b *topic.Batch, i int) (*bronze.Schema, []byte, error) {
+func (p *partition) schemaOf(ctx context.Context, b *topic.Batch, i int) (*known, []byte, error) {
 	value, key := b.Value(i), b.Key(i)
 	plain := len(b.Headers(i)) == 0 && len(value) >= headLen && (key == nil || len(key) >= headLen)
-	if plain && p.schema != nil && p.keyed == (key != nil) && [headLen]byte(value) == p.valueHead &&
+	if plain && p.known != nil && p.keyed == (key != nil) && [headLen]byte(value) == p.valueHead &&
 		(key == nil || [headLen]byte(key) == p.keyHead) {
-		return p.schema, value[headLen:], nil
+		return p.known, value[headLen:], nil
 	}
-	var schema *bronze.Schema
+	var found *known
 	var body []byte
 	err := p.sink.persist(ctx, p.id, func() (err error) {
-		schema, body, err = p.sink.schemas.of(ctx, b, i)
+		found, body, err = p.sink.schemas.of(ctx, b, i)
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	p.schema = nil
+	p.known = nil
 	// Only the form with the id in just these bytes can be told by them.
 	if plain && len(body) == len(value)-headLen {
-		p.schema, p.valueHead, p.keyed = schema, [headLen]byte(value), key != nil
+		p.known, p.valueHead, p.keyed = found, [headLen]byte(value), key != nil
 		if p.keyed {
 			p.keyHead = [headLen]byte(key)
 		}
 	}
-	return schema, body, nil
+	return found, body, nil
 }
 
 // asideSchema describes a record that was kept aside.

@@ -27,19 +27,20 @@ type lookup interface {
 // fields. What it has found it keeps.
 type schemas struct {
 	registry lookup
-	known    map[schemaIDs]*bronze.Schema
+	field    string // that holds the record's time; "" = none
+	known    map[schemaIDs]*known
 	keys     map[registry.ID][]string
 }
 
-func newSchemas(r lookup) *schemas {
-	return &schemas{registry: r, known: map[schemaIDs]*bronze.Schema{}, keys: map[registry.ID][]string{}}
+func newSchemas(r lookup, field string) *schemas {
+	return &schemas{registry: r, field: field, known: map[schemaIDs]*known{}, keys: map[registry.ID][]string{}}
 }
 
 // maxSchemas bounds what schemas keeps.
 const maxSchemas = 10_000
 
 // of returns the schema of record i of a batch and the record's bare Avro body.
-func (s *schemas) of(ctx context.Context, b *topic.Batch, i int) (*bronze.Schema, []byte, error) {
+func (s *schemas) of(ctx context.Context, b *topic.Batch, i int) (*known, []byte, error) {
 	headers := b.Headers(i)
 	header := func(name string) []byte {
 		for _, h := range headers {
@@ -75,22 +76,28 @@ func (s *schemas) of(ctx context.Context, b *topic.Batch, i int) (*bronze.Schema
 	return found, body, nil
 }
 
-func (s *schemas) find(ctx context.Context, ids schemaIDs) (*bronze.Schema, error) {
+func (s *schemas) find(ctx context.Context, ids schemaIDs) (*known, error) {
 	text, err := s.text(ctx, ids.value)
 	if err != nil {
 		return nil, fmt.Errorf("value: %w", err)
 	}
-	if _, err := avro.Parse(text); err != nil {
+	parsed, err := avro.Parse(text)
+	if err != nil {
 		return nil, fmt.Errorf("%w: value: schema %s: %w", errRecord, ids.value, err)
 	}
-	out := &bronze.Schema{ID: ids.value.Content, Text: text}
-	if out.ID == 0 {
-		out.ID = ids.value.Global
+	out := &known{schema: &bronze.Schema{ID: ids.value.Content, Text: text}}
+	if out.schema.ID == 0 {
+		out.schema.ID = ids.value.Global
+	}
+	if s.field != "" {
+		if out.time, err = newFieldTime(parsed, s.field); err != nil {
+			return nil, err
+		}
 	}
 	if ids.key == (registry.ID{}) {
 		return out, nil
 	}
-	if out.KeyFields, err = s.keyFields(ctx, ids.key); err != nil {
+	if out.schema.KeyFields, err = s.keyFields(ctx, ids.key); err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
 	return out, nil

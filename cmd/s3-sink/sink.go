@@ -63,8 +63,12 @@ func buildSink(o *options, store blob.Store, registry lookup, m *metrics, log *s
 	if err != nil {
 		return nil, err
 	}
+	field := ""
+	if o.Extractor == "RecordField" {
+		field = o.TimeField
+	}
 	s := &sink{
-		opt: o, bronze: b, folders: folders, schemas: newSchemas(registry), metrics: m, log: log, clock: time.Now,
+		opt: o, bronze: b, folders: folders, schemas: newSchemas(registry, field), metrics: m, log: log, clock: time.Now,
 		parts: map[topic.Partition]*partition{}, commits: map[topic.Partition]int64{},
 	}
 	s.unwell(errors.New("not joined to the group yet"))
@@ -103,8 +107,8 @@ func (s *sink) run(ctx context.Context) error {
 		default:
 			s.log.Warn("session in the group ended, joining again", "error", err)
 		}
-		if err := pause(ctx, time.Second); err != nil {
-			return nil
+		if pause(ctx, time.Second) != nil {
+			return nil // asked to stop, and nothing is open
 		}
 	}
 }

@@ -47,9 +47,14 @@ func BenchmarkWalkEnvelope(b *testing.B) {
 	s := mustParse(b, envelopeSchema)
 	r := encodeEnvelope(b, envelopeRow(1, "before", "A"), envelopeRow(2, "after", "B"), int64(1)<<40, nil)
 	benchmarkWalk(b, s, []Target{
-		{Path: "after", Want: Presence}, {Path: "after.id", Kind: column.Int}, {Path: "before.id", Kind: column.Int},
-		{Path: "after.name", Kind: column.Bytes}, {Path: "after.price", Kind: column.Bytes}, {Path: "after.ratio", Kind: column.Float},
-		{Path: "source.lsn", Kind: column.Int}, {Path: "op", Kind: column.Bytes},
+		{Path: "after", Want: Presence},
+		{Path: "after.id", Kind: column.Int},
+		{Path: "before.id", Kind: column.Int},
+		{Path: "after.name", Kind: column.Bytes},
+		{Path: "after.price", Kind: column.Bytes},
+		{Path: "after.ratio", Kind: column.Float},
+		{Path: "source.lsn", Kind: column.Int},
+		{Path: "op", Kind: column.Bytes},
 	}, r)
 }
 

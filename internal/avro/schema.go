@@ -28,8 +28,10 @@ const (
 	Union
 )
 
-var typeNames = [...]string{"null", "boolean", "int", "long", "float", "double", "bytes", "string",
-	"fixed", "enum", "record", "array", "map", "union"}
+var typeNames = [...]string{
+	"null", "boolean", "int", "long", "float", "double", "bytes", "string",
+	"fixed", "enum", "record", "array", "map", "union",
+}
 
 func (t Type) String() string {
 	if int(t) < len(typeNames) {

@@ -143,16 +143,11 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 		case opJump:
 			pc = int(in.n) - 1
 		case opUnion:
-			v, n := varint(src[pos:])
-			if n <= 0 {
-				return pos, pc, varintError(n)
+			to, n, err := p.unions[in.n].branch(src[pos:])
+			if err != nil {
+				return pos, pc, err
 			}
-			to := p.unions[in.n].to
-			if v < 0 || v >= int64(len(to)) {
-				return pos, pc, errBranch
-			}
-			pos += n
-			pc = int(to[v]) - 1
+			pos, pc = pos+n, to-1
 		default:
 			n, err := p.rare(in, src[pos:], cols)
 			if err != nil {
@@ -162,6 +157,18 @@ func (p *Plan) run(src []byte, cols []column.Column) (pos, pc int, err error) {
 		}
 	}
 	return pos, pc, nil
+}
+
+// branch reads the index of a branch and returns the step where its code is.
+func (j jumps) branch(src []byte) (to, n int, err error) {
+	v, n := varint(src)
+	switch {
+	case n <= 0:
+		return 0, 0, varintError(n)
+	case v < 0 || v >= int64(len(j.to)):
+		return 0, 0, errBranch
+	}
+	return int(j.to[v]), n, nil
 }
 
 // skipLeaf returns the length of a number, of a bytes or of a fixed.

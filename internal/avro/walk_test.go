@@ -167,8 +167,13 @@ func TestWalkUnions(t *testing.T) {
 	 {"name":"r","type":["null",{"type":"record","name":"X","fields":[{"name":"v","type":"int"}]},{"type":"record","name":"Y","fields":[{"name":"w","type":"null"},{"name":"v","type":"long"}]}]},
 	 {"name":"z","type":"int"}]}`)
 	plan, err := Compile(s, []Target{
-		{Path: "a", Kind: column.Bytes}, {Path: "n", Kind: column.Int}, {Path: "n", Want: Branch},
-		{Path: "r.v", Kind: column.Int}, {Path: "r", Want: Branch}, {Path: "r.w", Want: Presence}, {Path: "z", Kind: column.Float},
+		{Path: "a", Kind: column.Bytes},
+		{Path: "n", Kind: column.Int},
+		{Path: "n", Want: Branch},
+		{Path: "r.v", Kind: column.Int},
+		{Path: "r", Want: Branch},
+		{Path: "r.w", Want: Presence},
+		{Path: "z", Kind: column.Float},
 	})
 	if err != nil {
 		t.Fatal(err)

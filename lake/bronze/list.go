@@ -79,7 +79,6 @@ func Topics(ctx context.Context, store blob.Store, root string) ([]string, error
 			if err != nil {
 				return nil, fmt.Errorf("list %s: %w", prefix, err)
 			}
-			after = o.Key
 			if n, err := ParseKey(root, o.Key); err == nil {
 				found = n.Topic
 				break

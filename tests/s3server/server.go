@@ -5,7 +5,6 @@ package s3server
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -59,18 +58,23 @@ func Start(t testing.TB) *Server {
 			t.Error(err)
 		}
 	})
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", addr)
-		if err == nil {
-			conn.Close()
-			break
-		}
+	end := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !answers(t, addr) {
 		if p.Exited() || time.Now().After(end) {
 			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("the S3 server does not answer: %v\n%s", err, text)
+			t.Fatalf("the S3 server does not answer at %s\n%s", addr, text)
 		}
+		<-tick.C
 	}
 	return &Server{URL: "http://" + addr, Dir: data}
+}
+
+func answers(t testing.TB, addr string) bool {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", addr)
+	return err == nil && conn.Close() == nil
 }
 
 // Bucket makes a bucket and returns the options that open it.
@@ -110,7 +114,7 @@ func build(t testing.TB) string {
 	if _, err := os.Stat(out); err == nil {
 		return out
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out+".new", "github.com/versity/versitygw/cmd/versitygw")
 	cmd.Dir = filepath.Join(root, "tests", "s3gw")
@@ -144,6 +148,9 @@ func freeAddr(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr())
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return addr
 }
