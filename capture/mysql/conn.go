@@ -194,7 +194,10 @@ func splitRow(cells [][]byte, p []byte) bool {
 	return len(p) == 0
 }
 
+// queryError names the query, without its conditions: they may hold values of
+// rows.
 func queryError(query string, err error) error {
+	query, _, _ = strings.Cut(query, " WHERE ")
 	if len(query) > 120 {
 		query = query[:120] + "…"
 	}

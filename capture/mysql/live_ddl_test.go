@@ -164,3 +164,48 @@ func TestColumnsAreLeftOut(t *testing.T) {
 		}
 	})
 }
+
+func TestGeneratedAndInvisibleColumns(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, virt INT AS (id * 2) VIRTUAL, kept INT AS (id * 3) STORED, hidden INT DEFAULT 4 INVISIBLE, v INT)",
+			"INSERT INTO a (id, v) VALUES (1, 7)")
+		s := openSource(t, options(t, db), nil)
+		var rec recording
+		rec.read(t, s, 1)
+		db.MustExec(t, "INSERT INTO a (id, v) VALUES (2, 7)", "UPDATE a SET v = 8 WHERE id = 2")
+		rec.read(t, s, 3)
+		for i, want := range [][]byte{{2, 2, 4, 2, 6, 0, 8, 2, 14}, {4, 2, 8, 2, 12, 0, 8, 2, 14}, {4, 2, 8, 2, 12, 0, 8, 2, 16}} {
+			if got := rec.events[i].After; !bytes.Equal(got, want) {
+				t.Errorf("change %d is %x, want %x (columns %s)", i, got, want, rec.events[i].columns())
+			}
+		}
+	})
+}
+
+func TestPartitionsAndTags(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 3", "INSERT INTO a VALUES (1),(2)")
+	o := options(t, db)
+	s := openSource(t, o, nil)
+	var rec recording
+	rec.read(t, s, 2)
+	db.MustExec(t, "INSERT INTO a VALUES (3),(4),(5)", "UPDATE a SET id = id + 10 WHERE id = 3",
+		"SET SESSION gtid_next = 'AUTOMATIC:tagged'; INSERT INTO a VALUES (6); SET SESSION gtid_next = 'AUTOMATIC'", "INSERT INTO a VALUES (7)")
+	rec.read(t, s, 8)
+	_ = s.Close()
+	if g := rec.events[6].Source.GTID; len(g) == 0 || !bytes.Contains([]byte(g), []byte(":tagged:1")) {
+		t.Errorf("GTID %s, want a tagged one", g)
+	}
+	for i := range rec.ends {
+		left := 0
+		for _, e := range rec.events {
+			if e.batch > i {
+				left++
+			}
+		}
+		again := openSource(t, o, rec.ends[i])
+		var got recording
+		got.read(t, again, left)
+		_ = again.Close()
+	}
+}

@@ -261,3 +261,22 @@ func TestPositionOfAnotherSource(t *testing.T) {
 		}
 	}
 }
+
+func TestTwoReplicasOfOneID(t *testing.T) {
+	db := testdb.MariaDB(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+	o := options(t, db)
+	o.ServerID = 77
+	first := openSource(t, o, nil)
+	next(t, first)
+	var rec recording
+	db.MustExec(t, "INSERT INTO a VALUES (1)")
+	rec.read(t, first, 1) // it follows the log
+	second := openSource(t, o, nil)
+	next(t, second)
+	var err error
+	for err == nil {
+		_, err = first.Next(t.Context())
+	}
+	wantHuman(t, err, "server_id", "database.server.id")
+}

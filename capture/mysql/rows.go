@@ -93,6 +93,10 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		if !limits.Full(batch) {
 			continue
 		}
+		if s.tx.xa { // what is handed over cannot be taken back
+			s.pipe.Release(false)
+			return errXA()
+		}
 		// What is full is handed over within the transaction.
 		batch.End = s.position(s.tx.events-1, done+1).encode()
 		if len(src) == 0 {

@@ -157,13 +157,15 @@ func (s *server) checkPosition(ctx context.Context, c *conn, p *position) error 
 // explainDump says what to do about the errors of reading the log.
 func explainDump(err error) error {
 	e := serverError(err)
-	if e == nil || e.Code != errMasterFatal {
-		return explain(err)
+	if e == nil {
+		return err
 	}
 	m := strings.ToLower(e.Message)
 	switch {
-	case strings.Contains(m, "server_uuid/server_id"), strings.Contains(m, "same server_id"):
+	case strings.Contains(m, "same server_uuid/server_id"), strings.Contains(m, "same server_id"):
 		return fault.Human(e, "another replica uses our id: set database.server.id to one of its own")
+	case e.Code != errMasterFatal:
+		return explain(err)
 	case strings.Contains(m, "purged"), strings.Contains(m, "could not find"), strings.Contains(m, "too old"):
 		return fault.Human(e, "the log that is needed is gone: take a new snapshot with a name of its own for this connector's position, and keep the log for longer")
 	case strings.Contains(m, "misconfigured"), strings.Contains(m, "not open"):

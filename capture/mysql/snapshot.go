@@ -251,11 +251,7 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	if err != nil {
 		return fmt.Errorf("open a consistent view: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = v.conn.c.SetDeadline(time.Unix(1, 0)) })
-	defer func() {
-		stop()
-		_ = v.conn.close()
-	}()
+	defer func() { _ = v.conn.close() }()
 	f := &flusher{pipe: s.pipe, batch: s.pipe.Batch(), from: *p}
 	plan := snapshot.Plan{
 		ChunkRows: s.cfg.FetchSize,

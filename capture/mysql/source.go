@@ -224,10 +224,7 @@ func (n *session) follow(ctx context.Context, at position, tell bool) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if e := serverError(err); e != nil {
-		return fmt.Errorf("read the binlog: %w", explainDump(err))
-	}
-	return fmt.Errorf("read the binlog: %w", err)
+	return fmt.Errorf("read the binlog: %w", explainDump(err))
 }
 
 // newSyncer makes the replication client. It does not reconnect by itself: the

@@ -1,0 +1,202 @@
+package mysql
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"tributary/capture/mysql/binlog"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// query takes a statement: the brackets of a transaction, or DDL.
+func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
+	q, err := parseQuery(h.Type, body)
+	if err != nil {
+		return err
+	}
+	text := trimComments(q.Query)
+	switch {
+	case bytes.Equal(text, []byte("BEGIN")):
+		if !s.tx.open { // a server without GTIDs, not even anonymous ones
+			s.begin(gtid{}, start, 0)
+		}
+		s.tx.bracket = true
+		if s.tx.gtid.seq == 0 { // Debezium does not tell MariaDB's
+			s.tx.thread = int64(q.SlaveProxyID)
+		}
+		return nil
+	case bytes.Equal(text, []byte("COMMIT")):
+		return s.commit(end)
+	case hasWord(text, "ROLLBACK"):
+		if s.tx.changes {
+			return fault.Humanf("let transactions that change captured tables use InnoDB tables only",
+				"a transaction was rolled back in the log after it changed captured tables")
+		}
+		if bytes.EqualFold(text, []byte("ROLLBACK")) {
+			return s.commit(end)
+		}
+		return nil
+	case hasWord(text, "SAVEPOINT"):
+		return nil
+	case hasWord(text, "XA"):
+		return s.xaStatement(text, end)
+	}
+	if isDML(text) {
+		return s.statement(text)
+	}
+	if hasWord(text, "TRUNCATE") {
+		s.truncate(h, string(q.Schema), text, start)
+	}
+	s.noteDDL(string(q.Schema), text)
+	if bytes.HasSuffix(text, []byte("START TRANSACTION")) { // CREATE TABLE … SELECT: rows follow
+		s.tx.bracket = true
+	}
+	if s.tx.bracket {
+		return nil
+	}
+	return s.commit(end)
+}
+
+// truncate tells of a captured table's truncation.
+func (s *stream) truncate(h *binlog.Header, schema string, text []byte, start uint64) {
+	id := truncated(schema, string(text[len("TRUNCATE"):]))
+	t := s.tables[id.String()]
+	if t == nil || s.cfg.skipOp[envelope.Truncate] {
+		return
+	}
+	batch := s.pipe.Acquire()
+	c := batch.Next()
+	c.Op, c.Table, c.TsNs = envelope.Truncate, t.current().codec.Table, s.now().UnixNano()
+	c.Source = s.source(h, start)
+	s.tx.changes = true
+	s.pipe.Release(false)
+}
+
+// truncated finds the table's name in what follows TRUNCATE.
+func truncated(schema, rest string) envelope.TableID {
+	rest = strings.TrimSpace(rest)
+	if hasWord([]byte(rest), "TABLE") {
+		rest = strings.TrimSpace(rest[len("TABLE"):])
+	}
+	name := func() string {
+		if strings.HasPrefix(rest, "`") {
+			end := 1
+			for end < len(rest) && (rest[end] != '`' || strings.HasPrefix(rest[end:], "``")) {
+				if rest[end] == '`' {
+					end++
+				}
+				end++
+			}
+			v := strings.ReplaceAll(rest[1:min(end, len(rest))], "``", "`")
+			rest = strings.TrimSpace(rest[min(end+1, len(rest)):])
+			return v
+		}
+		end := strings.IndexAny(rest, ". \t\n;`/")
+		if end < 0 {
+			end = len(rest)
+		}
+		v := rest[:end]
+		rest = strings.TrimSpace(rest[end:])
+		return v
+	}
+	first := name()
+	if strings.HasPrefix(rest, ".") {
+		rest = strings.TrimSpace(rest[1:])
+		return envelope.TableID{Catalog: first, Name: name()}
+	}
+	return envelope.TableID{Catalog: schema, Name: first}
+}
+
+// statement takes a change that the log has as the statement that made it.
+func (s *stream) statement(text []byte) error {
+	lower := bytes.ToLower(text)
+	for name, t := range s.tables {
+		if t != nil && bytes.Contains(lower, bytes.ToLower([]byte(t.current().def.ID.Name))) {
+			return fault.Humanf("set binlog_format=ROW on the server and in all sessions, then take a new snapshot",
+				"a statement that may change %s is logged as a statement, not as rows", name)
+		}
+	}
+	return nil
+}
+
+func isDML(text []byte) bool {
+	for _, w := range []string{"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH"} {
+		if hasWord(text, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// trimComments drops white space and comments before a statement.
+func trimComments(text []byte) []byte {
+	for {
+		text = bytes.TrimSpace(text)
+		switch {
+		case bytes.HasPrefix(text, []byte("/*")) && !bytes.HasPrefix(text, []byte("/*!")):
+			_, rest, ok := bytes.Cut(text, []byte("*/"))
+			if !ok {
+				return text
+			}
+			text = rest
+		case bytes.HasPrefix(text, []byte("-- ")), bytes.HasPrefix(text, []byte("#")):
+			_, rest, ok := bytes.Cut(text, []byte("\n"))
+			if !ok {
+				return text
+			}
+			text = rest
+		default:
+			return text
+		}
+	}
+}
+
+// xaStatement takes XA START (which opens like BEGIN), XA END, and the verdict
+// on a prepared transaction, which for us never had changes.
+func (s *stream) xaStatement(text []byte, end uint64) error {
+	verb := bytes.TrimSpace(text[2:])
+	if hasWord(verb, "START") || hasWord(verb, "BEGIN") || hasWord(verb, "END") {
+		s.tx.bracket, s.tx.xa = true, true
+		return nil
+	}
+	return s.commit(end)
+}
+
+func parseQuery(typ byte, body []byte) (q *replication.QueryEvent, err error) {
+	q = &replication.QueryEvent{}
+	if err := decodeCold(q, body); err != nil || typ != binlog.TypeMariaQueryCompr {
+		return q, err
+	}
+	q.Query, err = binlog.Decompress(q.Query)
+	return q, err
+}
+
+// hasWord reports whether text begins with an upper-case word, in any case.
+func hasWord(text []byte, word string) bool {
+	if len(text) < len(word) || !bytes.EqualFold(text[:len(word)], []byte(word)) {
+		return false
+	}
+	return len(text) == len(word) || text[len(word)] == ' ' || text[len(word)] == '\n' || text[len(word)] == '\t'
+}
+
+// noteDDL marks the captured tables that a statement may have changed: those
+// whose name is in it, and all of a database whose name is.
+func (s *stream) noteDDL(schema string, text []byte) {
+	text = bytes.ToLower(text)
+	for name, t := range s.tables {
+		if t == nil { // may have become one of ours
+			delete(s.tables, name)
+			continue
+		}
+		id := t.current().def.ID
+		if bytes.Contains(text, bytes.ToLower([]byte(id.Name))) ||
+			bytes.Contains(text, []byte("database")) || bytes.Contains(text, []byte("schema")) {
+			s.log.Debug("statement may change a table", "table", id.String(), "database", schema)
+			t.stale = true
+		}
+	}
+	clear(s.bounds)
+}

@@ -1,0 +1,46 @@
+package mysql
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tributary/capture"
+	"tributary/capture/capturetest"
+	"tributary/envelope"
+	"tributary/internal/testdb"
+)
+
+// order is the place of a change in the log: file, position and row.
+func order(c *envelope.Change) string {
+	file, _ := strconv.Atoi(strings.TrimPrefix(path.Ext(c.Source.File), "."))
+	return fmt.Sprintf("%08x-%012x-%06x", file, c.Source.Pos, c.Source.Row)
+}
+
+func TestSuite(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) *testdb.Database{
+		"mysql": testdb.MySQL, "mysql without gtid": testdb.MySQLWithoutGTID, "mariadb": testdb.MariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			capturetest.Suite(t, func(t *testing.T) capturetest.Harness {
+				db := open(t)
+				db.MustExec(t, "SELECT 1") // the goroutine of its session is not ours
+				return capturetest.Harness{
+					DB:    db,
+					Order: order,
+					Source: func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source {
+						o := options(t, db)
+						o.BatchSize, o.BatchBytes, o.FetchSize = limits.Changes, limits.Bytes, fetchSize
+						s, err := New(o, quiet())
+						if err != nil {
+							t.Fatal(err)
+						}
+						return s
+					},
+				}
+			})
+		})
+	}
+}
