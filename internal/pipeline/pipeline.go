@@ -168,9 +168,13 @@ func (p *Pipeline) daemon(name, binary string, args ...string) *Daemon {
 
 // StartDaemons starts capture, sink and streamer.
 func (p *Pipeline) StartDaemons() error {
+	mysql := "mysql-tickit"
+	if p.MySQL.Kind == testdb.KindMariaDB {
+		mysql = "mariadb-tickit"
+	}
 	p.Sources = []*Daemon{
 		p.daemon("cdc-source postgres", "cdc-source", "run", "-c", p.config("postgres-tickit")),
-		p.daemon("cdc-source mysql", "cdc-source", "run", "-c", p.config("mysql-tickit")),
+		p.daemon("cdc-source mysql", "cdc-source", "run", "-c", p.config(mysql)),
 	}
 	p.Sink = p.daemon("s3-sink", "s3-sink", "run", "-c", p.config("s3-sink"))
 	p.Streamer = p.daemon("deltastreamer", "deltastreamer", "run", "-c", p.config("deltastreamer"))
