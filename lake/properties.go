@@ -35,6 +35,9 @@ const (
 	propBaseFormat     = "hoodie.table.base.file.format"
 	propCDC            = "hoodie.table.cdc.enabled"
 	propMetafileFormat = "hoodie.partition.metafile.use.base.format"
+	// The database of a table of ours. Hudi's own key for it would tie the table to
+	// a catalog's database of that name: Spark SQL refuses it in any other.
+	propOwnDatabase = "tributary.database.name"
 )
 
 // properties is the content of a Java properties file.
@@ -241,6 +244,9 @@ func (p properties) check(base string) error {
 	return nil
 }
 
+// database returns the database that the table says it is of; "" if none.
+func (p properties) database() string { return or(p[propDatabase], p[propOwnDatabase]) }
+
 func or(s, other string) string {
 	if s == "" {
 		return other
@@ -260,11 +266,12 @@ func newProperties(cfg Config, schema Schema) properties {
 	}
 	p := properties{
 		propName:           cfg.Table,
-		propDatabase:       cfg.Database,
+		propDatabase:       "",
+		propOwnDatabase:    cfg.Database,
 		propType:           "COPY_ON_WRITE",
 		propVersion:        "6",
 		propLayout:         "1",
-		propChecksum:       tableChecksum(cfg.Database, cfg.Table),
+		propChecksum:       tableChecksum("", cfg.Table),
 		propPartitions:     strings.Join(cfg.PartitionFields, ","),
 		propKeys:           strings.Join(cfg.KeyFields, ","),
 		propKeygen:         keygen,

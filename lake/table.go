@@ -228,8 +228,8 @@ func (t *Table) Base() string { return t.base }
 // Name returns hoodie.table.name.
 func (t *Table) Name() string { return t.props[propName] }
 
-// Database returns hoodie.database.name, which may be empty.
-func (t *Table) Database() string { return t.props[propDatabase] }
+// Database returns the database that the table says it is of, which may be empty.
+func (t *Table) Database() string { return t.props.database() }
 
 // KeyFields returns the fields that make up the record key.
 func (t *Table) KeyFields() []string { return t.props.list(propKeys) }
@@ -373,7 +373,7 @@ func Tables(ctx context.Context, store blob.Store, prefix string) ([]Ref, error)
 		case err != nil:
 			return nil, fmt.Errorf("read table %s: %w", base, err)
 		default:
-			out = append(out, Ref{Base: base, Database: props[propDatabase], Name: props[propName]})
+			out = append(out, Ref{Base: base, Database: props.database(), Name: props[propName]})
 		}
 		if base == "" {
 			return out, nil

@@ -59,8 +59,9 @@ func checkGroups(meta *format.FileMetaData, leaves int) error {
 	return nil
 }
 
-// checkPages checks the page headers of a chunk.
-func (c *Chunk) checkPages() error {
+// checkPages checks the page headers of a chunk, which together have at most left
+// values.
+func (c *Chunk) checkPages(left int) error {
 	switch c.meta.Codec {
 	case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd:
 	default:
@@ -68,7 +69,6 @@ func (c *Chunk) checkPages() error {
 		// asks for ever more memory when its input is malformed.
 		return fmt.Errorf("column %s: codec %s is not supported", c.column.Name, c.meta.Codec)
 	}
-	left := c.rows
 	for b := c.data; len(b) > 0; {
 		t := thriftCheck{b: b}
 		t.object(0)

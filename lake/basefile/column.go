@@ -48,7 +48,7 @@ type Column struct {
 	Precision  int // Decimal
 	Scale      int // Decimal
 	Nullable   bool
-	Nested     bool // a group or repeated column: present, but not to be read or written by this package
+	Nested     bool // a group or repeated column: read as JSON text, not written
 }
 
 // sameChunk reports whether a chunk of column a can stand in column b's place.

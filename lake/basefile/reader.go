@@ -19,10 +19,11 @@ const tailBytes = 512 << 10
 
 // File is an open Parquet file. Its methods may be called by many goroutines.
 type File struct {
-	in      io.ReaderAt
-	pq      *parquet.File
-	columns []Column
-	leaf    []int // by column: its place among the leaf columns; -1 for a nested one
+	in                 io.ReaderAt
+	pq                 *parquet.File
+	columns            []Column
+	leaf               []int // by column: its place among the leaf columns; -1 for a nested one
+	element, firstLeaf []int // by column: its element of the schema, and its first leaf
 }
 
 // Open reads the footer of the file of size bytes behind in. Malformed input is
@@ -53,6 +54,7 @@ func Open(in io.ReaderAt, size int64) (f *File, err error) {
 			f.leaf = append(f.leaf, -1)
 		}
 		f.columns = append(f.columns, c)
+		f.element, f.firstLeaf = append(f.element, i), append(f.firstLeaf, leaves)
 		leaves += below
 		i = next
 	}
@@ -114,8 +116,13 @@ func (f *File) Chunk(g, i int) (*Chunk, error) {
 	if f.leaf[i] < 0 {
 		return nil, fmt.Errorf("column %s is nested", f.columns[i].Name)
 	}
-	meta := f.pq.Metadata().RowGroups[g].Columns[f.leaf[i]].MetaData
-	c := &Chunk{column: f.columns[i], rows: f.GroupRows(g)}
+	return f.leafChunk(g, f.leaf[i], f.columns[i])
+}
+
+// leafChunk reads the chunk of a leaf column.
+func (f *File) leafChunk(g, leaf int, col Column) (*Chunk, error) {
+	meta := f.pq.Metadata().RowGroups[g].Columns[leaf].MetaData
+	c := &Chunk{column: col, rows: f.GroupRows(g)}
 	start := meta.DataPageOffset
 	if d := meta.DictionaryPageOffset; d > 0 && d < start {
 		start, c.dict = d, true
@@ -152,7 +159,7 @@ func (f *File) Fits(c Column) (int, bool) {
 // file's own description of it: a column that the file lacks is all nulls,
 // narrower numbers are widened, units of time and forms of decimals are
 // converted. dst's kind is that of c's values. What cannot be converted without
-// loss is an error.
+// loss is an error. Nested columns are read as JSON text, see AppendJSON.
 func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 	defer recoverMalformed(&err)
 	rows := f.GroupRows(g)
@@ -163,6 +170,9 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 		}
 		return nil
 	}
+	if c.Nested && f.columns[i].Nested {
+		return f.readNested(g, i, dst)
+	}
 	conv, err := converter(f.columns[i], c)
 	if err != nil {
 		return err
@@ -172,7 +182,7 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := chunk.checkPages(); err != nil {
+	if err := chunk.checkPages(chunk.rows); err != nil {
 		return err
 	}
 	pages := f.pq.RowGroups()[g].ColumnChunks()[f.leaf[i]].(*parquet.FileColumnChunk).PagesFrom(chunk)

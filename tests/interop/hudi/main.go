@@ -1,0 +1,34 @@
+// Command hudi writes tables of every kind that the lake writes, for other Hudi
+// engines to read and change, and reads on after them.
+//
+//	hudi write DIR                 every kind: DIR/<kind>/table and DIR/<kind>/expected/<instant>.jsonl
+//	hudi write DIR KIND...         these kinds
+//	hudi after TABLE ROWS.json     TABLE was changed by another engine, whose rows are "copy" in ROWS.json:
+//	                               reads the same, then goes on writing, and prints what is to be compared
+//
+// The rows expected come from a plain map that every change is made to as well,
+// not from what the lake reads.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "hudi:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	switch {
+	case len(args) >= 2 && args[0] == "write":
+		return writeKinds(ctx, args[1], args[2:])
+	case len(args) == 3 && args[0] == "after":
+		return after(ctx, args[1], args[2])
+	}
+	return fmt.Errorf("give: write DIR [KIND...], or: after TABLE ROWS.json")
+}
