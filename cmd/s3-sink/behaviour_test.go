@@ -36,12 +36,12 @@ func keysOf(t testing.TB, store blob.Store, prefix string) []string {
 func TestRecordsGoToTheirOwnDay(t *testing.T) {
 	h := newHarness(t, topic.Spec{Name: "t.a", Partitions: 1})
 	store := &blob.Mem{}
-	stop := h.start(h.options(""), store)
+	sink := h.start(h.options(""), store)
 	h.write(
 		change("t.a", 0, 0, 2, noon), change("t.a", 0, 1, 2, noon.AddDate(0, 0, -400)),
 		change("t.a", 0, 2, 2, noon.AddDate(0, 0, 1)), change("t.a", 0, 3, 2, noon))
-	h.committed("t.a", map[int32]int64{0: 4})
-	if err := stop(); err != nil {
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -62,9 +62,9 @@ func TestSchemaChangeBeginsAFile(t *testing.T) {
 	h := newHarness(t, topic.Spec{Name: "t.a", Partitions: 1})
 	store := &blob.Mem{}
 	h.write(change("t.a", 0, 0, 2, noon), change("t.a", 0, 1, 3, noon), change("t.a", 0, 2, 3, noon), change("t.a", 0, 3, 2, noon))
-	stop := h.start(h.options("rotate.schedule.interval.ms: 200\n"), store)
-	h.committed("t.a", map[int32]int64{0: 4})
-	if err := stop(); err != nil {
+	sink := h.start(h.options("rotate.schedule.interval.ms: 200\n"), store)
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	var got []int64
@@ -97,16 +97,17 @@ func TestRotation(t *testing.T) {
 			h := newHarness(t, topic.Spec{Name: "t.a", Partitions: 1})
 			h.write(records...)
 			store := &blob.Mem{}
-			stop := h.start(h.options(c.options), store)
+			sink := h.start(h.options(c.options), store)
 			if name == "by the clock" || name == "when idle" {
 				wait(t, "files are put", func() bool { return count(inBronze(t, store, "t.a")) == 100 })
 			} else {
-				time.Sleep(300 * time.Millisecond) // for the sink to have read all
+				// A batch is taken whole: once a file is open, all is read.
+				wait(t, "a file is open", func() bool { return sink.openFiles() > 0 })
 			}
-			if err := stop(); err != nil {
+			if err := sink.stop(); err != nil {
 				t.Fatal(err)
 			}
-			h.committed("t.a", map[int32]int64{0: 100})
+			h.caughtUp("t.a")
 			exactlyOnce(t, inBronze(t, store, "t.a")[0], 100)
 			if got := len(keysOf(t, store, "")); got != c.objects {
 				t.Errorf("%d objects, want %d", got, c.objects)
@@ -121,16 +122,15 @@ func TestTombstones(t *testing.T) {
 	gone.Value = nil
 	h.write(change("t.a", 0, 0, 2, noon), gone, change("t.a", 0, 1, 2, noon), gone)
 	store := &blob.Mem{}
-	stop := h.start(h.options(""), store)
-	h.committed("t.a", map[int32]int64{0: 4}) // the last one too, although no object holds it
-	if err := stop(); err != nil {
+	sink := h.start(h.options(""), store)
+	h.caughtUp("t.a") // the last one too, although no object holds it
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	exactlyOnce(t, inBronze(t, store, "t.a")[0], 2)
 
-	stop = h.start(h.options("group.id: other\nbehavior.on.null.values: fail\n"), &blob.Mem{})
-	time.Sleep(300 * time.Millisecond)
-	if err := stop(); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "t.a partition 0, offset 1") {
+	sink = h.start(h.options("group.id: other\nbehavior.on.null.values: fail\n"), &blob.Mem{})
+	if err := sink.ended(); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "t.a partition 0, offset 1") {
 		t.Errorf("with fail: %v", err)
 	}
 }
@@ -142,9 +142,8 @@ func TestQuarantine(t *testing.T) {
 	noMagic.Headers = []topic.Header{{Key: "h", Value: []byte("v")}, {Key: "h", Value: nil}}
 	h.write(change("t.a", 0, 0, 2, noon), noMagic, change("t.a", 0, 1, 2, noon), unknown, change("t.a", 0, 2, 2, noon))
 
-	stop := h.start(h.options(""), &blob.Mem{})
-	time.Sleep(300 * time.Millisecond)
-	if err := stop(); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "offset 1") || strings.Contains(err.Error(), "plain") || fault.Hint(err) == "" {
+	sink := h.start(h.options(""), &blob.Mem{})
+	if err := sink.ended(); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "offset 1") || strings.Contains(err.Error(), "plain") || fault.Hint(err) == "" {
 		t.Errorf("without tolerance: %v (hint %q)", err, fault.Hint(err))
 	}
 
@@ -154,9 +153,9 @@ func TestQuarantine(t *testing.T) {
 		if back == 0 {
 			h.setBack("t.a", 0, 0)
 		}
-		stop = h.start(o, store)
-		h.committed("t.a", map[int32]int64{0: 5})
-		if err := stop(); err != nil {
+		sink = h.start(o, store)
+		h.caughtUp("t.a")
+		if err := sink.stop(); err != nil {
 			t.Fatal(err)
 		}
 		exactlyOnce(t, inBronze(t, store, "t.a")[0], 3)
@@ -207,9 +206,9 @@ func TestFastavroReadsBronze(t *testing.T) {
 	h.write(records...)
 	for _, codec := range []string{"null", "deflate"} {
 		store, dir := tempStore(t)
-		stop := h.start(h.options("group.id: codec-"+codec+"\navro.codec: "+codec+"\n"), store)
+		sink := h.start(h.options("group.id: codec-"+codec+"\navro.codec: "+codec+"\n"), store)
 		wait(t, "the object is there", func() bool { return len(keysOf(t, store, "topics/")) == 1 })
-		if err := stop(); err != nil {
+		if err := sink.stop(); err != nil {
 			t.Fatal(err)
 		}
 		got := fastavroText(t, filepath.Join(dir, keysOf(t, store, "topics/")[0]), `
@@ -230,9 +229,9 @@ func TestSameRecordsSameBytes(t *testing.T) {
 	for i, group := range []string{"one", "two"} {
 		store := &blob.Mem{}
 		// The first sink gets all at once, the second a hundred times one.
-		stop := h.start(h.options("group.id: "+group+"\nrotate.idle.ms: -1\nmax.partition.fetch.bytes: "+[]string{"1000000", "100"}[i]+"\n"), store)
-		time.Sleep(500 * time.Millisecond)
-		if err := stop(); err != nil {
+		sink := h.start(h.options("group.id: "+group+"\nrotate.idle.ms: -1\nflush.size: 100\nmax.partition.fetch.bytes: "+[]string{"1000000", "100"}[i]+"\n"), store)
+		h.groupCaughtUp(group, "t.a")
+		if err := sink.stop(); err != nil {
 			t.Fatal(err)
 		}
 		o, err := store.Open(t.Context(), "topics/t.a/year=2026/month=11/day=25/t.a+0+0000000000.avro")
@@ -259,7 +258,7 @@ func TestToS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := h.start(o, store)
+	sink := h.start(o, store)
 	for i := range int64(300) {
 		var records []topic.Record
 		for p := range int32(4) {
@@ -267,8 +266,8 @@ func TestToS3(t *testing.T) {
 		}
 		h.write(records...)
 	}
-	h.committed("t.a", map[int32]int64{0: 300, 1: 300, 2: 300, 3: 300})
-	if err := stop(); err != nil {
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	plain, err := s3.New(t.Context(), bucket)
@@ -288,15 +287,15 @@ func TestStoreComesBack(t *testing.T) {
 	mem := &blob.Mem{}
 	store := blob.NewFault(mem)
 	store.StopAfter(2, false)
-	stop := h.start(h.options("flush.size: 10\n"), store)
+	sink := h.start(h.options("flush.size: 10\n"), store)
 	for i := range int64(100) {
 		h.write(change("t.a", 0, i, 2, noon))
 	}
 	wait(t, "the store has stopped", store.Stopped)
 	time.Sleep(200 * time.Millisecond)
 	store.StopAfter(1<<30, false)
-	h.committed("t.a", map[int32]int64{0: 100})
-	if err := stop(); err != nil {
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	exactlyOnce(t, inBronze(t, mem, "t.a")[0], 100)
@@ -305,46 +304,43 @@ func TestStoreComesBack(t *testing.T) {
 // TestRebalance starts a second member while the first has open files, and then
 // stops the first.
 func TestRebalance(t *testing.T) {
-	const n = 400
 	h := newHarness(t, topic.Spec{Name: "t.a", Partitions: 4})
 	store := &blob.Mem{}
 	o := h.options("rotate.idle.ms: 5000\n")
-	write := func(from, to int64) {
-		for i := from; i < to; i++ {
+	n := int64(0)
+	write := func(rows int64) {
+		for range rows {
 			var records []topic.Record
 			for p := range int32(4) {
-				records = append(records, change("t.a", p, i, 2, noon))
+				records = append(records, change("t.a", p, n, 2, noon))
 			}
 			h.write(records...)
+			n++
 		}
 	}
-	write(0, n/4)
-	stopA := h.start(o, store)
-	time.Sleep(300 * time.Millisecond)
-	stopB := h.start(h.options("rotate.idle.ms: 5000\n"), store)
-	write(n/4, n/2)
-	time.Sleep(time.Second)
-	if err := stopA(); err != nil {
+	write(100)
+	sinkA := h.start(o, store)
+	wait(t, "the first has files open", func() bool { return sinkA.openFiles() > 0 })
+	sinkB := h.start(h.options("rotate.idle.ms: 5000\n"), store)
+	wait(t, "the second has files open", func() bool {
+		write(1)
+		return sinkB.openFiles() > 0
+	})
+	write(100)
+	if err := sinkA.stop(); err != nil {
 		t.Fatal(err)
 	}
-	write(n/2, n)
-	time.Sleep(300 * time.Millisecond)
-	if err := stopB(); err != nil {
+	write(100)
+	if err := sinkB.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// What the second had not read when it was stopped.
+	sink := h.start(h.options(""), store)
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	got := inBronze(t, store, "t.a")
-	missing := int64(0)
-	for p := range int32(4) {
-		missing += n - int64(len(got[p]))
-	}
-	if missing > 0 { // what the second member had not read when it was stopped
-		stop := h.start(h.options(""), store)
-		h.committed("t.a", map[int32]int64{0: n, 1: n, 2: n, 3: n})
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-		got = inBronze(t, store, "t.a")
-	}
 	for p := range int32(4) {
 		exactlyOnce(t, got[p], n)
 	}
@@ -369,9 +365,8 @@ func TestFaultsAtStart(t *testing.T) {
 	}
 	o := h.options("")
 	o.Brokers = []string{"127.0.0.1:1"}
-	stop := h.start(o, &blob.Mem{})
-	time.Sleep(6 * time.Second)
-	if err := stop(); err == nil || fault.NeedsHuman(err) || !strings.Contains(err.Error(), "127.0.0.1:1") {
+	sink := h.start(o, &blob.Mem{})
+	if err := sink.ended(); err == nil || fault.NeedsHuman(err) || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("broker: %v", err)
 	}
 }

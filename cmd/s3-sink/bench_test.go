@@ -32,13 +32,13 @@ func BenchmarkSink(b *testing.B) {
 		group := fmt.Sprintf("sink-%d", run)
 		o := h.options("group.id: " + group + "\nflush.size: 50000\nrotate.schedule.interval.ms: 500\nrotate.idle.ms: 100\n")
 		start := time.Now()
-		stop := h.start(o, store)
+		sink := h.start(o, store)
 		wait(b, "all is committed", func() bool {
 			got, err := h.admin.Committed(b.Context(), group)
 			return err == nil && got[topic.Partition{Topic: "t.a"}] >= n
 		})
 		spent += time.Since(start)
-		if err := stop(); err != nil {
+		if err := sink.stop(); err != nil {
 			b.Fatal(err)
 		}
 	}

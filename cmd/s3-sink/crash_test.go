@@ -64,21 +64,17 @@ func crashAt(t *testing.T, k int, ambiguous bool, partitions int32, n int64) (wh
 	faulty := blob.NewFault(store)
 	faulty.StopAfter(k, ambiguous)
 	o := h.options("flush.size: 50\n")
-	stop := h.start(o, faulty)
+	sink := h.start(o, faulty)
 	wait(t, "the sink is done or the store has stopped", func() bool {
 		return faulty.Stopped() || int64(count(inBronze(t, store, "t.a"))) == int64(partitions)*n
 	})
 	whole = !faulty.Stopped()
-	if err := stop(); err != nil && whole {
+	if err := sink.stop(); err != nil && whole {
 		t.Fatalf("k=%d: %v", k, err)
 	}
-	stop = h.start(o, store)
-	ends := map[int32]int64{}
-	for p := range partitions {
-		ends[p] = n
-	}
-	h.committed("t.a", ends)
-	if err := stop(); err != nil {
+	sink = h.start(o, store)
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatalf("k=%d: %v", k, err)
 	}
 	got := inBronze(t, store, "t.a")
@@ -111,9 +107,9 @@ func TestCommitLost(t *testing.T) {
 				h.clock = func() time.Time {
 					return noon.AddDate(0, 0, run+int(calls.Add(1)/int64(70+run)))
 				}
-				stop := h.start(o, store)
-				h.committed("t.a", map[int32]int64{0: n})
-				if err := stop(); err != nil {
+				sink := h.start(o, store)
+				h.caughtUp("t.a")
+				if err := sink.stop(); err != nil {
 					t.Fatal(err)
 				}
 				exactlyOnce(t, inBronze(t, store, "t.a")[0], n)
@@ -152,14 +148,14 @@ func TestTwoSinksThatBothBelieveToOwn(t *testing.T) {
 	store := &blob.Mem{}
 	a, b := h.options("flush.size: 37\n"), h.options("flush.size: 23\n")
 	b.Group = "other"
-	stopA, stopB := h.start(a, store), h.start(b, store)
+	sinkA, sinkB := h.start(a, store), h.start(b, store)
 	r := rand.New(rand.NewPCG(3, 3))
 	all := workload(r, 1, n)
 	for i := 0; i < n; i += 100 {
 		h.write(all[i : i+100]...)
 	}
-	h.committed("t.a", map[int32]int64{0: n})
-	errA, errB := stopA(), stopB()
+	h.caughtUp("t.a")
+	errA, errB := sinkA.stop(), sinkB.stop()
 	if errA != nil || errB != nil {
 		t.Errorf("%v, %v", errA, errB)
 	}

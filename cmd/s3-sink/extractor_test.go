@@ -68,9 +68,9 @@ func TestRecordField(t *testing.T) {
 		h.write(r)
 	}
 	store := &blob.Mem{}
-	stop := h.start(h.options("timestamp.extractor: RecordField\ntimestamp.field: id\n"), store)
-	h.committed("t.a", map[int32]int64{0: 3})
-	if err := stop(); err != nil {
+	sink := h.start(h.options("timestamp.extractor: RecordField\ntimestamp.field: id\n"), store)
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	got := inBronze(t, store, "t.a")[0]

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"tributary/internal/avro"
 	"tributary/internal/broker"
@@ -125,11 +126,19 @@ func (h *harness) write(records ...topic.Record) {
 	}
 }
 
-// start runs a sink until the returned func is called, which returns how it
-// ended.
-func (h *harness) start(o *options, store blob.Store) (stop func() error) {
+// running is a sink at work.
+type running struct {
+	t       testing.TB
+	cancel  context.CancelFunc
+	done    chan error
+	metrics *metrics
+}
+
+// start runs a sink. It must be stopped, or be waited for.
+func (h *harness) start(o *options, store blob.Store) *running {
 	h.t.Helper()
-	s, err := buildSink(o, store, schemasOfTests, newMetrics(prometheus.NewRegistry()), h.log())
+	m := newMetrics(prometheus.NewRegistry())
+	s, err := buildSink(o, store, schemasOfTests, m, h.log())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -137,18 +146,38 @@ func (h *harness) start(o *options, store blob.Store) (stop func() error) {
 		s.clock = h.clock
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
-	return func() error {
-		cancel()
-		select {
-		case err := <-done:
-			return err
-		case <-time.After(30 * time.Second):
-			h.t.Fatal("the sink does not stop")
-			return nil
-		}
+	r := &running{t: h.t, cancel: cancel, done: make(chan error, 1), metrics: m}
+	go func() { r.done <- s.run(ctx) }()
+	return r
+}
+
+// stop asks the sink to end, and returns how it ended.
+func (r *running) stop() error {
+	r.t.Helper()
+	r.cancel()
+	return r.ended()
+}
+
+// ended waits for the sink to end by itself.
+func (r *running) ended() error {
+	r.t.Helper()
+	defer r.cancel()
+	select {
+	case err := <-r.done:
+		return err
+	case <-time.After(60 * time.Second):
+		r.t.Fatal("the sink does not end")
+		return nil
 	}
+}
+
+// openFiles returns how many files the sink has open, as its metrics say.
+func (r *running) openFiles() float64 {
+	var v dto.Metric
+	if err := r.metrics.openFiles.Write(&v); err != nil {
+		r.t.Fatal(err)
+	}
+	return v.GetGauge().GetValue()
 }
 
 func (h *harness) log() *slog.Logger {
@@ -236,7 +265,7 @@ func readObject(t testing.TB, store blob.Store, key string) ([]int64, bronze.Met
 // wait calls f until it returns true.
 func wait(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if f() {
 			return
 		}
@@ -266,16 +295,27 @@ func exactlyOnce(t testing.TB, ids map[int64][]place, n int64) {
 	}
 }
 
-// committed waits until the group has committed up to the end of the topic.
-func (h *harness) committed(topicName string, at map[int32]int64) {
+// caughtUp waits until the group has committed past the last record of every
+// partition.
+func (h *harness) caughtUp(topicName string) {
 	h.t.Helper()
+	h.groupCaughtUp("sink", topicName)
+}
+
+func (h *harness) groupCaughtUp(group, topicName string) {
+	h.t.Helper()
+	ends, err := h.admin.End(h.t.Context(), topicName)
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	wait(h.t, "the group has committed", func() bool {
-		got, err := h.admin.Committed(h.t.Context(), "sink")
+		got, err := h.admin.Committed(h.t.Context(), group)
 		if err != nil {
 			return false // no such group yet
 		}
-		for p, want := range at {
-			if got[topic.Partition{Topic: topicName, ID: p}] < want {
+		for p, end := range ends {
+			// Behind the last record is the mark that ends its transaction.
+			if end > 0 && got[p] < end-1 {
 				return false
 			}
 		}

@@ -82,7 +82,7 @@ func TestWireFormats(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	h.committed("t.a", map[int32]int64{0: n})
+	h.caughtUp("t.a")
 	if err := s.ready(); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
@@ -122,7 +122,7 @@ func TestRegistryComesBack(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	h.committed("t.a", map[int32]int64{0: 10})
+	h.caughtUp("t.a")
 	if err := s.ready(); err != nil {
 		t.Errorf("not ready again: %v", err)
 	}
@@ -141,9 +141,9 @@ func TestRecordsAreSplicedUnread(t *testing.T) {
 	r.Value = wire(2, []byte("any bytes"))
 	h.write(r)
 	store, dir := tempStore(t)
-	stop := h.start(h.options(""), store)
-	h.committed("t.a", map[int32]int64{0: 1})
-	if err := stop(); err != nil {
+	sink := h.start(h.options(""), store)
+	h.caughtUp("t.a")
+	if err := sink.stop(); err != nil {
 		t.Fatal(err)
 	}
 	o, err := store.Open(t.Context(), keysOf(t, store, "topics/")[0])
