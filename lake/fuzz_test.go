@@ -35,7 +35,7 @@ func FuzzCommit(f *testing.F) {
 }
 
 func FuzzAvroBody(f *testing.F) {
-	body, err := encodeAvroBody(rollbackSchema, map[string]any{
+	body, err := encodeAvroBody(avroJSON(rollbackMetadata), map[string]any{
 		"startRollbackTime": "20260301120203004", "timeTakenInMillis": 5, "totalFilesDeleted": 1, "commitsRollback": []string{"x"},
 		"partitionMetadata": map[string]any{"p": map[string]any{"partitionPath": "p", "successDeleteFiles": []string{"f"}}},
 		"instantsRollback":  []any{map[string]any{"commitTime": "x", "action": "commit"}},
@@ -126,7 +126,7 @@ func TestAvroBodyRoundTrip(t *testing.T) {
 	tab := &Table{store: nil, base: "t", opt: Options{}.withDefaults()}
 	i := Instant{Time: "20260301120203004", Action: ActionCommit}
 	paths := []string{"a.parquet", "p=1/b_0-0-0_20260301120203004.parquet"}
-	body, err := encodeAvroBody(rollbackPlanSchema, tab.rollbackPlan(i, paths))
+	body, err := encodeAvroBody(avroJSON(rollbackPlan), tab.rollbackPlan(i, paths))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,23 @@ import (
 )
 
 // heal undoes what writers that died have left behind, so that the timeline can
-// go on: it finishes rollbacks that were begun, rolls back writes that were not
-// completed, and removes markers of writes that are over.
+// go on: it finishes restores, rollbacks and cleans that were begun, rolls back
+// writes that were not completed, and removes markers of writes that are over.
 func (t *Table) heal(ctx context.Context) error {
+	restored := false
+	for _, i := range t.Timeline().Pending() {
+		if i.Action == ActionRestore {
+			if err := t.resumeRestore(ctx, i); err != nil {
+				return err
+			}
+			restored = true
+		}
+	}
+	if restored {
+		if err := t.Refresh(ctx); err != nil {
+			return err
+		}
+	}
 	pending := t.Timeline().Pending()
 	rolledBack := map[string]bool{}
 	for _, i := range pending {
@@ -40,6 +54,18 @@ func (t *Table) heal(ctx context.Context) error {
 		if undo {
 			if err := t.rollback(ctx, i); err != nil {
 				return err
+			}
+		}
+	}
+	for _, i := range pending {
+		switch i.Action {
+		case ActionClean:
+			if err := t.resumeClean(ctx, i); err != nil {
+				return err
+			}
+		case ActionSavepoint: // without its list of files it pins nothing
+			if err := t.deletePaths(ctx, []string{".hoodie/" + timelineFile(i)}); err != nil {
+				return fmt.Errorf("remove savepoint %s of %s: %w", i.Time, t.base, err)
 			}
 		}
 	}
@@ -77,22 +103,21 @@ func (t *Table) mustUndo(ctx context.Context, i Instant) (bool, error) {
 			return true, nil
 		}
 		return false, fault.Humanf("let Spark finish the clustering or roll it back", "table %s: a clustering is planned at %s", t.base, i.Time)
-	case ActionRestore:
-		return false, fault.Humanf("let Spark finish the restore", "table %s: a restore was begun at %s", t.base, i.Time)
 	default:
 		return false, nil
 	}
 }
 
-// rollback removes everything of a write that was not completed. The plan goes
-// first, so that a crash half way is resumed; the write's own timeline files go
-// last, so that it stays pending as long as a file of it may be there.
+// rollback removes everything of a write. The plan goes first, so that a crash
+// half way is resumed; a completed write is made a pending one; the write's own
+// timeline files go last, so that it stays pending as long as a file of it may
+// be there.
 func (t *Table) rollback(ctx context.Context, i Instant) error {
 	files, err := t.filesOf(ctx, i.Time)
 	if err != nil {
 		return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
 	}
-	plan, err := encodeAvroBody(rollbackPlanSchema, t.rollbackPlan(i, files))
+	plan, err := encodeAvroBody(avroJSON(rollbackPlan), t.rollbackPlan(i, files))
 	if err != nil {
 		return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
 	}
@@ -104,6 +129,11 @@ func (t *Table) rollback(ctx context.Context, i Instant) error {
 	r.State = StateInflight
 	if err := t.putTimeline(ctx, r, nil); err != nil {
 		return err
+	}
+	if i.State == StateCompleted {
+		if err := t.deletePaths(ctx, []string{".hoodie/" + timelineFile(i)}); err != nil {
+			return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
+		}
 	}
 	return t.finishRollback(ctx, r, i, files)
 }
@@ -158,7 +188,7 @@ func (t *Table) finishRollback(ctx context.Context, r, i Instant, files []string
 	if err := t.deletePaths(ctx, []string{inflight, ".hoodie/" + timelineFile(i)}); err != nil {
 		return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
 	}
-	body, err := encodeAvroBody(rollbackSchema, t.rollbackMetadata(i, files, began, t.opt.Now()))
+	body, err := encodeAvroBody(avroJSON(rollbackMetadata), t.rollbackMetadata(i, files, began, t.opt.Now()))
 	if err != nil {
 		return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
 	}
@@ -166,7 +196,7 @@ func (t *Table) finishRollback(ctx context.Context, r, i Instant, files []string
 	if err := t.putTimeline(ctx, r, body); err != nil {
 		return err
 	}
-	t.opt.Log.Info("rolled back a write that was not completed", "table", t.base, "instant", i.Time, "files", len(files))
+	t.opt.Log.Info("rolled back a write", "table", t.base, "instant", i.Time, "files", len(files))
 	return t.deleteBelow(ctx, ".hoodie/.temp/"+i.Time+"/")
 }
 
@@ -298,21 +328,3 @@ func (t *Table) rollbackMetadata(i Instant, paths []string, began, ended time.Ti
 		"instantsRollback": []any{map[string]any{"commitTime": i.Time, "action": string(i.Action)}},
 	}
 }
-
-const rollbackPlanSchema = `{"type":"record","name":"HoodieRollbackPlan","namespace":"org.apache.hudi.avro.model","fields":[` +
-	`{"name":"instantToRollback","type":["null",{"type":"record","name":"HoodieInstantInfo","fields":[{"name":"commitTime","type":"string"},{"name":"action","type":"string"}]}],"default":null},` +
-	`{"name":"RollbackRequests","type":["null",{"type":"array","items":{"type":"record","name":"HoodieRollbackRequest","fields":[` +
-	`{"name":"partitionPath","type":"string"},{"name":"fileId","type":["null","string"],"default":null},{"name":"latestBaseInstant","type":["null","string"],"default":null},` +
-	`{"name":"filesToBeDeleted","type":{"type":"array","items":"string"},"default":[]},{"name":"logBlocksToBeDeleted","type":["null",{"type":"map","values":"long"}],"default":null}]}}],"default":null},` +
-	`{"name":"version","type":["int","null"],"default":1}]}`
-
-const rollbackSchema = `{"type":"record","name":"HoodieRollbackMetadata","namespace":"org.apache.hudi.avro.model","fields":[` +
-	`{"name":"startRollbackTime","type":"string"},{"name":"timeTakenInMillis","type":"long"},{"name":"totalFilesDeleted","type":"int"},` +
-	`{"name":"commitsRollback","type":{"type":"array","items":"string"}},` +
-	`{"name":"partitionMetadata","type":{"type":"map","values":{"type":"record","name":"HoodieRollbackPartitionMetadata","fields":[` +
-	`{"name":"partitionPath","type":"string"},{"name":"successDeleteFiles","type":{"type":"array","items":"string"}},` +
-	`{"name":"failedDeleteFiles","type":{"type":"array","items":"string"}},` +
-	`{"name":"rollbackLogFiles","type":["null",{"type":"map","values":"long"}],"default":null},` +
-	`{"name":"logFilesFromFailedCommit","type":["null",{"type":"map","values":"long"}],"default":null}]}}},` +
-	`{"name":"version","type":["int","null"],"default":1},` +
-	`{"name":"instantsRollback","type":{"type":"array","items":{"type":"record","name":"HoodieInstantInfo","fields":[{"name":"commitTime","type":"string"},{"name":"action","type":"string"}]}},"default":[]}]}`

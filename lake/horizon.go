@@ -3,6 +3,7 @@ package lake
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tributary/internal/fault"
 )
@@ -63,8 +64,12 @@ func (t *Table) keptBy(ctx context.Context, clean Instant) (string, error) {
 	return "", nil
 }
 
-// checkHorizon refuses an instant whose rows are not all there any more.
+// checkHorizon refuses an instant whose rows are not all there any more. Those
+// of a savepoint are.
 func (t *Table) checkHorizon(ctx context.Context, tl *Timeline, at string) error {
+	if slices.Contains(tl.Savepoints(), at) {
+		return nil
+	}
 	oldest := tl.horizon
 	if first := tl.Oldest(); at < first.Time && oldest == "" {
 		// Older than the active timeline: the table may not have been there yet,

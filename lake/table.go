@@ -261,6 +261,9 @@ func (t *Table) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read timeline of %s: %w", t.base, err)
 	}
+	if err := t.applyRestores(ctx, tl); err != nil {
+		return fmt.Errorf("read timeline of %s: %w", t.base, err)
+	}
 	if tl.horizon, err = t.readHorizon(ctx, tl); err != nil {
 		return fmt.Errorf("read timeline of %s: %w", t.base, err)
 	}

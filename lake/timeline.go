@@ -69,11 +69,14 @@ func (t *Timeline) Horizon() string { return t.horizon }
 // latest sorts after every instant.
 const latest = "~"
 
-// first returns the time of the first instant that is not a savepoint: what is
-// older and has a file is committed.
+// first returns the time of the first write, completed or not: what is older and
+// has a file is committed. Cleans, rollbacks and the like may stay on the
+// timeline for longer than the writes before and after them.
 func (t *Timeline) first() string {
 	for _, i := range t.all {
-		if i.Action != ActionSavepoint {
+		switch i.Action {
+		case ActionSavepoint, ActionClean, ActionRollback, ActionRestore, ActionIndexing:
+		default:
 			return i.Time
 		}
 	}

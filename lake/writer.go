@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 type writer struct {
 	lease      *lease
 	head       Instant // newest instant that groups and index reflect
+	seen       string  // newest instant of any action that is known
 	groups     []BaseFile
 	partitions map[string][]int // group numbers, by partition
 	index      keyIndex
@@ -130,7 +132,7 @@ func (t *Table) load(ctx context.Context) error {
 			return fmt.Errorf("read keys of %s: %w", f.Key, err)
 		}
 	}
-	w.head, w.stale = t.Timeline().Newest(), false
+	w.head, w.seen, w.stale = t.Timeline().Newest(), t.Timeline().last(), false
 	return nil
 }
 
@@ -187,7 +189,7 @@ func (t *Table) sync(ctx context.Context) error {
 		return err
 	}
 	if !t.w.stale {
-		newer, err := t.newerThan(ctx, t.w.head.Time)
+		newer, err := t.newerThan(ctx, t.w.seen)
 		if err != nil {
 			return err
 		}
@@ -247,15 +249,28 @@ func (t *Table) putTimeline(ctx context.Context, i Instant, body []byte) error {
 	return nil
 }
 
-// remember adds an instant of ours to the timeline in memory.
+// remember adds an instant of ours to the timeline in memory, or its new state.
 func (t *Table) remember(i Instant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.w != nil {
+		t.w.seen = max(t.w.seen, i.Time)
+	}
 	all := t.timeline.all
 	at := sort.Search(len(all), func(n int) bool { return all[n].Time > i.Time })
-	if at < len(all) {
+	for n := at - 1; n >= 0 && all[n].Time == i.Time; n-- {
+		if all[n].Action == i.Action {
+			all = slices.Clone(all)
+			all[n] = i
+			at = -1
+			break
+		}
+	}
+	switch {
+	case at < 0:
+	case at < len(all):
 		all = append(all[:at:at], append([]Instant{i}, all[at:]...)...)
-	} else {
+	default:
 		all = append(all, i) // what older timelines see of the array stays as it is
 	}
 	t.timeline = &Timeline{all: all, horizon: t.timeline.horizon}
