@@ -337,10 +337,10 @@ func (c *Commit) archived() map[string]any {
 }
 
 const (
-	archiveMagic      = "#HUDI#"
-	archiveForm    = 1
-	archiveAvro  = 3 // kind of block
-	archiveSchema     = 2 // header: the records' schema
+	archiveMagic  = "#HUDI#"
+	archiveForm   = 1
+	archiveAvro   = 3 // kind of block
+	archiveSchema = 2 // header: the records' schema
 	avroBlockForm = 3 // version of an Avro block's content
 )
 

@@ -111,7 +111,7 @@ func (t *Table) cleanable(ctx context.Context, tl *Timeline, from string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	committed := tl.committed()
+	committed := tl.committedAt()
 	groups := map[groupKey][]BaseFile{}
 	for _, f := range files {
 		if committed(f.Instant) {
@@ -149,8 +149,8 @@ func (t *Timeline) before(at string) string {
 	return newest
 }
 
-// committed returns whether a base file of an instant counts.
-func (t *Timeline) committed() func(instant string) bool {
+// committedAt returns whether a base file of an instant counts.
+func (t *Timeline) committedAt() func(instant string) bool {
 	done := map[string]bool{}
 	for _, i := range t.Completed() {
 		done[i.Time] = true
