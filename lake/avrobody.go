@@ -27,11 +27,15 @@ var errAvro = errors.New("malformed avro body")
 
 // avroNode is a parsed Avro schema.
 type avroNode struct {
-	kind   string // record, array, map, union, fixed, enum or a primitive
-	size   int    // fixed
-	items  *avroNode
-	fields []avroField
-	union  []*avroNode
+	kind string // record, array, map, union, fixed, enum or a primitive
+	size int    // fixed
+	// What the value means, where that is not plain: Avro's logical type.
+	logical          string
+	precision, scale int
+	symbols          []string // enum
+	items            *avroNode
+	fields           []avroField
+	union            []*avroNode
 }
 
 type avroField struct {
@@ -89,6 +93,10 @@ func (p *avroParser) complex(raw json.RawMessage, namespace string) (*avroNode, 
 		Name      string
 		Namespace string
 		Size      int
+		Logical   string `json:"logicalType"`
+		Precision int
+		Scale     int
+		Symbols   []string
 		Items     json.RawMessage
 		Values    json.RawMessage
 		Fields    []struct {
@@ -104,7 +112,7 @@ func (p *avroParser) complex(raw json.RawMessage, namespace string) (*avroNode, 
 	if json.Unmarshal(doc.Type, &kind) != nil {
 		return p.node(doc.Type, namespace)
 	}
-	n := &avroNode{kind: kind, size: doc.Size}
+	n := &avroNode{kind: kind, size: doc.Size, logical: doc.Logical, precision: doc.Precision, scale: doc.Scale, symbols: doc.Symbols}
 	if doc.Namespace != "" {
 		namespace = doc.Namespace
 	}

@@ -34,6 +34,7 @@ const (
 	propArchive        = "hoodie.archivelog.folder"
 	propBaseFormat     = "hoodie.table.base.file.format"
 	propCDC            = "hoodie.table.cdc.enabled"
+	propPayload        = "hoodie.compaction.payload.class"
 	propMetafileFormat = "hoodie.partition.metafile.use.base.format"
 	// The database of a table of ours. Hudi's own key for it would tie the table to
 	// a catalog's database of that name: Spark SQL refuses it in any other.
@@ -228,8 +229,10 @@ func (p properties) check(base string) error {
 		return refuse("table version %s is not supported, only 6", or(p[propVersion], "0"))
 	case p[propLayout] != "" && p[propLayout] != "1":
 		return refuse("timeline layout %s is not supported, only 1", p[propLayout])
-	case p[propType] != "" && p[propType] != "COPY_ON_WRITE":
-		return refuse("table type %s is not supported yet, only COPY_ON_WRITE", p[propType])
+	case p[propType] != "" && p[propType] != "COPY_ON_WRITE" && !p.mergeOnRead():
+		return refuse("table type %s is not known", p[propType])
+	case p.mergeOnRead() && !p.is(propMetaFields, true):
+		return refuse("a merge-on-read table without Hudi's own columns cannot be merged")
 	case p[propBaseFormat] != "" && !strings.EqualFold(p[propBaseFormat], "parquet"):
 		return refuse("base files are %s, not parquet", p[propBaseFormat])
 	case p["hoodie.bootstrap.base.path"] != "":
@@ -243,6 +246,8 @@ func (p properties) check(base string) error {
 	}
 	return nil
 }
+
+func (p properties) mergeOnRead() bool { return p[propType] == "MERGE_ON_READ" }
 
 // database returns the database that the table says it is of; "" if none.
 func (p properties) database() string { return or(p[propDatabase], p[propOwnDatabase]) }

@@ -18,6 +18,14 @@ type Snapshot struct {
 	instant Instant
 	schema  Schema
 	files   []BaseFile
+
+	// For a merge-on-read table: the files with their logs.
+	slices    []fileSlice
+	at        string
+	props     properties
+	committed func(instant string) bool
+
+	since string // only rows that were written after this instant
 }
 
 // AsOf returns the table as it was at the instant, in the form that ParseInstant
@@ -46,7 +54,37 @@ func (t *Table) AsOf(ctx context.Context, instant string) (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{store: t.store, instant: tl.AsOf(at), schema: schema, files: latestSlices(files, tl, at, replaced)}
-	return s, t.countRows(ctx, tl, s.files)
+	if err := t.countRows(ctx, tl, s.files); err != nil {
+		return nil, err
+	}
+	if t.props.mergeOnRead() {
+		logs, err := listLogFiles(ctx, t.store, t.base)
+		if err != nil {
+			return nil, fmt.Errorf("list logs of %s: %w", t.base, err)
+		}
+		s.slices = logSlices(s.files, logs, at, replaced)
+		s.at, s.props, s.committed = at, t.props, tl.committed()
+	}
+	return s, nil
+}
+
+// ReadOptimized returns the rows of the base files alone: of a merge-on-read
+// table the state of the last compaction of each file group, and quicker to read.
+// Of a copy-on-write table it is the snapshot itself.
+func (s *Snapshot) ReadOptimized() *Snapshot {
+	out := *s
+	out.slices = nil
+	return &out
+}
+
+// Logs returns the log files whose changes Scan puts over the base files; none
+// for a copy-on-write table.
+func (s *Snapshot) Logs() []LogFile {
+	var out []LogFile
+	for i := range s.slices {
+		out = append(out, s.slices[i].logs...)
+	}
+	return out
 }
 
 // replacedAt returns the file groups that completed replacecommits have replaced.
@@ -107,9 +145,15 @@ func (s *Snapshot) Schema() Schema { return s.schema }
 // have narrower types. The slice is shared: do not change it.
 func (s *Snapshot) Files() []BaseFile { return s.files }
 
-// Rows returns the number of rows, or -1 if some file's is not known.
+// Rows returns the number of rows, or -1 if some file's is not known, or logs are
+// to be merged.
 func (s *Snapshot) Rows() int64 {
 	var n int64
+	for i := range s.slices {
+		if len(s.slices[i].logs) > 0 {
+			return -1
+		}
+	}
 	for _, f := range s.files {
 		if f.Rows < 0 {
 			return -1
@@ -130,11 +174,28 @@ func (s *Snapshot) Scan(ctx context.Context, columns []string) iter.Seq2[*column
 			yield(nil, err)
 			return
 		}
-		batch := Schema{Fields: fields}.NewBatch()
+		if s.since != "" {
+			fields, yield = s.newer(fields, yield)
+		}
+		s.scan(ctx, fields, yield)
+	}
+}
+
+// scan yields the rows of every file.
+func (s *Snapshot) scan(ctx context.Context, fields []Field, yield func(*column.Batch, error) bool) {
+	batch := Schema{Fields: fields}.NewBatch()
+	if s.slices == nil {
 		for _, f := range s.files {
 			if !s.scanFile(ctx, f, fields, batch, yield) {
 				return
 			}
+		}
+		return
+	}
+	for _, sl := range s.slices {
+		if len(sl.logs) == 0 && !s.scanFile(ctx, sl.base, fields, batch, yield) ||
+			len(sl.logs) > 0 && !s.scanSlice(ctx, sl, fields, batch, yield) {
+			return
 		}
 	}
 }

@@ -98,17 +98,11 @@ type groupKey struct{ partition, fileID string }
 // latestSlices picks, of each file group, the newest committed file at or
 // before at, leaving out the groups in replaced. The result is sorted by key.
 func latestSlices(files []BaseFile, tl *Timeline, at string, replaced map[groupKey]bool) []BaseFile {
-	committed := map[string]bool{}
-	for _, i := range tl.Completed() {
-		committed[i.Time] = true
-	}
-	first := tl.first()
+	committed := tl.committed()
 	newest := map[groupKey]BaseFile{}
 	for _, f := range files {
 		k := groupKey{f.Partition, f.FileID}
-		// What is older than the timeline's first instant was committed before
-		// its instant was archived.
-		if f.Instant > at || replaced[k] || !committed[f.Instant] && (first == "" || f.Instant >= first) {
+		if f.Instant > at || replaced[k] || !committed(f.Instant) {
 			continue
 		}
 		if old, ok := newest[k]; !ok || f.Instant > old.Instant || f.Instant == old.Instant && f.Key > old.Key {

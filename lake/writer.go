@@ -40,6 +40,9 @@ func (t *Table) Lock(ctx context.Context) error {
 	if t.w != nil {
 		return t.KeepLock(ctx)
 	}
+	if t.props.mergeOnRead() {
+		return fault.Humanf("write it with Spark", "table %s is merge-on-read, which is read but not written", t.base)
+	}
 	if m := t.props[propMetadata]; m != "" {
 		return fault.Humanf("turn the metadata table off (hoodie.metadata.enable=false in every writer, then delete .hoodie/metadata and empty "+propMetadata+" in hoodie.properties)",
 			"table %s has a metadata table (%s), which is not written yet", t.base, m)

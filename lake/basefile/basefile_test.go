@@ -344,3 +344,25 @@ func TestGoldenMurmur(t *testing.T) {
 		}
 	}
 }
+
+// TestFloatBecomesDouble reads what Spark and hudi-rs read of a column that was
+// widened: they go by the text of the number.
+func TestFloatBecomesDouble(t *testing.T) {
+	stored := Column{Name: "f", Physical: Float, Nullable: true}
+	b := column.NewBatch(column.Float)
+	values := []float64{0.1, 1.0 / 3, -2.5, 16777216, 1e-40, math.Inf(1)}
+	for _, v := range values {
+		b.Cols[0].AppendFloat(float64(float32(v)))
+		b.Len++
+	}
+	raw := write(t, "snappy", []Column{stored}, b)
+	got := column.Column{Kind: column.Float}
+	if err := open(t, raw).Read(0, Column{Name: "f", Physical: Double, Nullable: true}, &got); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{0.1, 0.33333334, -2.5, 16777216, 1e-40, math.Inf(1)} {
+		if got.Floats[i] != want {
+			t.Errorf("%v is read as %v, want %v", float32(values[i]), got.Floats[i], want)
+		}
+	}
+}

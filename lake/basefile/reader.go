@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -218,6 +219,7 @@ type conversion struct {
 	scale  int64 // multiply by, for units of time
 	divide int64 // divide by, exactly
 	julian bool  // int96 timestamps
+	text   bool  // floats become doubles by way of their decimal text
 	dense  column.Column
 	dict   column.Column
 	dictOf parquet.Dictionary
@@ -235,6 +237,7 @@ func converter(from, to Column) (*conversion, error) {
 		if from.Physical != Float && from.Physical != Double && from.Physical != Int32 {
 			return nil, refuse
 		}
+		c.text = from.Physical == Float && to.Physical == Double
 	case ByteArray, FixedLen:
 		c.to = column.Bytes
 		if to.Annotation == Decimal && from.Annotation == Decimal {
@@ -377,7 +380,11 @@ func (c *conversion) plain(dst *column.Column, p parquet.Page) error {
 		}
 	case Float:
 		for _, v := range data.Float() {
-			dst.AppendFloat(float64(v))
+			if c.text {
+				dst.AppendFloat(WidenFloat(v))
+			} else {
+				dst.AppendFloat(float64(v))
+			}
 		}
 	case Double:
 		dst.Floats = append(dst.Floats, data.Double()...)
@@ -405,6 +412,18 @@ func appendByteArrays(dst *column.Column, b []byte, offs []uint32) {
 	for _, o := range offs[1:] {
 		dst.Offs = append(dst.Offs, o+shift)
 	}
+}
+
+// WidenFloat makes a double of a float as Hudi does: the double that is written
+// with the same digits, 0.1 and not 0.10000000149011612. So the values of a
+// column that became double read the same before and after their file is
+// written anew, whoever writes it.
+func WidenFloat(v float32) float64 {
+	d, err := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(v) // no float's text fails to parse
+	}
+	return d
 }
 
 // integer appends v in the form that the reader wants.

@@ -257,7 +257,7 @@ func writeEvolved(ctx context.Context, dir string) error {
 	}
 	rows := func(from, to int, more row) (out []change) {
 		for n := from; n < to; n++ {
-			r := row{"id": fmt.Sprintf("key-%03d", n), "n": int64(n), "m": int64(-n), "f": float64(float32(n) / 3)}
+			r := row{"id": fmt.Sprintf("key-%03d", n), "n": int64(n), "m": int64(-n), "f": float64(n) / 4}
 			for k, v := range more {
 				r[k] = v
 			}

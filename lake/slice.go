@@ -1,0 +1,347 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	"tributary/internal/column"
+	"tributary/internal/fault"
+	"tributary/lake/basefile"
+	"tributary/lake/blob"
+)
+
+// fileSlice is a file group of a merge-on-read table as of an instant: a base
+// file, or none, and the log files with what changed since.
+type fileSlice struct {
+	base BaseFile // without a Key: none
+	logs []LogFile
+}
+
+// listLogFiles returns the log files of the table.
+func listLogFiles(ctx context.Context, store blob.Store, base string) ([]LogFile, error) {
+	var out []LogFile
+	err := listData(ctx, store, base, func(path string, info blob.Info) {
+		partition, name := "", path
+		if i := strings.LastIndexByte(path, '/'); i >= 0 {
+			partition, name = path[:i], path[i+1:]
+		}
+		if f, ok := parseLogFile(name); ok {
+			f.Key, f.Partition, f.Size = info.Key, partition, info.Size
+			out = append(out, f)
+		}
+	})
+	return out, err
+}
+
+// logSlices joins the newest base files with their logs. A log belongs to the
+// slice whose instant it names. Where that slice has no base file yet, because
+// its compaction is not completed, the slice before it counts too.
+func logSlices(bases []BaseFile, logs []LogFile, at string, replaced map[groupKey]bool) []fileSlice {
+	groups := map[groupKey]*fileSlice{}
+	for _, b := range bases {
+		groups[groupKey{b.Partition, b.FileID}] = &fileSlice{base: b}
+	}
+	for _, l := range logs {
+		k := groupKey{l.Partition, l.FileID}
+		if replaced[k] || l.Instant > at {
+			continue
+		}
+		g := groups[k]
+		if g == nil {
+			g = &fileSlice{}
+			groups[k] = g
+		}
+		if l.Instant >= g.base.Instant {
+			g.logs = append(g.logs, l)
+		}
+	}
+	out := make([]fileSlice, 0, len(groups))
+	for _, g := range groups {
+		sort.Slice(g.logs, func(i, j int) bool {
+			a, b := g.logs[i], g.logs[j]
+			if a.Instant != b.Instant {
+				return a.Instant < b.Instant
+			}
+			if a.Version != b.Version {
+				return a.Version < b.Version
+			}
+			return a.Token < b.Token
+		})
+		out = append(out, *g)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].key() < out[j].key() })
+	return out
+}
+
+func (s *fileSlice) key() string {
+	if s.base.Key != "" {
+		return s.base.Key
+	}
+	return s.logs[0].Key
+}
+
+// payloads that are understood: whether a row of a log gives way to a stored row
+// of a greater order. Among log rows the greater order always wins.
+var payloads = map[string]bool{
+	"": false,
+	"org.apache.hudi.common.model.OverwriteWithLatestAvroPayload": false,
+	"org.apache.hudi.common.model.DefaultHoodieRecordPayload":     true,
+	"org.apache.hudi.common.model.EventTimeAvroPayload":           true,
+}
+
+// logMerge is the rows of a slice's logs, the newest of each key.
+type logMerge struct {
+	rows   *column.Batch // fields, as told by newLogMerge
+	fields []Field
+	key    int // place of the record key among fields
+	order  int // of the ordering column; -1
+	gone   int // of _hoodie_is_deleted; -1
+
+	byStored bool // a stored row of a greater order stays
+	newest   map[string]*logState
+	inOrder  []*logState
+}
+
+// logState is what the logs say about a key.
+type logState struct {
+	row     int // -1: deleted
+	order   ordering
+	block   bool // deleted by a delete block, whatever the order of the stored row
+	visited bool
+}
+
+const deletedColumn = "_hoodie_is_deleted"
+
+// newLogMerge prepares a merge that yields fields.
+func (s *Snapshot) newLogMerge(fields []Field) (*logMerge, error) {
+	byStored, ok := payloads[s.props[propPayload]]
+	if !ok {
+		return nil, fault.Humanf("read the table's base files alone, or compact it with Spark first",
+			"rows are merged by %s, which is not supported", s.props[propPayload])
+	}
+	m := &logMerge{fields: append([]Field(nil), fields...), byStored: byStored, newest: map[string]*logState{}, order: -1, gone: -1}
+	m.key = m.field(Field{Name: metaNames[metaRecordKey], Type: Simple(String), Nullable: true})
+	if i := s.schema.Index(s.props[propPrecombine]); i >= 0 {
+		m.order = m.field(s.schema.Fields[i])
+	}
+	if i := s.schema.Index(deletedColumn); i >= 0 && s.schema.Fields[i].Type.Kind == Boolean {
+		m.gone = m.field(s.schema.Fields[i])
+	}
+	m.rows = Schema{Fields: m.fields}.NewBatch()
+	return m, nil
+}
+
+// field returns the place of a field, which is added if it is not there.
+func (m *logMerge) field(f Field) int {
+	for i := range m.fields {
+		if m.fields[i].Name == f.Name {
+			return i
+		}
+	}
+	m.fields = append(m.fields, f)
+	return len(m.fields) - 1
+}
+
+// readLogs takes in the blocks of a slice's logs that count as of the snapshot.
+func (m *logMerge) readLogs(ctx context.Context, s *Snapshot, logs []LogFile) error {
+	var blocks []logBlock
+	for _, l := range logs {
+		b, err := readObject(ctx, s.store, l.Key)
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		found, err := parseLog(b)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", l.Key, err)
+		}
+		for _, b := range found {
+			if b.kind == blockCommand && b.header[headerCommand] == "0" {
+				blocks = dropInstant(blocks, b.header[headerTarget]) // rolled back
+				continue
+			}
+			if b.header[headerCompacted] != "" {
+				return fault.Humanf("compact the table with Spark first", "%s: merged log blocks are not supported", l.Key)
+			}
+			if i := b.header[headerInstant]; i <= s.at && s.committed(i) {
+				blocks = append(blocks, b)
+			}
+		}
+	}
+	for i := range blocks {
+		if err := m.block(&blocks[i]); err != nil {
+			return fmt.Errorf("log block of %s: %w", blocks[i].header[headerInstant], err)
+		}
+	}
+	return nil
+}
+
+func dropInstant(blocks []logBlock, instant string) []logBlock {
+	out := blocks[:0]
+	for _, b := range blocks {
+		if b.header[headerInstant] != instant {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (m *logMerge) block(b *logBlock) error {
+	switch b.kind {
+	case blockAvro:
+		return m.avroBlock(b)
+	case blockParquet:
+		return m.parquetBlock(b)
+	case blockDelete:
+		list, err := b.deletes()
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if d.order == (ordering{kind: 'i'}) {
+				d.order = ordering{} // Hudi writes 0 for no order
+			}
+			m.put(d.key, logState{row: -1, order: d.order, block: true})
+		}
+		return nil
+	case blockCorrupt, blockCDC:
+		return nil
+	}
+	return fault.Humanf("read the table with Spark", "a block of kind %d is not supported", b.kind)
+}
+
+func (m *logMerge) avroBlock(b *logBlock) error {
+	records, err := b.avroRecords()
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	rows, err := newAvroRows(b.header[headerSchema], m.fields)
+	if err != nil {
+		return err
+	}
+	for _, rec := range records {
+		if err := rows.append(m.rows, rec); err != nil {
+			return err
+		}
+		m.take(m.rows.Len - 1)
+	}
+	return nil
+}
+
+func (m *logMerge) parquetBlock(b *logBlock) error {
+	file, err := basefile.Open(bytes.NewReader(b.content), int64(len(b.content)))
+	if err != nil {
+		return err
+	}
+	for g := range file.Groups() {
+		for i := range m.fields {
+			if err := file.Read(g, m.fields[i].column(), &m.rows.Cols[i]); err != nil {
+				return err
+			}
+		}
+		from := m.rows.Len
+		m.rows.Len += file.GroupRows(g)
+		for r := from; r < m.rows.Len; r++ {
+			m.take(r)
+		}
+	}
+	return nil
+}
+
+// take takes in row r of m.rows.
+func (m *logMerge) take(r int) {
+	st := logState{row: r}
+	if m.order >= 0 {
+		st.order = orderingAt(&m.rows.Cols[m.order], r)
+	}
+	if m.gone >= 0 && !m.rows.Cols[m.gone].IsNull(r) && m.rows.Cols[m.gone].Ints[r] != 0 {
+		st.row = -1
+	}
+	m.put(string(m.rows.Cols[m.key].Value(r)), st)
+}
+
+// put makes st the newest state of a key, unless the one it has is of a greater
+// order.
+func (m *logMerge) put(key string, st logState) {
+	have, ok := m.newest[key]
+	if !ok {
+		have = new(logState)
+		m.newest[key] = have
+		m.inOrder = append(m.inOrder, have)
+	} else if have.order.beats(st.order) {
+		return
+	}
+	*have = st
+}
+
+// merge appends to out the rows of stored, which has the merge's fields, as the
+// logs have changed them.
+func (m *logMerge) merge(out, stored *column.Batch) {
+	for r := range stored.Len {
+		st, ok := m.newest[string(stored.Cols[m.key].Value(r))]
+		from, at := stored, r
+		if ok {
+			st.visited = true
+			stays := m.byStored && !st.block && m.order >= 0 && orderingAt(&stored.Cols[m.order], r).beats(st.order)
+			if !stays && st.row < 0 {
+				continue
+			}
+			if !stays {
+				from, at = m.rows, st.row
+			}
+		}
+		m.copyRow(out, from, at)
+	}
+}
+
+// rest appends to out the rows that no stored row had the key of.
+func (m *logMerge) rest(out *column.Batch) {
+	for _, st := range m.inOrder {
+		if !st.visited && st.row >= 0 {
+			m.copyRow(out, m.rows, st.row)
+		}
+	}
+}
+
+func (m *logMerge) copyRow(out, from *column.Batch, r int) {
+	for i := range out.Cols {
+		out.Cols[i].Append(&from.Cols[i], r)
+	}
+	out.Len++
+}
+
+// scanSlice yields the rows of a slice; it reports whether to go on.
+func (s *Snapshot) scanSlice(ctx context.Context, sl fileSlice, fields []Field, batch *column.Batch, yield func(*column.Batch, error) bool) bool {
+	m, err := s.newLogMerge(fields)
+	if err == nil {
+		err = m.readLogs(ctx, s, sl.logs)
+	}
+	if err != nil {
+		return yield(nil, fmt.Errorf("read file group %s: %w", sl.key(), err)) && false
+	}
+	emit := func() bool {
+		if batch.Len == 0 {
+			return true
+		}
+		return yield(batch, nil)
+	}
+	if sl.base.Key != "" {
+		stored := Schema{Fields: m.fields}.NewBatch()
+		ok := s.scanFile(ctx, sl.base, m.fields, stored, func(b *column.Batch, err error) bool {
+			if err != nil {
+				return yield(nil, err)
+			}
+			batch.Reset()
+			m.merge(batch, b)
+			return emit()
+		})
+		if !ok {
+			return false
+		}
+	}
+	batch.Reset()
+	m.rest(batch)
+	return emit()
+}
