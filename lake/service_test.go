@@ -272,3 +272,32 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestServicesRunByThemselves(t *testing.T) {
+	mem, clk := new(blob.Mem), newClock()
+	opt := Options{Now: clk.now, LockValidity: time.Hour, Services: Services{
+		Clean: true, Keep: Retention{Commits: 3}, CleanEvery: 2, Archive: true, ArchiveLeast: 4, ArchiveMost: 6,
+	}}
+	tab := create(t, mem, saleConfig(), opt)
+	held := map[string][]string{}
+	var instants []string
+	for i := range 40 {
+		if i%15 == 14 { // another process goes on
+			must(t, tab.Close(t.Context()))
+			tab = openTable(t, mem, opt)
+			t.Cleanup(func() { tab.Close(t.Context()) })
+		}
+		at := upsert(t, tab, nil, manyRows(i, i+3, i*100)...)
+		instants, held[at.Time] = append(instants, at.Time), dump(t, tab, "")
+	}
+	if n := len(tab.Timeline().Completed()); n > 8 {
+		t.Errorf("%d commits on the active timeline", n)
+	}
+	if n := countFiles(t, mem, ".parquet"); n > 6 {
+		t.Errorf("%d base files", n)
+	}
+	wantHistory(t, mem, instants, held, tab.Timeline().Horizon())
+	if tab.Timeline().Horizon() > instants[len(instants)-3] {
+		t.Error("less is kept than asked for")
+	}
+}

@@ -49,6 +49,7 @@ type Options struct {
 	MaxFileRows  int              // rows at which a file group takes no more inserts; default 60,000
 	MaxFileBytes int64            // the same in bytes; default 32 MiB
 	LockValidity time.Duration    // how long the lease lasts unless renewed; default 2 min
+	Services     Services         // what happens by itself after a commit; default: nothing
 }
 
 func (o Options) withDefaults() Options {
@@ -67,6 +68,7 @@ func (o Options) withDefaults() Options {
 	if o.LockValidity <= 0 {
 		o.LockValidity = 2 * time.Minute
 	}
+	o.Services = o.Services.withDefaults()
 	return o
 }
 

@@ -56,6 +56,7 @@ func (t *Table) Upsert(ctx context.Context, rows Rows, extra map[string]string) 
 		t.w.stale = true
 		return Instant{}, fmt.Errorf("commit to %s: %w", t.base, err)
 	}
+	t.serve(ctx)
 	return i, nil
 }
 

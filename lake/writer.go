@@ -30,6 +30,7 @@ type writer struct {
 	workers    []*columnWorker // they make columns side by side
 	buf        bytes.Buffer    // the file that is being written
 	stale      bool            // the table must be read anew before the next commit
+	sinceClean int             // commits since the last clean or the last look for one
 }
 
 // Lock takes the table's lease, undoes what a crashed writer has left behind,
@@ -62,10 +63,12 @@ func (t *Table) Lock(ctx context.Context) error {
 		return err
 	}
 	t.w = w
-	if err := t.load(ctx); err != nil {
+	err := t.load(ctx)
+	if err != nil {
 		t.w = nil
 		return errors.Join(err, w.lease.release(context.WithoutCancel(ctx)))
 	}
+	w.sinceClean = t.Timeline().commitsSinceClean()
 	return nil
 }
 

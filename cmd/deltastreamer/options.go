@@ -53,6 +53,14 @@ type Options struct {
 	DropColumns bool     `opt:"hoodie.datasource.write.schema.allow.auto.evolution.column.drop" default:"false" doc:"a column that the source drops stays in the table, null from then on, instead of stopping it"`
 	Codec       string   `opt:"hoodie.parquet.compression.codec" default:"snappy" enum:"snappy,zstd,gzip,none" doc:"compression of base files"`
 	MaxFile     int64    `opt:"hoodie.parquet.max.file.size" default:"33554432" doc:"bytes at which a base file takes no more new rows"`
+	CleanAuto   bool     `opt:"hoodie.clean.automatic" default:"true" doc:"remove base files that nobody can read any more, after commits"`
+	CleanPolicy string   `opt:"hoodie.cleaner.policy" default:"KEEP_LATEST_BY_HOURS" enum:"KEEP_LATEST_BY_HOURS,KEEP_LATEST_COMMITS" doc:"what stays readable by time travel"`
+	CleanHours  int      `opt:"hoodie.cleaner.hours.retained" default:"24" doc:"hours that stay readable, with KEEP_LATEST_BY_HOURS"`
+	CleanKeep   int      `opt:"hoodie.cleaner.commits.retained" default:"10" doc:"commits that stay readable, with KEEP_LATEST_COMMITS"`
+	CleanEvery  int      `opt:"hoodie.clean.max.commits" default:"10" doc:"commits from one look for files to remove to the next; each lists the table"`
+	ArchiveAuto bool     `opt:"hoodie.archive.automatic" default:"true" doc:"move old instants off the active timeline, once cleaning has passed them"`
+	ArchiveMin  int      `opt:"hoodie.keep.min.commits" default:"20" doc:"commits that archival leaves on the timeline"`
+	ArchiveMax  int      `opt:"hoodie.keep.max.commits" default:"30" doc:"commits on the timeline above which archival begins"`
 	LockSecs    int      `opt:"hoodie.write.lock.storage.validity.timeout.secs" default:"60" doc:"how long the lease of a streamer that died keeps others out"`
 
 	Placeholder string   `opt:"unavailable.value.placeholder" default:"__debezium_unavailable_value" doc:"what the source sends for a value that the database did not: the stored one stays"`
@@ -92,6 +100,17 @@ func (o *Options) Validate() []config.Problem {
 			bad(key, "must be 1 or more")
 		}
 	}
+	for key, v := range map[string]int{"hoodie.cleaner.hours.retained": o.CleanHours, "hoodie.cleaner.commits.retained": o.CleanKeep, "hoodie.clean.max.commits": o.CleanEvery, "hoodie.keep.min.commits": o.ArchiveMin} {
+		if v < 1 {
+			bad(key, "must be 1 or more")
+		}
+	}
+	if o.ArchiveMax <= o.ArchiveMin {
+		bad("hoodie.keep.max.commits", "must be more than hoodie.keep.min.commits, which is %d", o.ArchiveMin)
+	}
+	if o.CleanPolicy == "KEEP_LATEST_COMMITS" && o.CleanKeep >= o.ArchiveMin {
+		bad("hoodie.keep.min.commits", "must be more than hoodie.cleaner.commits.retained, which is %d", o.CleanKeep)
+	}
 	if scheme, _, ok := strings.Cut(o.Lake, "://"); ok && !slices.Contains([]string{"file", "s3", "s3a"}, scheme) {
 		bad("hoodie.streamer.ingestion.targetBasePath", "%s:// is not supported; give a folder, file:///path or s3://bucket/prefix", scheme)
 	}
@@ -127,11 +146,26 @@ func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *promet
 			CommitBytes: o.SourceLimit, Log: log, Now: time.Now,
 			Table: lake.Options{
 				Log: log, Codec: o.Codec, MaxFileBytes: o.MaxFile, LockValidity: time.Duration(o.LockSecs) * time.Second,
+				Services: o.services(),
 			},
 		},
 		Wants: o.wants(), Poll: o.Poll, Refresh: o.Refresh, MinSync: o.MinSync, Parallel: o.Tasks,
 		Metrics: ingest.NewMetrics(metrics),
 	}, nil
+}
+
+// services is what the tables do by themselves after a commit.
+func (o *Options) services() lake.Services {
+	s := lake.Services{
+		Clean: o.CleanAuto, CleanEvery: o.CleanEvery,
+		Archive: o.ArchiveAuto, ArchiveLeast: o.ArchiveMin, ArchiveMost: o.ArchiveMax,
+	}
+	if o.CleanPolicy == "KEEP_LATEST_COMMITS" {
+		s.Keep.Commits = o.CleanKeep
+	} else {
+		s.Keep.Hours = o.CleanHours
+	}
+	return s
 }
 
 // wants returns the choice of topics.
