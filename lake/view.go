@@ -93,6 +93,18 @@ func listBaseFiles(ctx context.Context, store blob.Store, base string) ([]BaseFi
 	return out, err
 }
 
+// committed returns whether a file of an instant counts: its commit is completed,
+// or older than the timeline's first instant, since it was committed before its
+// instant was archived.
+func (t *Timeline) committed() func(instant string) bool {
+	done := map[string]bool{}
+	for _, i := range t.Completed() {
+		done[i.Time] = true
+	}
+	first := t.first()
+	return func(instant string) bool { return done[instant] || first != "" && instant < first }
+}
+
 type groupKey struct{ partition, fileID string }
 
 // latestSlices picks, of each file group, the newest committed file at or
