@@ -1,9 +1,11 @@
 package capture
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"tributary/envelope"
@@ -34,12 +36,25 @@ type Options struct {
 	SchemaNames string `opt:"schema.name.adjustment.mode" default:"none" enum:"none,avro,avro_unicode" doc:"what to do about schema names that Avro does not allow"`
 	FieldNames  string `opt:"field.name.adjustment.mode" default:"none" enum:"none,avro,avro_unicode" doc:"what to do about column names that Avro does not allow"`
 
-	BatchSize  int           `opt:"max.batch.size" default:"10000" doc:"most changes in one Kafka transaction"`
-	BatchBytes int           `opt:"max.batch.size.in.bytes" default:"4194304" doc:"most bytes of rows in one Kafka transaction; one row may exceed it"`
-	Heartbeat  time.Duration `opt:"heartbeat.interval.ms" unit:"ms" default:"10000" doc:"how often the position moves on while no captured table changes, so that the database can discard its log; 0 = never"`
+	Delimiter        string `opt:"topic.delimiter" default:"." doc:"what stands between the parts of topic names"`
+	HeartbeatPrefix  string `opt:"topic.heartbeat.prefix" default:"__debezium-heartbeat" doc:"first part of the name of the topic of heartbeats; topic.prefix follows"`
+	TransactionTopic string `opt:"topic.transaction" default:"transaction" doc:"last part of the name of the topic of transactions, after topic.prefix"`
+	TopicNaming      string `opt:"topic.naming.strategy" default:"io.debezium.schema.SchemaTopicNamingStrategy" enum:"io.debezium.schema.SchemaTopicNamingStrategy,io.debezium.schema.DefaultTopicNamingStrategy,io.debezium.schema.SchemaUnicodeTopicNamingStrategy,io.debezium.schema.DefaultUnicodeTopicNamingStrategy" doc:"how topics are named: the unicode strategies write a character that Kafka does not allow as _uXXXX, the others as _"`
+
+	BatchSize  int `opt:"max.batch.size" default:"10000" doc:"most changes in one Kafka transaction"`
+	BatchBytes int `opt:"max.batch.size.in.bytes" default:"4194304" doc:"most bytes of rows in one Kafka transaction; one row may exceed it"`
+
+	Heartbeats      time.Duration `opt:"heartbeat.interval.ms" unit:"ms" default:"0" doc:"how often to write a heartbeat record to topic.heartbeat.prefix; 0 = never. The position moves on every 10 s whatever this is"`
+	HeartbeatAction string        `opt:"heartbeat.action.query" doc:"statement to execute in the database with each heartbeat"`
+	Transactions    bool          `opt:"provide.transaction.metadata" default:"false" doc:"give every change its place in its transaction, and tell in a topic where transactions begin and end"`
+	Failures        string        `opt:"event.processing.failure.handling.mode" default:"fail" enum:"fail,warn,skip,ignore" doc:"what to do about a change that cannot be decoded: stop, or keep it aside in errors.deadletterqueue.topic.name with (warn) or without (skip, ignore) a warning in the log"`
+	DeadLetters     string        `opt:"errors.deadletterqueue.topic.name" doc:"topic for changes that cannot be decoded; TOPIC.PREFIX.dead-letters when not given"`
+	Unavailable     string        `opt:"unavailable.value.placeholder" default:"__debezium_unavailable_value" doc:"what stands for a value that the log does not carry because it is unchanged; hex:… gives its bytes"`
 
 	RetryTimeout  time.Duration `opt:"errors.retry.timeout" unit:"ms" default:"300000" doc:"how long to retry faults that may heal before ending with exit code 1; 0 = not at all, -1 = for ever"`
 	RetryMaxDelay time.Duration `opt:"errors.retry.delay.max.ms" unit:"ms" default:"10000" doc:"longest pause between retries"`
+
+	ColumnOptions
 
 	Transforms []string `opt:"transforms" doc:"unwrap, or nothing"`
 	UnwrapOptions
@@ -78,6 +93,8 @@ func (o *Options) Faults() []Fault {
 	if len(o.IncludeColumns) > 0 && len(o.ExcludeColumns) > 0 {
 		add("column.exclude.list", "contradicts column.include.list: give one of them")
 	}
+	_, faults := o.rewrite()
+	out = append(out, faults...)
 	for _, op := range o.Skipped {
 		if !slices.Contains([]string{"c", "u", "d", "t", "none"}, op) {
 			add("skipped.operations", "%q is none of c, u, d, t, none", op)
@@ -111,6 +128,23 @@ func (o *Options) Faults() []Fault {
 // Limits are those of a batch.
 func (o *Options) Limits() Limits { return Limits{Changes: o.BatchSize, Bytes: o.BatchBytes} }
 
+// PositionInterval is how often a position moves on while no captured table
+// changes, so that the database can discard its log.
+const PositionInterval = 10 * time.Second
+
+// Moves is how often the position moves on while no captured table changes: at
+// least as often as heartbeats are written.
+func (o *Options) Moves() time.Duration {
+	if o.Heartbeats > 0 && o.Heartbeats < PositionInterval {
+		return o.Heartbeats
+	}
+	return PositionInterval
+}
+
+// KeepsFailures reports whether a change that cannot be decoded is kept aside
+// instead of stopping the capture.
+func (o *Options) KeepsFailures() bool { return o.Failures != "" && o.Failures != "fail" }
+
 // Skips reports whether an operation is left out.
 func (o *Options) Skips(op envelope.Op) bool { return slices.Contains(o.Skipped, op.String()) }
 
@@ -120,6 +154,9 @@ func (o *Options) Naming() envelope.Naming {
 		Prefix:  o.Prefix,
 		Schemas: envelope.Adjustment(o.SchemaNames),
 		Fields:  envelope.Adjustment(o.FieldNames),
+
+		Delimiter: o.Delimiter, HeartbeatPrefix: o.HeartbeatPrefix, Transactions: o.TransactionTopic,
+		Unicode: strings.Contains(o.TopicNaming, "Unicode"),
 	}
 }
 
@@ -127,6 +164,8 @@ func (o *Options) Naming() envelope.Naming {
 // The options must have no Faults.
 func (o *Options) Format(block envelope.Block) envelope.Options {
 	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones}
+	f.Rewrite, _ = o.rewrite() // Faults has told
+	f.DeadLetters = cmp.Or(o.DeadLetters, o.Prefix+".dead-letters")
 	if len(o.Transforms) > 0 {
 		f.Unwrap = &envelope.Unwrap{Deletes: o.deleteMode(), Prefix: o.FieldsPrefix}
 		for _, s := range o.AddFields {

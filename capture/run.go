@@ -7,10 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tributary/envelope"
 	"tributary/internal/fault"
 )
 
@@ -22,9 +24,13 @@ type RunOptions struct {
 	RetryTimeout time.Duration
 	// RetryMaxDelay bounds the pause between retries; 0 = 10 s.
 	RetryMaxDelay time.Duration
-	Log           *slog.Logger
-	Metrics       prometheus.Registerer // nil = none
-	Ready         func(bool)            // told when capturing begins and ends; nil = nobody
+	// Heartbeat is how often to emit a heartbeat; 0 = never.
+	Heartbeat time.Duration
+	// HeartbeatAction is done with each heartbeat, before it; nil = nothing.
+	HeartbeatAction func(context.Context) error
+	Log             *slog.Logger
+	Metrics         prometheus.Registerer // nil = none
+	Ready           func(bool)            // told when capturing begins and ends; nil = nobody
 }
 
 // Run captures until ctx ends, a fault needs a human, or faults have lasted
@@ -105,17 +111,25 @@ func (l *loop) session(ctx context.Context) error {
 	}
 	l.opened = true
 	l.opts.Ready(true)
+	beat := newBeat(l.opts.Heartbeat, resume)
 	for {
-		b, err := l.source.Next(ctx)
+		b, err := beat.next(ctx, l.source)
 		if err != nil {
 			return err
 		}
 		began := time.Now()
+		if beat.due(began) {
+			if err := l.heartbeat(ctx, b, began); err != nil {
+				return err
+			}
+		}
 		if err := l.emitter.Emit(ctx, b); err != nil {
 			return fmt.Errorf("emit %d changes: %w", len(b.List), err)
 		}
-		if err := l.source.Ack(ctx, b.End); err != nil {
-			return err
+		if len(b.End) > 0 {
+			if err := l.source.Ack(ctx, b.End); err != nil {
+				return err
+			}
 		}
 		l.metrics.emitted(b, began)
 		l.opts.Log.Debug("batch emitted", "changes", len(b.List), "bytes", len(b.Buf), "snapshot", b.Snapshot)
@@ -124,4 +138,60 @@ func (l *loop) session(ctx context.Context) error {
 			l.failing = time.Time{}
 		}
 	}
+}
+
+// heartbeat adds a heartbeat to a batch that is about to be emitted.
+func (l *loop) heartbeat(ctx context.Context, b *Batch, now time.Time) error {
+	if do := l.opts.HeartbeatAction; do != nil {
+		if err := do(ctx); err != nil {
+			return fmt.Errorf("heartbeat.action.query: %w", err)
+		}
+	}
+	c := b.Next()
+	c.Op, c.TsNs, c.Source.TsNs = envelope.Heartbeat, now.UnixNano(), now.UnixNano()
+	return nil
+}
+
+// beat tells when a heartbeat is due, and makes batches for those that fall
+// into a time in which the source has none.
+type beat struct {
+	every time.Duration
+	last  time.Time
+	empty Batch // carries the position of the last batch
+}
+
+func newBeat(every time.Duration, resume Position) *beat {
+	return &beat{every: every, last: time.Now(), empty: Batch{End: slices.Clone(resume)}}
+}
+
+// next returns the source's next batch, or one of its own that is as the last
+// one but empty, when a heartbeat is due before the source has something.
+func (b *beat) next(ctx context.Context, s Source) (*Batch, error) {
+	if b.every <= 0 {
+		return b.keep(s.Next(ctx))
+	}
+	wait, cancel := context.WithDeadline(ctx, b.last.Add(b.every))
+	defer cancel()
+	out, err := s.Next(wait)
+	if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || wait.Err() == nil {
+		return b.keep(out, err)
+	}
+	b.empty.Reset()
+	return &b.empty, nil
+}
+
+func (b *beat) keep(out *Batch, err error) (*Batch, error) {
+	if err == nil && b.every > 0 {
+		b.empty.End = append(b.empty.End[:0], out.End...)
+	}
+	return out, err
+}
+
+// due reports whether a heartbeat is, and counts from then on.
+func (b *beat) due(now time.Time) bool {
+	if b.every <= 0 || now.Sub(b.last) < b.every {
+		return false
+	}
+	b.last = now
+	return true
 }

@@ -16,7 +16,7 @@ type Batch struct {
 	envelope.Changes
 	// End is the position after the last change. A batch without changes
 	// moves the position only (a heartbeat: the log went on without anything
-	// for us).
+	// for us). Empty, the position stays what it was.
 	End Position
 	// Snapshot is whether the changes are rows that a snapshot read.
 	Snapshot bool

@@ -12,6 +12,16 @@ const (
 	Truncate Op = 't'
 )
 
+// What is in the log beside changes of rows. These have no Table.
+const (
+	Begin     Op = 'B' // a transaction begins (see Transaction)
+	End       Op = 'E' // and ends
+	Logical   Op = 'm' // pg_logical_emit_message
+	DDL       Op = 's' // a change of a schema
+	Heartbeat Op = 'h' // nothing happened
+	Failed    Op = 'x' // a change that could not be decoded
+)
+
 func (o Op) String() string { return string(rune(o)) }
 
 // Snapshot says whether a change came from a snapshot, and where in it.
@@ -56,13 +66,19 @@ type Row []byte
 // makes the delete, the tombstone and the create of it.
 type Change struct {
 	Op     Op
-	Table  *Table
-	Key    Row // key of After, or of Before for a delete; nil for a table without key
-	OldKey Row // only for an update that changed the key
-	Before Row // nil for a create and a read, and where the log does not carry it
-	After  Row // nil for a delete
+	Table  *Table // nil for what is not a change of a row
+	Key    Row    // key of After, or of Before for a delete; nil for a table without key
+	OldKey Row    // only for an update that changed the key
+	Before Row    // nil for a create and a read, and where the log does not carry it
+	After  Row    // nil for a delete
 	Source Source
 	TsNs   int64 // when the change was decoded, in ns since 1970
+
+	// The places in the transaction and among those of its table, from 1 on;
+	// 0 without provide.transaction.metadata. The Order of an End is the
+	// number of events.
+	Order, TableOrder int64
+	Event             *Event // of a change that is not of a row
 }
 
 // Changes is a list of changes together with the memory of their rows. Rows

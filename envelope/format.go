@@ -13,6 +13,9 @@ type Options struct {
 	Naming     Naming
 	Tombstones bool    // a delete is followed by a record without value
 	Unwrap     *Unwrap // nil = the envelope
+	Rewrite    Rewrite // done to rows before all else
+	// DeadLetters is the topic of changes that could not be decoded.
+	DeadLetters string
 }
 
 // Format makes the Kafka records of changes. It is immutable.
@@ -29,10 +32,12 @@ type TableFormat struct {
 	KeySchema   string // Avro schema of the keys, "" for a table without key
 	ValueSchema string // Avro schema of the values: envelope or flat
 
-	opts   Options
-	source []segment // the source block, as encoded
-	added  []segment // flat form: the fields that follow the row
-	keys   []Column  // the key's columns, for headers
+	opts    Options
+	out     *Table        // Table, or what the rewrite makes of it
+	rewrite *tableRewrite // nil = none
+	source  []segment     // the source block, as encoded
+	added   []segment     // flat form: the fields that follow the row
+	keys    []Column      // the key's columns, for headers
 }
 
 // segment is a stretch of an encoded record: constant bytes, or what a
@@ -45,14 +50,18 @@ type segment struct {
 // Table compiles the schemas and encoders of a table version. An error needs a
 // human: a name that Avro does not allow.
 func (f *Format) Table(t *Table) (*TableFormat, error) {
-	tf := &TableFormat{Table: t, Topic: f.opts.Naming.Topic(t.ID), opts: f.opts}
-	for _, i := range t.Key {
+	tf := &TableFormat{Table: t, Topic: f.opts.Naming.Topic(t.ID), opts: f.opts, out: t}
+	var err error
+	if tf.rewrite, err = f.opts.Rewrite.table(t); err != nil {
+		return nil, err
+	}
+	if tf.rewrite != nil {
+		tf.out = tf.rewrite.to
+	}
+	for _, i := range tf.out.Key {
 		tf.keys = append(tf.keys, t.Columns[i])
 	}
-	for i := range f.opts.Block.Fields {
-		tf.source = append(tf.source, f.opts.Block.Fields[i].segments(&f.opts.Block, t)...)
-	}
-	tf.source = join(tf.source)
+	tf.source = f.opts.Block.segments(t)
 	if u := f.opts.Unwrap; u != nil {
 		tf.added = join(u.segments(&f.opts.Block, t))
 	}
@@ -69,11 +78,14 @@ func (f *SourceField) segments(b *Block, t *Table) []segment {
 		present, null = 0, 2
 	}
 	if f.Const != nil {
-		var v []byte
-		if f.Nullable {
-			v = append(v, present)
+		text := f.Const(b, t)
+		switch {
+		case !f.Nullable:
+			return []segment{{fixed: AppendString(nil, text)}}
+		case text == "":
+			return []segment{{fixed: []byte{null}}}
 		}
-		return []segment{{fixed: AppendString(v, f.Const(b, t))}}
+		return []segment{{fixed: AppendString([]byte{present}, text)}}
 	}
 	if !f.Nullable {
 		return []segment{{dyn: func(dst []byte, c *Change) []byte { return f.Append(dst, &c.Source) }}}
@@ -111,7 +123,7 @@ func appendSegments(dst []byte, segments []segment, c *Change) []byte {
 }
 
 func (tf *TableFormat) schemas() error {
-	t := tf.Table
+	t := tf.out
 	if len(t.Key) > 0 {
 		name, err := tf.opts.Naming.record(t.ID, "Key")
 		if err != nil {
@@ -183,13 +195,13 @@ func (w *schemaWriter) envelope(tf *TableFormat, value string) error {
 	w.attr("name", name)
 	w.attr("namespace", space)
 	w.raw(`,"fields":[{"name":"before","type":["null",`)
-	if err := w.row(tf, value, space, tf.Table.Columns); err != nil {
+	if err := w.row(tf, value, space, tf.out.Columns); err != nil {
 		return err
 	}
 	w.raw(`],"default":null},{"name":"after","type":["null",`)
 	w.quote(row)
 	w.raw(`],"default":null},{"name":"source","type":`)
-	w.source(&tf.opts.Block)
+	w.source(&tf.opts.Block, space)
 	w.raw(`},{"name":"transaction","type":` + transactionBlock + `,"default":null},{"name":"op","type":"string"}`)
 	for _, ts := range []string{"ts_ms", "ts_us", "ts_ns"} {
 		w.raw(",")
@@ -237,6 +249,9 @@ const (
 // for an update that changed the key the delete of the old row, its tombstone
 // and the create of the new one. Depending on the options it may add none.
 func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) {
+	if tf.rewrite != nil {
+		c = tf.rewrite.change(r, c)
+	}
 	if c.Op != Update || c.OldKey == nil {
 		tf.append(r, w, c, "", nil)
 		return
@@ -252,6 +267,9 @@ func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) {
 	tf.append(r, w, &half, headerNewKey, newKey)
 	half = *c
 	half.Op, half.OldKey, half.Before = Create, nil, nil
+	if c.Order > 0 {
+		half.Order, half.TableOrder = c.Order+1, c.TableOrder+1
+	}
 	tf.append(r, w, &half, headerOldKey, oldKey)
 }
 
@@ -292,7 +310,8 @@ func (tf *TableFormat) appendEnvelope(dst []byte, c *Change) []byte {
 	dst = appendOptional(dst, c.Before)
 	dst = appendOptional(dst, c.After)
 	dst = appendSegments(dst, tf.source, c)
-	dst = append(dst, 0, 2, byte(c.Op)) // no transaction; a string of length 1
+	dst = tf.opts.Block.appendOrder(dst, c)
+	dst = append(dst, 2, byte(c.Op)) // a string of length 1
 	dst = AppendLong(append(dst, 2), floorDiv(c.TsNs, 1e6))
 	dst = AppendLong(append(dst, 2), floorDiv(c.TsNs, 1e3))
 	return AppendLong(append(dst, 2), c.TsNs)
@@ -323,16 +342,16 @@ func (tf *TableFormat) appendFlat(dst []byte, c *Change) []byte {
 // deleted row.
 func (tf *TableFormat) appendKeyOnly(dst []byte, key Row) []byte {
 	cells := make(map[int][]byte, len(tf.keys))
-	for n, i := range tf.Table.Key {
+	for n, i := range tf.out.Key {
 		rest := skip(&tf.keys[n], key)
 		cells[i] = key[:len(key)-len(rest)]
 		key = rest
 	}
-	for i := range tf.Table.Columns {
+	for i := range tf.out.Columns {
 		if v, ok := cells[i]; ok {
 			dst = append(dst, v...)
 		} else {
-			dst = tf.Table.Columns[i].AppendMissing(dst)
+			dst = tf.out.Columns[i].AppendMissing(dst)
 		}
 	}
 	return dst

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -22,18 +23,42 @@ type Naming struct {
 	Prefix  string // topic.prefix
 	Schemas Adjustment
 	Fields  Adjustment
+
+	Delimiter       string // topic.delimiter, "" = a dot
+	HeartbeatPrefix string // topic.heartbeat.prefix, "" = Debezium's default
+	Transactions    string // topic.transaction, "" = "transaction"
+	Unicode         bool   // characters that Kafka does not allow become _uXXXX
 }
 
-// Topic returns the topic of a table: prefix and the parts of its ID with dots
-// between, characters that Kafka does not allow replaced by _.
+// Topic returns the topic of a table: prefix and the parts of its ID with the
+// delimiter between, characters that Kafka does not allow replaced by _.
 func (n Naming) Topic(id TableID) string {
-	name := n.Prefix + "." + id.String()
-	return strings.Map(func(r rune) rune {
-		if r == '.' || r == '-' || r == '_' || alphanumeric(r) {
-			return r
+	return n.sanitize(n.join(append([]string{n.Prefix}, id.parts()...)...))
+}
+
+// Heartbeat returns the topic of heartbeats.
+func (n Naming) Heartbeat() string {
+	return n.join(cmp.Or(n.HeartbeatPrefix, "__debezium-heartbeat"), n.Prefix)
+}
+
+// Transaction returns the topic that tells where transactions begin and end.
+func (n Naming) Transaction() string { return n.join(n.Prefix, cmp.Or(n.Transactions, "transaction")) }
+
+func (n Naming) join(parts ...string) string { return strings.Join(parts, cmp.Or(n.Delimiter, ".")) }
+
+func (n Naming) sanitize(name string) string {
+	var b strings.Builder
+	for _, r := range name {
+		switch {
+		case r == '.' || r == '-' || r == '_' || alphanumeric(r):
+			b.WriteRune(r)
+		case n.Unicode:
+			fmt.Fprintf(&b, "_u%04x", r)
+		default:
+			b.WriteByte('_')
 		}
-		return '_'
-	}, name)
+	}
+	return b.String()
 }
 
 // record returns the full name of a record of the table ("Key", "Value",

@@ -174,10 +174,13 @@ func (w *schemaWriter) field(name, schema, def string) {
 
 const enumSnapshot = `{"type":"string","connect.version":1,"connect.parameters":{"allowed":"true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"},"connect.default":"false","connect.name":"io.debezium.data.Enum"}`
 
-// source writes the record of the source block.
-func (w *schemaWriter) source(b *Block) {
+// source writes the record of the source block. space is the enclosing
+// namespace.
+func (w *schemaWriter) source(b *Block, space string) {
 	w.raw(`{"type":"record","name":"Source"`)
-	w.attr("namespace", b.Package)
+	if b.Package != space {
+		w.attr("namespace", b.Package)
+	}
 	w.raw(`,"fields":[`)
 	for i := range b.Fields {
 		if i > 0 {

@@ -52,6 +52,18 @@ type Block struct {
 	Name      string // topic.prefix
 	Database  string // source.db, where the table's ID has no catalog
 	Fields    []SourceField
+	// Transaction appends the id of the transaction that a change is in, as
+	// provide.transaction.metadata has it.
+	Transaction func(dst []byte, s *Source) []byte
+}
+
+// segments is the block as it is encoded for changes of t.
+func (b *Block) segments(t *Table) []segment {
+	var out []segment
+	for i := range b.Fields {
+		out = append(out, b.Fields[i].segments(b, t)...)
+	}
+	return join(out)
 }
 
 // The fields that the blocks of all connectors begin with, in order: version,

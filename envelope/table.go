@@ -46,8 +46,11 @@ type Column struct {
 	// Default is the bare Avro encoding (no union index) of the column's
 	// default, nil when it has none or it is NULL.
 	Default []byte
-	// Native is the type as the database spells it, for error messages.
+	// Native is the type as the database spells it, for error messages and
+	// column.propagate.source.type.
 	Native string
+	// Comment is the column's comment, "" if it has none or none is wanted.
+	Comment string
 }
 
 // AppendNull appends a null of a nullable column: the union index alone.

@@ -309,6 +309,9 @@ type Comparer struct {
 	// the change that is to become it. Nil copies nothing but TsNs.
 	Fill func(c *envelope.Change, want *Record)
 
+	// Transactions compares what is not about rows; nil = it is not compared.
+	Transactions *Transactions
+
 	next   int
 	tables map[*envelope.Table]*envelope.TableFormat
 }
@@ -316,6 +319,12 @@ type Comparer struct {
 // Change encodes c and compares its records with the next wanted ones.
 func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 	t.Helper()
+	if c.Table == nil {
+		if x.Transactions != nil {
+			x.Transactions.Change(t, &c)
+		}
+		return
+	}
 	if x.tables == nil {
 		x.tables = make(map[*envelope.Table]*envelope.TableFormat)
 	}
@@ -380,6 +389,9 @@ func (x *Comparer) bytes(t *testing.T, what string, got, want []byte) {
 // Done reports wanted records that never came.
 func (x *Comparer) Done(t *testing.T) {
 	t.Helper()
+	if x.Transactions != nil {
+		x.Transactions.Done(t)
+	}
 	for _, r := range x.Want[min(x.next, len(x.Want)):] {
 		t.Errorf("no record where Debezium has one to %s", r.Topic)
 	}

@@ -73,16 +73,31 @@ type Emitter struct {
 	tables   map[*envelope.Table]*tableState
 	current  map[string]*envelope.Table // the newest version by table name
 	last     *tableState                // of the change before
+	events   map[envelope.Op]*eventState
 	messages envelope.Messages
 	records  []topic.Record
 }
 
-// tableState is a table version that is ready to be written.
-type tableState struct {
-	format  *envelope.TableFormat
+// target is where records of one form go: a topic that exists, and schemas
+// that are registered.
+type target struct {
+	topic   string
 	wire    envelope.Wire
 	headers []topic.Header // of records with key and value
 	keyOnly []topic.Header // of tombstones
+}
+
+// tableState is a table version that is ready to be written.
+type tableState struct {
+	format *envelope.TableFormat
+	target *target
+}
+
+// eventState is a kind of change beside those of rows that is ready to be
+// written.
+type eventState struct {
+	format *envelope.EventFormat
+	target *target
 }
 
 // New returns an Emitter for the connector of that name. It connects at
@@ -99,6 +114,7 @@ func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Em
 	return &Emitter{
 		opts: o, name: name, format: format, wire: wire, client: client, log: log,
 		tables: make(map[*envelope.Table]*tableState), current: make(map[string]*envelope.Table),
+		events: make(map[envelope.Op]*eventState),
 	}, nil
 }
 
@@ -119,6 +135,7 @@ func (e *Emitter) Close() {
 func (e *Emitter) Resume(ctx context.Context) (capture.Position, error) {
 	e.Close()
 	e.tables, e.current, e.last = make(map[*envelope.Table]*tableState), make(map[string]*envelope.Table), nil
+	e.events = make(map[envelope.Op]*eventState)
 	if err := e.client.Check(ctx); err != nil {
 		return nil, err
 	}
@@ -188,33 +205,52 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 	now := time.Now()
 	for i := range b.List {
 		c := &b.List[i]
-		t := e.last
-		if t == nil || t.format.Table != c.Table {
-			var err error
-			if t, err = e.table(ctx, c.Table); err != nil {
-				return err
-			}
-			e.last = t
-		}
 		from := len(e.messages.List)
-		t.format.Append(&e.messages, t.wire, c)
+		to, err := e.append(ctx, c)
+		if err != nil {
+			return err
+		}
 		for j := from; j < len(e.messages.List); j++ {
 			m := &e.messages.List[j]
 			e.records = append(e.records, topic.Record{
-				Topic: t.format.Topic, Partition: topic.ByKey, Key: m.Key, Value: m.Value,
-				Headers: t.header(m), Timestamp: now,
+				Topic: to.topic, Partition: topic.ByKey, Key: m.Key, Value: m.Value,
+				Headers: to.header(m), Timestamp: now,
 			})
 		}
 	}
-	e.records = append(e.records, topic.Record{
-		Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: b.End, Timestamp: now,
-	})
+	if len(b.End) > 0 {
+		e.records = append(e.records, topic.Record{
+			Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: b.End, Timestamp: now,
+		})
+	}
 	return nil
+}
+
+// append adds the messages of one change, and returns where they go.
+func (e *Emitter) append(ctx context.Context, c *envelope.Change) (*target, error) {
+	if c.Table == nil {
+		x, err := e.event(ctx, c.Op)
+		if err != nil || x == nil {
+			return nil, err
+		}
+		x.format.Append(&e.messages, x.target.wire, c)
+		return x.target, nil
+	}
+	t := e.last
+	if t == nil || t.format.Table != c.Table {
+		var err error
+		if t, err = e.table(ctx, c.Table); err != nil {
+			return nil, err
+		}
+		e.last = t
+	}
+	t.format.Append(&e.messages, t.target.wire, c)
+	return t.target, nil
 }
 
 // header returns the headers of a record: those of its wire format, after one
 // of its own, if it has that.
-func (t *tableState) header(m *envelope.Message) []topic.Header {
+func (t *target) header(m *envelope.Message) []topic.Header {
 	base := t.headers
 	if m.Value == nil {
 		base = t.keyOnly
@@ -225,7 +261,7 @@ func (t *tableState) header(m *envelope.Message) []topic.Header {
 	return append([]topic.Header{{Key: m.Header, Value: m.HeaderValue}}, base...)
 }
 
-// table makes a table version ready: schemas registered, topic there.
+// table makes a table version ready.
 func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*tableState, error) {
 	if known, ok := e.tables[t]; ok {
 		return known, nil
@@ -235,30 +271,58 @@ func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*tableState, er
 		return nil, err
 	}
 	out := &tableState{format: f}
-	if f.KeySchema != "" {
-		id, err := e.register(ctx, f.Topic+"-key", f.KeySchema)
+	if out.target, err = e.prepare(ctx, f.Topic, f.KeySchema, f.ValueSchema); err != nil {
+		return nil, err
+	}
+	name := t.ID.String()
+	delete(e.tables, e.current[name]) // the version before
+	e.tables[t], e.current[name] = out, t
+	e.log.Info("table ready", "table", name, "topic", f.Topic, "columns", len(t.Columns))
+	return out, nil
+}
+
+// event makes a kind of change ready, nil for one that becomes no record.
+func (e *Emitter) event(ctx context.Context, op envelope.Op) (*eventState, error) {
+	if known, ok := e.events[op]; ok {
+		return known, nil
+	}
+	f := e.format.Event(op)
+	if f == nil {
+		e.events[op] = nil
+		return nil, nil //nolint:nilnil // no record
+	}
+	to, err := e.prepare(ctx, f.Topic, f.KeySchema, f.ValueSchema)
+	if err != nil {
+		return nil, err
+	}
+	e.events[op] = &eventState{format: f, target: to}
+	return e.events[op], nil
+}
+
+// prepare registers the schemas and creates the topic. keySchema is "" for
+// records without key.
+func (e *Emitter) prepare(ctx context.Context, name, keySchema, valueSchema string) (*target, error) {
+	out := &target{topic: name}
+	if keySchema != "" {
+		id, err := e.register(ctx, name+"-key", keySchema)
 		if err != nil {
 			return nil, err
 		}
 		out.wire.Key = e.wire.AppendHeader(nil, id)
 		out.keyOnly = headers(e.wire.Headers(id, true))
 	}
-	id, err := e.register(ctx, f.Topic+"-value", f.ValueSchema)
+	id, err := e.register(ctx, name+"-value", valueSchema)
 	if err != nil {
 		return nil, err
 	}
 	out.wire.Value = e.wire.AppendHeader(nil, id)
 	out.headers = append(headers(e.wire.Headers(id, false)), out.keyOnly...)
 	err = e.admin.EnsureTopics(ctx, topic.Spec{
-		Name: f.Topic, Partitions: int32(e.opts.Partitions), Replication: replication(e.opts.Replication),
+		Name: name, Partitions: int32(e.opts.Partitions), Replication: replication(e.opts.Replication),
 	})
 	if err != nil {
 		return nil, err
 	}
-	name := t.ID.String()
-	delete(e.tables, e.current[name]) // the version before
-	e.tables[t], e.current[name] = out, t
-	e.log.Info("table ready", "table", name, "topic", f.Topic, "columns", len(t.Columns), "schema", id.String())
 	return out, nil
 }
 

@@ -257,7 +257,7 @@ func BenchmarkEncode(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e.tables[t] = &tableState{format: f, wire: envelope.Wire{Key: make([]byte, 5), Value: make([]byte, 5)}}
+	e.tables[t] = &tableState{format: f, target: &target{wire: envelope.Wire{Key: make([]byte, 5), Value: make([]byte, 5)}}}
 	in := batch("{}", t, slices.Repeat([]int32{1}, 10_000)...)
 	b.ReportAllocs()
 	for b.Loop() {

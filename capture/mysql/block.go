@@ -1,6 +1,10 @@
 package mysql
 
-import "tributary/envelope"
+import (
+	"fmt"
+
+	"tributary/envelope"
+)
 
 // Block is the source block of this connector's events. version is what
 // source.version says.
@@ -19,5 +23,14 @@ func Block(o *Options, version string) envelope.Block {
 		envelope.LongField("thread", true, func(s *envelope.Source) int64 { return s.Thread }),
 		envelope.StringField("query", true, func(s *envelope.Source) string { return s.Query }),
 	)
+	b.Transaction = transactionID
 	return b
+}
+
+// transactionID is the GTID, and without one the place in the log.
+func transactionID(dst []byte, s *envelope.Source) []byte {
+	if s.GTID != "" {
+		return append(dst, s.GTID...)
+	}
+	return fmt.Appendf(dst, "file=%s,pos=%d", s.File, s.Pos)
 }

@@ -93,6 +93,8 @@ type comparison struct {
 	// fill has the fields that differ from run to run taken from the wanted
 	// record.
 	fill bool
+	// transactions compares what is not about rows, if there is such.
+	transactions *capturetest.Transactions
 }
 
 func newComparison(g *golden, d differences) *comparison {
@@ -111,6 +113,10 @@ func (x *comparison) leftOut(id envelope.TableID) bool {
 // expect takes the records of the snapshot, or those of the stream.
 func (x *comparison) expect(t *testing.T, snapshot bool) {
 	t.Helper()
+	if x.golden.opts.Transactions && !snapshot {
+		x.transactions = &capturetest.Transactions{Format: x.format, LeftOut: func(string) bool { return false }}
+		x.transactions.Expect(x.golden.variant)
+	}
 	streaming := false
 	for _, r := range x.golden.variant.Records {
 		table, ours := strings.CutPrefix(r.Topic, x.golden.opts.Prefix+".")
@@ -132,6 +138,9 @@ func (x *comparison) expect(t *testing.T, snapshot bool) {
 
 func (x *comparison) done(t *testing.T) {
 	t.Helper()
+	if x.transactions != nil {
+		x.transactions.Done(t)
+	}
 	for _, r := range x.want[min(x.next, len(x.want)):] {
 		t.Errorf("no record where Debezium has one to %s", r.Topic)
 	}
@@ -139,6 +148,11 @@ func (x *comparison) done(t *testing.T) {
 
 func (x *comparison) change(t *testing.T, c envelope.Change) {
 	t.Helper()
+	if c.Table == nil {
+		x.transactions.Fill = x.fill
+		x.transactions.Change(t, &c)
+		return
+	}
 	if x.leftOut(c.Table.ID) {
 		return
 	}

@@ -35,6 +35,7 @@ func (s *stream) rows(h *binlog.Header, body []byte, start uint64, inner bool) e
 	}
 	s.tx.changes = true
 	source := s.source(h, start)
+	s.countFrom(source)
 	return s.images(&r, b, source, inner)
 }
 
@@ -85,6 +86,9 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 			return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
 		}
 		src = rest
+		if c := &batch.List[list]; !s.cfg.skipOp[c.Op] {
+			s.count.Count(c)
+		}
 		old := skipping && (s.tx.events <= skipEvents || done < skipRows)
 		if old || s.cfg.skipOp[batch.List[list].Op] {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]

@@ -237,7 +237,7 @@ func (n *session) newSyncer(handler replication.EventHandler) (*replication.Binl
 	if !n.conn.encrypted {
 		tlsConfig = nil
 	}
-	beat := n.cfg.Heartbeat
+	beat := n.cfg.Moves()
 	if beat <= 0 || beat > 30*time.Second {
 		beat = 10 * time.Second
 	}

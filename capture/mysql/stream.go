@@ -30,6 +30,7 @@ type stream struct {
 	at     position
 	gtids  gtidSet
 	tx     transaction
+	count  envelope.Transaction
 	skip   position // the transaction in work at which we resume, if Event or Row > 0
 
 	begun   bool      // a transaction has come
@@ -51,7 +52,8 @@ type transaction struct {
 	text    string // gtid as text
 	tsNs    int64  // commit time, 0 = take the event's second
 	thread  int64
-	events  int64 // row events seen
+	events  int64           // row events seen
+	last    envelope.Source // of the row event before, for counting
 	// changes is whether anything of ours was in it, skipped or not.
 	changes bool
 }
@@ -61,6 +63,7 @@ func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pi
 	s := &stream{
 		ctx: ctx, cfg: cfg, cat: cat, pipe: pipe, log: log, at: at, gtids: gtids, tables: tables,
 		bounds: make(map[uint64]*bound), idSize: 6, now: time.Now, filePos: at.Pos,
+		count: envelope.NewTransaction(cfg.Transactions),
 	}
 	if at.Event > 0 || at.Row > 0 {
 		s.skip = at
@@ -224,13 +227,35 @@ func (s *stream) commit(end uint64) error {
 		s.skip = position{}
 	}
 	s.gtids.add(s.tx.gtid)
-	changes := s.tx.changes
+	changes, last := s.tx.changes, s.tx.last
 	s.tx = transaction{}
 	s.at.Pos, s.moved = end, true
 	if !changes {
-		return s.tell(s.cfg.Heartbeat)
+		return s.tell(s.cfg.Moves())
+	}
+	if s.count.On() && last.File != "" {
+		b := s.pipe.Acquire()
+		s.count.End(&b.Changes, last, s.now().UnixNano())
+		s.pipe.Release(false)
 	}
 	return s.release()
+}
+
+// countFrom begins to count the events of the transaction in work, at its
+// first change of ours.
+func (s *stream) countFrom(source envelope.Source) {
+	if !s.count.On() || s.tx.last.File != "" {
+		s.tx.last = source
+		return
+	}
+	s.tx.last = source
+	if s.skipping() { // its beginning was delivered before
+		s.count.Begin(nil, source, 0)
+		return
+	}
+	b := s.pipe.Acquire()
+	s.count.Begin(&b.Changes, source, s.now().UnixNano())
+	s.pipe.Release(false)
 }
 
 // release makes the waiting batch ready, with the position that we are at.
@@ -244,7 +269,7 @@ func (s *stream) release() error {
 // tell has an otherwise empty batch tell the position, if it moved and none
 // has done so for that long.
 func (s *stream) tell(unless time.Duration) error {
-	if !s.moved || s.tx.open || s.cfg.Heartbeat == 0 || s.now().Sub(s.toldAt) < unless {
+	if !s.moved || s.tx.open || s.now().Sub(s.toldAt) < unless {
 		return nil
 	}
 	return s.release()

@@ -19,8 +19,15 @@ func Block(o *Options, version string) envelope.Block {
 	)
 	return envelope.Block{
 		Version: version, Connector: "postgresql", Package: "io.debezium.connector.postgresql",
-		Name: o.Prefix, Database: o.Database, Fields: fields,
+		Name: o.Prefix, Database: o.Database, Fields: fields, Transaction: transactionID,
 	}
+}
+
+// transactionID is the transaction's number and the position of the change
+// itself, as Debezium has it: the part before the colon is what the events of
+// a transaction have in common.
+func transactionID(dst []byte, s *envelope.Source) []byte {
+	return strconv.AppendInt(append(strconv.AppendInt(dst, s.TxID, 10), ':'), s.LSN, 10)
 }
 
 // sequence is the pair of the last commit before and the change's own

@@ -66,7 +66,7 @@ func TestIdleSlotAdvances(t *testing.T) {
 	db := testdb.PostgreSQL(t)
 	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE other (id int)")
 	s := liveSource(t, db, func(o *Options) {
-		o.IncludeTables, o.Heartbeat = []string{"public.t"}, 50*time.Millisecond
+		o.IncludeTables, o.Heartbeats = []string{"public.t"}, 50*time.Millisecond
 	})
 	open(t, s, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -82,10 +82,15 @@ type decoder struct {
 	lastCommit lsn   // the same, but 0 before this decoder saw one
 	resume     *position
 	skipping   bool // the transaction in work was delivered before
+
+	at    lsn // where the message at hand lies, set before control
+	begun lsn // where the transaction in work begins, 0 once its BEGIN was told
+	count envelope.Transaction
 }
 
 func newDecoder(l lookup, o *capture.Options, resume *position) *decoder {
 	d := &decoder{lookup: l, now: time.Now, relations: make(map[uint32]*relation), resume: resume}
+	d.count = envelope.NewTransaction(o.Transactions)
 	if resume != nil {
 		d.end = resume.LSN
 	}
@@ -147,7 +152,36 @@ func (d *decoder) begin(r *reader) error {
 	// A transaction that ended at or before the resume position has its
 	// commit record before it.
 	d.skipping = d.resume != nil && d.commit < d.resume.LSN
+	d.begun = d.at
 	return nil
+}
+
+// source is the source block of what lies at a position of the transaction in
+// work.
+func (d *decoder) source(at lsn) envelope.Source {
+	return envelope.Source{TsNs: d.tsNs, TxID: int64(d.xid), LSN: int64(at), LastCommit: int64(d.lastCommit)}
+}
+
+// began tells that the transaction in work begins, before its first change.
+// What was delivered of it before is decoded for its count alone.
+func (d *decoder) began(out *envelope.Changes) {
+	if d.begun == 0 || !d.count.On() || d.skipping {
+		return
+	}
+	if d.delivered() {
+		out = nil
+	}
+	d.count.Begin(out, d.source(d.begun), d.now().UnixNano())
+	d.begun = 0
+}
+
+// ended tells that the transaction ended of which control has just seen the
+// commit, if its beginning was told.
+func (d *decoder) ended(out *envelope.Changes) {
+	if d.changes > 0 && d.begun == 0 && d.count.On() {
+		d.count.End(out, d.source(d.at), d.now().UnixNano())
+	}
+	d.changes = 0
 }
 
 func (d *decoder) relation(ctx context.Context, r *reader) error {
@@ -192,9 +226,26 @@ func (d *decoder) rows(walStart lsn, data []byte, out *envelope.Changes) error {
 		return errors.New("row outside of a transaction")
 	}
 	d.changes++
-	if d.skipping || d.delivered() {
+	if d.skipping || d.delivered() && !d.count.On() {
 		return nil
 	}
+	d.began(out)
+	list, buf := len(out.List), len(out.Buf)
+	if err := d.row(walStart, data, out); err != nil {
+		return err
+	}
+	for i := list; i < len(out.List); i++ {
+		d.count.Count(&out.List[i])
+	}
+	if d.delivered() {
+		clear(out.List[list:])
+		out.List, out.Buf = out.List[:list], out.Buf[:buf]
+	}
+	return nil
+}
+
+// row decodes one message that changes rows.
+func (d *decoder) row(walStart lsn, data []byte, out *envelope.Changes) error {
 	r := reader{rest: data[1:]}
 	if data[0] == msgTruncate {
 		return d.truncate(walStart, &r, out)

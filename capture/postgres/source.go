@@ -301,7 +301,7 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 		return func(context.Context) error { return errEnd }, nil
 	}
 	st := &stream{
-		pipe: l.pipe, pos: pos, acked: &l.acked, heartbeat: s.opts.Heartbeat, interval: s.opts.StatusInterval,
+		pipe: l.pipe, pos: pos, acked: &l.acked, heartbeat: s.opts.Moves(), interval: s.opts.StatusInterval,
 		dec: newDecoder(s.lookup(l.cat), &s.opts.Options, &pos),
 	}
 	l.acked.Store(uint64(pos.LSN))

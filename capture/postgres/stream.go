@@ -128,6 +128,7 @@ func (s *stream) data(ctx context.Context, at lsn, data []byte) error {
 		s.wal = at
 	}
 	if !reads(data) {
+		s.dec.at = at
 		end, err := s.dec.control(ctx, data)
 		if err != nil || !end {
 			return err
@@ -150,6 +151,7 @@ func (s *stream) data(ctx context.Context, at lsn, data []byte) error {
 // committed makes the batch ready at the end of a transaction.
 func (s *stream) committed() error {
 	b := s.pipe.Acquire()
+	s.dec.ended(&b.Changes)
 	ready := len(b.List) > 0
 	var err error
 	if ready {

@@ -59,10 +59,14 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 	})
 	g.Go(func() error {
 		defer stop()
-		return capture.Run(gctx, source, emitter, capture.RunOptions{
+		o := capture.RunOptions{
 			RetryTimeout: c.common.RetryTimeout, RetryMaxDelay: c.common.RetryMaxDelay,
-			Log: log, Metrics: metrics, Ready: ready.Store,
-		})
+			Heartbeat: c.common.Heartbeats, Log: log, Metrics: metrics, Ready: ready.Store,
+		}
+		if q := c.common.HeartbeatAction; q != "" {
+			o.HeartbeatAction = func(ctx context.Context) error { return source.Exec(ctx, q) }
+		}
+		return capture.Run(gctx, source, emitter, o)
 	})
 	return g.Wait()
 }

@@ -58,6 +58,8 @@ type source interface {
 	capture.Source
 	// Check writes what Open would do at the stored position.
 	Check(ctx context.Context, resume capture.Position, w io.Writer) error
+	// Exec executes a statement in the database.
+	Exec(ctx context.Context, query string) error
 }
 
 // commonGroup are the options that all databases have in common.

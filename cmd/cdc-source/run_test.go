@@ -91,9 +91,18 @@ func start(t *testing.T, path string) (stop func()) {
 	return stop
 }
 
-// read returns n committed records of a topic, of all that there are within
-// the time allowed.
+// read returns the n committed records that a topic has.
 func (s stack) read(t *testing.T, name string, n int) []topic.Record {
+	t.Helper()
+	out := s.atLeast(t, name, n)
+	if len(out) != n {
+		t.Fatalf("%s has %d records, want %d", name, len(out), n)
+	}
+	return out
+}
+
+// atLeast returns the committed records of a topic, once it has n.
+func (s stack) atLeast(t *testing.T, name string, n int) []topic.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -122,9 +131,6 @@ func (s stack) read(t *testing.T, name string, n int) []topic.Record {
 		if len(out) >= n && extra.IsZero() {
 			extra = time.Now().Add(300 * time.Millisecond)
 		}
-	}
-	if len(out) != n {
-		t.Fatalf("%s has %d records, want %d", name, len(out), n)
 	}
 	return out
 }

@@ -1,0 +1,75 @@
+package envelope
+
+// TableCount is how many events of a table a transaction had.
+type TableCount struct {
+	Table TableID
+	Count int64
+}
+
+// Transaction counts the events of the transaction in work, for
+// provide.transaction.metadata. It belongs to the goroutine that decodes. The
+// zero value counts nothing.
+type Transaction struct {
+	on     bool
+	total  int64
+	tables []TableCount
+	last   int // index in tables of the event before
+}
+
+// NewTransaction returns one that counts if on.
+func NewTransaction(on bool) Transaction { return Transaction{on: on} }
+
+// On reports whether it counts.
+func (t *Transaction) On() bool { return t.on }
+
+// Begin starts a transaction: it adds the change that becomes its BEGIN
+// record. out is nil for a transaction whose beginning was delivered before.
+func (t *Transaction) Begin(out *Changes, s Source, tsNs int64) {
+	if !t.on {
+		return
+	}
+	t.total, t.tables, t.last = 0, nil, 0
+	if out != nil {
+		c := out.Next()
+		c.Op, c.Source, c.TsNs = Begin, s, tsNs
+	}
+}
+
+// Count gives a change its place in the transaction. An update that changed
+// the key counts twice, as it becomes two events. A change that was delivered
+// before must be counted too.
+func (t *Transaction) Count(c *Change) {
+	if !t.on || c.Table == nil {
+		return
+	}
+	n := int64(1)
+	if c.Op == Update && c.OldKey != nil {
+		n = 2
+	}
+	if t.last >= len(t.tables) || t.tables[t.last].Table != c.Table.ID {
+		for t.last = range t.tables {
+			if t.tables[t.last].Table == c.Table.ID {
+				break
+			}
+		}
+		if len(t.tables) == 0 || t.tables[t.last].Table != c.Table.ID {
+			t.tables = append(t.tables, TableCount{Table: c.Table.ID})
+			t.last = len(t.tables) - 1
+		}
+	}
+	at := &t.tables[t.last]
+	c.Order, c.TableOrder = t.total+1, at.Count+1
+	t.total += n
+	at.Count += n
+}
+
+// End ends the transaction: it adds the change that becomes its END record.
+func (t *Transaction) End(out *Changes, s Source, tsNs int64) {
+	if !t.on {
+		return
+	}
+	c := out.Next()
+	c.Op, c.Source, c.TsNs, c.Order = End, s, tsNs, t.total
+	c.Event = &Event{Tables: t.tables}
+	t.tables = nil // it is the event's now
+}
