@@ -44,10 +44,6 @@ func (t *Table) Lock(ctx context.Context) error {
 	if t.props.mergeOnRead() {
 		return fault.Humanf("write it with Spark", "table %s is merge-on-read, which is read but not written", t.base)
 	}
-	if m := t.props[propMetadata]; m != "" {
-		return fault.Humanf("turn the metadata table off (hoodie.metadata.enable=false in every writer, then delete .hoodie/metadata and empty "+propMetadata+" in hoodie.properties)",
-			"table %s has a metadata table (%s), which is not written yet", t.base, m)
-	}
 	w := &writer{stale: true, lease: &lease{
 		store: t.store, key: join(t.base, lockFile), base: t.base, owner: processOwner(),
 		now: t.opt.Now, validity: t.opt.LockValidity,
@@ -120,6 +116,9 @@ func (t *Table) load(ctx context.Context) error {
 		return err
 	}
 	if err := t.heal(ctx); err != nil {
+		return err
+	}
+	if err := t.dropMetadata(ctx); err != nil {
 		return err
 	}
 	s, err := t.AsOf(ctx, "")
