@@ -23,6 +23,9 @@ type Incompatibility struct {
 	Kind     string
 	Location string // in the reader's schema: "/fields/2/type"
 	Message  string
+
+	// The parts of both schemas that do not go together.
+	Reader, Writer *Schema
 }
 
 // Compatible reports every reason why data written with writer cannot be read
@@ -51,8 +54,8 @@ type path []string
 
 func (p path) and(parts ...string) path { return append(slices.Clip(p), parts...) }
 
-func (p path) incompatible(kind, format string, args ...any) []Incompatibility {
-	return []Incompatibility{{kind, "/" + strings.Join(p, "/"), fmt.Sprintf(format, args...)}}
+func (p path) incompatible(kind string, reader, writer *Schema, format string, args ...any) []Incompatibility {
+	return []Incompatibility{{kind, "/" + strings.Join(p, "/"), fmt.Sprintf(format, args...), reader, writer}}
 }
 
 func (c *checker) check(reader, writer *Schema, at path) []Incompatibility {
@@ -64,7 +67,7 @@ func (c *checker) check(reader, writer *Schema, at path) []Incompatibility {
 		return nil
 	}
 	if len(c.done) >= maxPairs {
-		return at.incompatible(TypeMismatch, "schemas are too large to compare")
+		return at.incompatible(TypeMismatch, reader, writer, "schemas are too large to compare")
 	}
 	c.busy[pair] = true
 	found := c.judge(reader, writer, at)
@@ -90,12 +93,12 @@ func (c *checker) judge(reader, writer *Schema, at path) []Incompatibility {
 				return nil
 			}
 		}
-		return at.incompatible(MissingUnionBranch, "reader union lacking writer type: %s", kindName(writer))
+		return at.incompatible(MissingUnionBranch, reader, writer, "reader union lacking writer type: %s", kindName(writer))
 	}
 	if slices.Contains(promotions[reader.kind], writer.kind) {
 		return nil
 	}
-	return at.incompatible(TypeMismatch, "reader type: %s not compatible with writer type: %s", kindName(reader), kindName(writer))
+	return at.incompatible(TypeMismatch, reader, writer, "reader type: %s not compatible with writer type: %s", kindName(reader), kindName(writer))
 }
 
 // promotions lists what a reader of each type can read besides its own.
@@ -122,7 +125,7 @@ func (c *checker) same(reader, writer *Schema, at path) []Incompatibility {
 	case "fixed":
 		out := names(reader, writer, at)
 		if reader.size != writer.size {
-			out = append(out, at.and("size").incompatible(FixedSizeMismatch, "expected: %d, found: %d", writer.size, reader.size)...)
+			out = append(out, at.and("size").incompatible(FixedSizeMismatch, reader, writer, "expected: %d, found: %d", writer.size, reader.size)...)
 		}
 		return out
 	case "enum":
@@ -133,7 +136,7 @@ func (c *checker) same(reader, writer *Schema, at path) []Incompatibility {
 		var out []Incompatibility
 		for i, branch := range writer.types {
 			if len(c.check(reader, branch, nil)) > 0 {
-				out = append(out, at.and(strconv.Itoa(i)).incompatible(MissingUnionBranch, "reader union lacking writer type: %s", kindName(branch))...)
+				out = append(out, at.and(strconv.Itoa(i)).incompatible(MissingUnionBranch, reader, writer, "reader union lacking writer type: %s", kindName(branch))...)
 			}
 		}
 		return out
@@ -145,7 +148,7 @@ func names(reader, writer *Schema, at path) []Incompatibility {
 	if reader.short() == writer.short() || slices.Contains(reader.aliases, writer.name) {
 		return nil
 	}
-	return at.and("name").incompatible(NameMismatch, "expected: %s", writer.name)
+	return at.and("name").incompatible(NameMismatch, reader, writer, "expected: %s", writer.name)
 }
 
 func enums(reader, writer *Schema, at path) []Incompatibility {
@@ -154,7 +157,7 @@ func enums(reader, writer *Schema, at path) []Incompatibility {
 		return nil
 	}
 	slices.Sort(missing)
-	return at.and("symbols").incompatible(MissingEnumSymbols, "[%s]", strings.Join(missing, ", "))
+	return at.and("symbols").incompatible(MissingEnumSymbols, reader, writer, "[%s]", strings.Join(missing, ", "))
 }
 
 func (c *checker) records(reader, writer *Schema, at path) []Incompatibility {
@@ -176,7 +179,7 @@ func (c *checker) records(reader, writer *Schema, at path) []Incompatibility {
 			out = append(out, c.check(f.schema, from.schema, here.and("type"))...)
 		case f.hasDefault:
 		default:
-			out = append(out, here.incompatible(MissingDefault, "%s", f.name)...)
+			out = append(out, here.incompatible(MissingDefault, reader, writer, "%s", f.name)...)
 		}
 	}
 	return out

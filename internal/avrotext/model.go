@@ -20,6 +20,7 @@ type Schema struct {
 	size    int64     // of a fixed
 	inner   *Schema   // items or values
 	types   []*Schema // branches of a union
+	source  any       // the JSON that it was made of
 }
 
 type schemaField struct {
@@ -127,21 +128,21 @@ func (p *modeler) schema(v any, space string) *Schema {
 	switch v := v.(type) {
 	case string:
 		if primitives[v] {
-			return &Schema{kind: v}
+			return &Schema{kind: v, source: v}
 		}
 		if s := p.named[qualify(v, "", space)]; s != nil {
 			return s
 		}
 		return p.named[v]
 	case []any:
-		s := &Schema{kind: "union"}
+		s := &Schema{kind: "union", source: v}
 		for _, b := range v {
 			s.types = append(s.types, p.schema(b, space))
 		}
 		return s
 	}
 	o := v.(*object)
-	s := &Schema{kind: o.text("type")}
+	s := &Schema{kind: o.text("type"), source: o}
 	switch s.kind {
 	case "array":
 		s.inner = p.schema(o.get("items"), space)
@@ -191,6 +192,9 @@ func strs(v any) []string {
 	}
 	return out
 }
+
+// String is the JSON that the schema was made of.
+func (s *Schema) String() string { return string(appendJSON(nil, s.source)) }
 
 // short is the name without its namespace.
 func (s *Schema) short() string { return s.name[strings.LastIndexByte(s.name, '.')+1:] }

@@ -16,19 +16,8 @@ import (
 // versions do not differ in what is served here.
 var ccompatBases = []string{"/apis/ccompat/v6", "/apis/ccompat/v7", "/apis/ccompat/v8"}
 
-func ccompatError(p *problem) any {
-	message := p.ccompat
-	if message == "" {
-		message = p.message
-	}
-	return struct {
-		Message string `json:"message"`
-		Code    int    `json:"error_code"`
-	}{message, p.confluent}
-}
-
 func unprocessable(message string) *problem {
-	return &problem{422, "UnprocessableEntityException", message, 42201, "", ""}
+	return &problem{status: 422, name: "UnprocessableEntityException", message: message, code: 42201}
 }
 
 type ccompatReference struct {
@@ -40,38 +29,56 @@ type ccompatReference struct {
 // ccompatSchema is a schema as the Confluent API gives it. Subject and version
 // are left out where it was asked for by id.
 type ccompatSchema struct {
-	Subject    string             `json:"subject,omitempty"`
-	Version    int                `json:"version,omitempty"`
-	ID         int64              `json:"id,omitempty"`
-	SchemaType string             `json:"schemaType,omitempty"` // absent for Avro
-	Schema     string             `json:"schema"`
-	References []ccompatReference `json:"references,omitempty"`
+	Subject    string              `json:"subject,omitempty"`
+	Version    int                 `json:"version,omitempty"`
+	ID         int64               `json:"id,omitempty"`
+	SchemaType string              `json:"schemaType,omitempty"` // absent for Avro
+	Schema     string              `json:"schema"`
+	References *[]ccompatReference `json:"references,omitempty"`
 }
 
 func (h *handler) ccompat(mux *http.ServeMux) {
 	for _, base := range ccompatBases {
-		on := func(pattern string, f call) {
-			method, path, _ := strings.Cut(pattern, " ")
-			h.on(mux, method+" "+base+path, ccompatError, f)
-		}
+		on := func(pattern string, f call) { h.on(mux, apiConfluent, base, pattern, f) }
 		on("GET /subjects", h.subjects)
 		on("POST /subjects/{subject}", h.lookUp)
+		on("DELETE /subjects/{subject}", h.deleteSubject)
 		on("GET /subjects/{subject}/versions", h.subjectVersions)
 		on("POST /subjects/{subject}/versions", h.registerSubject)
 		on("GET /subjects/{subject}/versions/{version}", h.subjectVersion)
+		on("DELETE /subjects/{subject}/versions/{version}", h.deleteSubjectVersion)
 		on("GET /subjects/{subject}/versions/{version}/schema", h.subjectSchema)
 		on("GET /subjects/{subject}/versions/{version}/referencedby", h.referencedBy)
 		on("GET /schemas/ids/{id}", h.schemaByID)
+		on("GET /schemas/ids/{id}/versions", h.schemaVersions)
+		on("GET /schemas/types", func(*http.Request) (answer, error) { return asJSON([]string{"JSON", "PROTOBUF", "AVRO"}) })
+		on("GET /contexts", func(*http.Request) (answer, error) { return asJSON([]string{":.:"}) })
+		on("GET /config", h.config)
+		on("PUT /config", h.setConfig)
+		on("GET /config/{subject}", h.config)
+		on("PUT /config/{subject}", h.setConfig)
+		on("DELETE /config/{subject}", h.deleteConfig)
+		on("POST /compatibility/subjects/{subject}/versions", h.checkCompatibility)
+		on("POST /compatibility/subjects/{subject}/versions/{version}", h.checkCompatibility)
+		if h.flavour == v26 {
+			unsupported := func(*http.Request) (answer, error) {
+				return answer{}, &problem{status: 404, name: "UnsupportedOperationException", message: "Operation not supported."}
+			}
+			on("GET /exporters", unsupported)
+			on("GET /mode", unsupported)
+			on("PUT /mode", unsupported)
+			continue
+		}
+		on("GET /schemas", h.allSchemas)
 		on("GET /schemas/ids/{id}/schema", h.schemaText)
 		on("GET /schemas/ids/{id}/subjects", h.schemaSubjects)
-		on("GET /schemas/ids/{id}/versions", h.schemaVersions)
-		on("GET /schemas/types", func(*http.Request) (answer, error) { return asJSON([]string{"JSON", "AVRO"}) })
-		on("GET /config", func(*http.Request) (answer, error) {
-			return asJSON(map[string]string{"compatibilityLevel": "NONE"})
-		})
-		on("GET /mode", func(*http.Request) (answer, error) { return asJSON(map[string]string{"mode": "READWRITE"}) })
 		on("GET /exporters", func(*http.Request) (answer, error) { return asJSON([]string{}) })
-		on("GET /contexts", func(*http.Request) (answer, error) { return asJSON([]string{":.:"}) })
+		on("DELETE /config", h.deleteConfig)
+		on("GET /mode", h.mode)
+		on("PUT /mode", h.setMode)
+		on("GET /mode/{subject}", h.mode)
+		on("PUT /mode/{subject}", h.setMode)
+		on("DELETE /mode/{subject}", h.deleteMode)
 	}
 }
 
@@ -85,72 +92,111 @@ func subjectKey(r *http.Request) key {
 	return key{g, r.PathValue("subject")}
 }
 
-// subjectDraft reads a schema to register or look up.
+// subjectDraft reads a schema to register, look up or compare.
 func (h *handler) subjectDraft(r *http.Request) (*draft, error) {
 	var q struct {
-		Schema     string
+		Schema     *string
 		SchemaType string
 		References []ccompatReference
+		ID         int64
+		Version    int
 	}
 	if err := bodyJSON(r, &q); err != nil {
 		return nil, err
 	}
-	d := &draft{key: subjectKey(r), artifactType: q.SchemaType, text: []byte(q.Schema), ifExists: existsFind, canonical: true}
+	if q.Schema == nil {
+		return nil, unprocessable("The request has no schema.")
+	}
+	d := &draft{
+		key: subjectKey(r), artifactType: q.SchemaType, text: []byte(*q.Schema), ifExists: existsEnabled,
+		canonical: h.flavour == v33, inherit: h.flavour == v26, contentID: q.ID, order: q.Version,
+	}
+	if d.artifactType == "" {
+		d.artifactType = "AVRO"
+	}
+	if !slices.Contains(artifactTypes(h.flavour), d.artifactType) {
+		return nil, unprocessable(fmt.Sprintf("Schema type %s is not supported.", d.artifactType))
+	}
+	if h.flavour == v26 {
+		d.versionMeta = d.versionMeta.named(d.artifactType, d.text)
+		d.artifactMeta = d.versionMeta
+	}
 	for _, f := range q.References {
 		d.refs = append(d.refs, reference{Artifact: f.Subject, Version: strconv.Itoa(f.Version), Name: f.Name})
-	}
-	if len(d.text) == 0 {
-		return nil, unprocessable("Schema is missing or empty.")
 	}
 	return d, h.store.prepare(d)
 }
 
 // checkSubject refuses what is no schema of its type.
 func (t tx) checkSubject(d *draft) error {
+	notDiscovered := unprocessable("Failed to discover artifact type from content.")
+	if len(d.text) == 0 {
+		return nil // as Apicurio, which takes it for a schema
+	}
 	switch d.artifactType {
 	case "AVRO":
 	case "JSON":
 		if !json.Valid(d.text) {
-			return unprocessable("Failed to discover artifact type from content.")
+			return notDiscovered
 		}
 		return nil
 	default:
-		return unprocessable(fmt.Sprintf("Schema type %s is not supported.", d.artifactType))
+		return nil
+	}
+	for _, ref := range d.refs {
+		c, err := t.referenced(ref)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			return unprocessable("Unresolved reference")
+		}
 	}
 	text := string(d.text)
 	if len(d.refs) > 0 {
-		for _, ref := range d.refs {
-			c, err := t.referenced(ref)
-			if err != nil {
-				return err
-			}
-			if c == nil {
-				return unprocessable("Unresolved reference")
-			}
+		var err error
+		if text, err = t.inline(text, d.refs); err != nil {
+			return orProblem(err, avrotext.ErrNotAvro, notDiscovered)
 		}
-		texts := make(map[string]string)
-		if err := t.collect(d.refs, texts); err != nil {
-			return err
-		}
-		resolved, err := avrotext.Resolve(text, texts)
-		if err != nil {
-			return unprocessable("Failed to discover artifact type from content.")
-		}
-		text = resolved
 	}
-	if _, err := avrotext.Print(text); err != nil {
-		return unprocessable("Failed to discover artifact type from content.")
-	}
-	return nil
+	_, err := avrotext.Print(text)
+	return orProblem(err, avrotext.ErrNotAvro, notDiscovered)
 }
 
+// orProblem is err, or p where err is of a kind.
+func orProblem(err, kind error, p *problem) error {
+	if err != nil && errors.Is(err, kind) {
+		return p
+	}
+	return err
+}
+
+// registerSubject registers a schema. Only in mode IMPORT does it take the id
+// and the version that the client brings; in READONLY it takes nothing.
 func (h *handler) registerSubject(r *http.Request) (answer, error) {
 	d, err := h.subjectDraft(r)
-	if err == nil {
-		err = h.store.view(func(t tx) error { return t.checkSubject(d) })
-	}
 	if err != nil {
 		return answer{}, err
+	}
+	var found *version
+	err = h.store.view(func(t tx) error {
+		a, err := t.artifact(d.key)
+		if err == nil && a != nil && d.contentID == 0 {
+			found, err = t.find(d, false, true)
+		}
+		if err != nil || found != nil {
+			return err
+		}
+		if err := h.permitted(t, d); err != nil {
+			return err
+		}
+		return t.checkSubject(d)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	if found != nil { // the very text: by far the most common case
+		return asJSON(map[string]int64{"id": found.ContentID})
 	}
 	_, v, err := h.store.register(d)
 	if err != nil {
@@ -160,66 +206,68 @@ func (h *handler) registerSubject(r *http.Request) (answer, error) {
 }
 
 // lookUp finds the version of a subject that has the schema posted.
-func (h *handler) lookUp(r *http.Request) (a answer, err error) {
+func (h *handler) lookUp(r *http.Request) (answer, error) {
 	d, err := h.subjectDraft(r)
 	if err != nil {
 		return answer{}, err
 	}
-	err = h.store.view(func(t tx) error {
-		if art, err := t.artifact(d.key); err != nil || art == nil {
-			return errors.Join(err, asError(art == nil, artifactNotFound(d.key)))
+	deleted := r.URL.Query().Get("deleted") == "true"
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		if _, err := t.mustArtifact(d.key); err != nil {
+			return answer{}, err
 		}
-		v, err := t.find(d, true)
+		v, err := t.find(d, h.flavour == v33, !deleted)
 		if err == nil && v == nil {
-			err = &problem{404, "SchemaNotFoundException",
-				"The given schema does not match any schema under the subject " + d.artifact, 40403, "", ""}
+			err = &problem{status: 404, name: "SchemaNotFoundException", code: 40403,
+				message: "The given schema does not match any schema under the subject " + d.artifact}
 		}
 		if err != nil {
-			return err
+			return answer{}, err
 		}
-		s, err := t.schema(v.ContentID, false)
-		if err != nil {
-			return err
-		}
-		s.Subject, s.Version, s.ID = v.Artifact, v.Order, v.ContentID
-		a, err = asJSON(s)
-		return err
+		return h.subjectSchemaOf(t, v, false)
 	})
-	return a, err
 }
 
-// asError gives p if it applies.
-func asError(applies bool, p *problem) error {
-	if applies {
-		return p
+// subjectSchemaOf answers with a version's schema.
+func (h *handler) subjectSchemaOf(t tx, v *version, compact bool) (answer, error) {
+	s, err := h.schema(t, v.ContentID, compact)
+	if err != nil {
+		return answer{}, err
 	}
-	return nil
+	s.Subject, s.Version, s.ID = v.Artifact, v.Order, v.ContentID
+	return asJSON(s)
 }
 
-// schema returns a content as the Confluent API does. Like Apicurio's, a text
-// without references is made compact on request.
-func (t tx) schema(contentID int64, compact bool) (*ccompatSchema, error) {
+// schema returns a content as the Confluent API does, if a version has it.
+// 3.3 makes a text without references compact on request.
+func (h *handler) schema(t tx, contentID int64, compact bool) (*ccompatSchema, error) {
 	c, err := t.content(contentID)
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return nil, &problem{404, "SchemaNotFoundException", fmt.Sprintf("Schema %d not found.", contentID), 40403, "", ""}
+	first, err := t.firstUse(contentID)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil || first == nil {
+		return nil, contentNotFound("ID", strconv.FormatInt(contentID, 10))
 	}
 	s := &ccompatSchema{Schema: string(c.Text)}
-	if uses, err := t.uses(contentID); err != nil {
-		return nil, err
-	} else if len(uses) > 0 && uses[0].Type != "AVRO" {
-		s.SchemaType = uses[0].Type
+	if first.Type != "AVRO" {
+		s.SchemaType = first.Type
 	}
+	refs := []ccompatReference{}
 	for _, r := range c.Refs {
 		n, err := strconv.Atoi(r.Version)
 		if err != nil {
 			n = 0
 		}
-		s.References = append(s.References, ccompatReference{Name: r.Name, Subject: r.Artifact, Version: n})
+		refs = append(refs, ccompatReference{Name: r.Name, Subject: r.Artifact, Version: n})
 	}
-	if compact && len(c.Refs) == 0 {
+	if len(refs) > 0 || h.flavour == v26 {
+		s.References = &refs
+	}
+	if compact && len(c.Refs) == 0 && h.flavour == v33 && first.Type == "AVRO" {
 		if text, err := avrotext.Compact(s.Schema); err == nil {
 			s.Schema = text
 		}
@@ -227,77 +275,95 @@ func (t tx) schema(contentID int64, compact bool) (*ccompatSchema, error) {
 	return s, nil
 }
 
-func (h *handler) schemaByID(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		n, err := pathNumber(r, "id")
-		if err != nil {
-			return err
-		}
-		s, err := t.schema(n, true)
-		if err == nil && r.URL.Query().Get("format") == "resolved" && len(s.References) > 0 {
-			var c *content
-			var text []byte
-			if c, err = t.content(n); err == nil {
-				text, err = t.resolved(c)
-				s.Schema = string(text)
-			}
-		}
-		if err == nil {
-			a, err = asJSON(s)
-		}
-		return err
-	})
-	return a, err
+// firstUse returns the oldest version with the content, or nil.
+func (t tx) firstUse(contentID int64) (*version, error) {
+	k, _ := t.Bucket(bUses).Cursor().Seek(number(contentID))
+	if len(k) != 16 || parseNumber(k[:8]) != contentID {
+		return nil, nil
+	}
+	return t.version(parseNumber(k[8:]))
 }
 
-func (h *handler) schemaText(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		n, err := pathNumber(r, "id")
+func (h *handler) schemaByID(r *http.Request) (answer, error) {
+	n, err := h.schemaID(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		s, err := h.schema(t, n, true)
 		if err != nil {
-			return err
+			return answer{}, err
 		}
-		s, err := t.schema(n, false)
-		if err == nil {
-			a = answer{text: []byte(s.Schema), contentType: "application/json"}
+		if r.URL.Query().Get("format") == "resolved" && h.flavour == v33 && s.References != nil {
+			c, err := t.content(n)
+			if err != nil {
+				return answer{}, err
+			}
+			text, err := t.resolved(c)
+			if err != nil {
+				return answer{}, err
+			}
+			s.Schema = string(text)
 		}
-		return err
+		return asJSON(s)
 	})
-	return a, err
+}
+
+// schemaID reads the id in the path. What is no number is nowhere for 3.3.
+func (h *handler) schemaID(r *http.Request) (int64, error) {
+	n, err := pathNumber(r, "id")
+	if err != nil && h.flavour == v33 {
+		return 0, &problem{status: 404, name: "NotFoundException", message: "no such schema", silent: true}
+	}
+	return n, err
+}
+
+func (h *handler) schemaText(r *http.Request) (answer, error) {
+	n, err := h.schemaID(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		s, err := h.schema(t, n, false)
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{text: []byte(s.Schema), contentType: "application/json"}, nil
+	})
 }
 
 // usesOf returns the versions with the content that the path names, those of
-// the request's group.
-func (t tx) usesOf(r *http.Request) ([]*version, error) {
-	n, err := pathNumber(r, "id")
+// the request's group; 3.3 leaves out the deleted ones.
+func (h *handler) usesOf(t tx, r *http.Request) ([]*version, error) {
+	n, err := h.schemaID(r)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.schema(n, false); err != nil {
+	if _, err := h.schema(t, n, false); err != nil {
 		return nil, err
 	}
 	uses, err := t.uses(n)
 	group := subjectKey(r).group
-	return slices.DeleteFunc(uses, func(v *version) bool { return v.Group != group }), err
+	all := h.flavour == v26 || r.URL.Query().Get("deleted") == "true"
+	return slices.DeleteFunc(uses, func(v *version) bool { return v.Group != group || !all && !v.active() }), err
 }
 
-func (h *handler) schemaSubjects(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		uses, err := t.usesOf(r)
+func (h *handler) schemaSubjects(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		uses, err := h.usesOf(t, r)
 		names := []string{}
 		for _, v := range uses {
 			if !slices.Contains(names, v.Artifact) {
 				names = append(names, v.Artifact)
 			}
 		}
-		a = answer{json: names}
-		return err
+		return answer{json: names}, err
 	})
-	return a, err
 }
 
-func (h *handler) schemaVersions(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		uses, err := t.usesOf(r)
+func (h *handler) schemaVersions(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		uses, err := h.usesOf(t, r)
 		type use struct {
 			Subject string `json:"subject"`
 			Version int    `json:"version"`
@@ -306,30 +372,84 @@ func (h *handler) schemaVersions(r *http.Request) (a answer, err error) {
 		for _, v := range uses {
 			list = append(list, use{v.Artifact, v.Order})
 		}
-		a = answer{json: list}
-		return err
+		return answer{json: list}, err
 	})
-	return a, err
 }
 
-func (h *handler) subjects(r *http.Request) (a answer, err error) {
-	names := []string{}
-	prefix := append([]byte(subjectKey(r).group), 0)
-	err = h.store.view(func(t tx) error {
-		return t.scan(bArtifacts, append(prefix, r.URL.Query().Get("subjectPrefix")...), func(id, _ []byte) error {
-			names = append(names, string(id[len(prefix):]))
+// allSchemas lists the schemas of all versions or, of the latest ones, each
+// once.
+func (h *handler) allSchemas(r *http.Request) (answer, error) {
+	q := r.URL.Query()
+	group, prefix := subjectKey(r).group, q.Get("subjectPrefix")
+	latestOnly, deleted := q.Get("latestOnly") == "true", q.Get("deleted") == "true"
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		all, err := t.searchVersions(&filter{f: v33, group: group})
+		if err != nil {
+			return answer{}, err
+		}
+		ids := []int64{}
+		latest := make(map[string]int64)
+		for _, v := range all {
+			if strings.HasPrefix(v.Artifact, prefix) && (deleted || v.active()) {
+				ids = append(ids, v.ContentID)
+				latest[v.Artifact] = v.ContentID
+			}
+		}
+		if latestOnly {
+			ids = ids[:0]
+			for _, id := range latest {
+				if !slices.Contains(ids, id) {
+					ids = append(ids, id)
+				}
+			}
+			slices.Sort(ids)
+		}
+		list := []*ccompatSchema{}
+		for _, id := range pageOf(r, ids) {
+			s, err := h.schema(t, id, true)
+			if err != nil {
+				return answer{}, err
+			}
+			list = append(list, s)
+		}
+		return asJSON(list)
+	})
+}
+
+// subjects lists those that have a version which is not deleted.
+func (h *handler) subjects(r *http.Request) (answer, error) {
+	q := r.URL.Query()
+	group := subjectKey(r).group
+	deleted := q.Get("deleted") == "true"
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		var found []*artifact
+		err := t.scan(bArtifacts, append(append([]byte(group), 0), q.Get("subjectPrefix")...), func(_, raw []byte) error {
+			a := new(artifact)
+			if err := json.Unmarshal(raw, a); err != nil {
+				return err
+			}
+			if !deleted {
+				if v, err := t.latest(a.key()); err != nil || v == nil {
+					return err
+				}
+			}
+			found = append(found, a)
 			return nil
 		})
+		if h.flavour == v26 {
+			slices.SortStableFunc(found, func(a, b *artifact) int { return a.Created.Compare(b.Created) })
+		}
+		names := []string{}
+		for _, a := range found {
+			names = append(names, a.ID)
+		}
+		return answer{json: pageOf(r, names)}, err
 	})
-	if err != nil {
-		return answer{}, err
-	}
-	return pageOf(r, names)
 }
 
-// pageOf answers with the part of a list that offset and limit ask for; a
-// negative limit is none.
-func pageOf[T any](r *http.Request, all []T) (answer, error) {
+// pageOf returns the part of a list that offset and limit ask for; a negative
+// limit is none.
+func pageOf[T any](r *http.Request, all []T) []T {
 	q := r.URL.Query()
 	if n, err := strconv.Atoi(q.Get("offset")); err == nil && n > 0 {
 		all = all[min(n, len(all)):]
@@ -337,33 +457,39 @@ func pageOf[T any](r *http.Request, all []T) (answer, error) {
 	if n, err := strconv.Atoi(q.Get("limit")); err == nil && n > 0 {
 		all = all[:min(n, len(all))]
 	}
-	return asJSON(all)
+	return all
 }
 
-func (h *handler) subjectVersions(r *http.Request) (a answer, err error) {
-	numbers := []int{}
-	err = h.store.view(func(t tx) error {
-		all, err := t.versionsOf(subjectKey(r))
-		for _, v := range all {
-			numbers = append(numbers, v.Order)
-		}
-		return err
-	})
-	if err != nil {
-		return answer{}, err
-	}
-	return pageOf(r, numbers)
-}
-
-// numbered returns the version of a subject by its number, "latest" or -1.
-func (t tx) numbered(r *http.Request) (*version, error) {
-	k, name := subjectKey(r), r.PathValue("version")
-	art, err := t.artifact(k)
+// subjectVersionsOf returns the versions of a subject that exists, those that
+// are deleted only if asked.
+func (t tx) subjectVersionsOf(k key, deleted bool) ([]*version, error) {
+	all, err := t.versionsOf(k)
 	if err != nil {
 		return nil, err
 	}
-	if art == nil {
+	shown := slices.DeleteFunc(all, func(v *version) bool { return !deleted && !v.active() })
+	if len(shown) == 0 {
 		return nil, artifactNotFound(k)
+	}
+	return shown, nil
+}
+
+func (h *handler) subjectVersions(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		all, err := t.subjectVersionsOf(subjectKey(r), r.URL.Query().Get("deleted") == "true")
+		numbers := []int{}
+		for _, v := range all {
+			numbers = append(numbers, v.Order)
+		}
+		return answer{json: pageOf(r, numbers)}, err
+	})
+}
+
+// numbered returns the version of a subject by its number, "latest" or -1.
+func (t tx) numbered(r *http.Request, deleted bool) (*version, error) {
+	k, name := subjectKey(r), r.PathValue("version")
+	if _, err := t.mustArtifact(k); err != nil {
+		return nil, err
 	}
 	n, err := strconv.Atoi(name)
 	switch {
@@ -379,54 +505,156 @@ func (t tx) numbered(r *http.Request) (*version, error) {
 		return nil, versionNotFound(k, name)
 	}
 	v, err := t.ordered(k, n)
-	if err == nil && v == nil {
+	if err == nil && (v == nil || !deleted && !v.active()) {
 		err = versionNotFound(k, name)
 	}
 	return v, err
 }
 
-func (h *handler) subjectVersion(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.numbered(r)
+func (h *handler) subjectVersion(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.numbered(r, r.URL.Query().Get("deleted") == "true")
 		if err != nil {
-			return err
+			return answer{}, err
 		}
-		s, err := t.schema(v.ContentID, true)
-		if err != nil {
-			return err
-		}
-		s.Subject, s.Version, s.ID = v.Artifact, v.Order, v.ContentID
-		a, err = asJSON(s)
-		return err
+		return h.subjectSchemaOf(t, v, true)
 	})
-	return a, err
 }
 
-func (h *handler) subjectSchema(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.numbered(r)
+func (h *handler) subjectSchema(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.numbered(r, r.URL.Query().Get("deleted") == "true")
 		if err != nil {
-			return err
+			return answer{}, err
 		}
-		s, err := t.schema(v.ContentID, true)
-		if err == nil {
-			a = answer{text: []byte(s.Schema), contentType: "application/json"}
+		s, err := h.schema(t, v.ContentID, true)
+		if err != nil {
+			return answer{}, err
 		}
-		return err
+		return answer{text: []byte(s.Schema), contentType: "application/json"}, nil
 	})
-	return a, err
 }
 
 // referencedBy answers with the ids of the schemas that refer to a version.
-func (h *handler) referencedBy(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.numbered(r)
+func (h *handler) referencedBy(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.numbered(r, true)
+		var p *problem
+		if errors.As(err, &p) && h.flavour == v26 {
+			return asJSON([]int64{})
+		}
+		if err != nil {
+			return answer{}, err
+		}
+		ids, err := t.referrers(v)
+		return answer{json: ids}, err
+	})
+}
+
+// Deletion: first soft, which disables versions, then for good.
+
+func referenced(subject string) *problem {
+	return &problem{status: 422, name: "ReferenceExistsException", message: "There are subjects referencing " + subject, code: 42206}
+}
+
+// unreferenced refuses to delete what others refer to.
+func (t tx) unreferenced(all ...*version) error {
+	for _, v := range all {
+		ids, err := t.referrers(v)
 		if err != nil {
 			return err
 		}
-		ids, err := t.referrers(v)
-		a = answer{json: ids}
-		return err
+		for _, id := range ids {
+			if u, err := t.firstUse(id); err != nil || u != nil {
+				return errorOr(err, referenced(v.Artifact))
+			}
+		}
+	}
+	return nil
+}
+
+func (h *handler) deleteSubjectVersion(r *http.Request) (answer, error) {
+	permanent := r.URL.Query().Get("permanent") == "true"
+	var order int
+	err := h.store.update(func(t tx) error {
+		v, err := t.numbered(r, true)
+		if err != nil {
+			return err
+		}
+		if err := h.writable(t, v.Artifact); err != nil {
+			return err
+		}
+		if err := t.unreferenced(v); err != nil {
+			return err
+		}
+		order = v.Order
+		a, err := t.mustArtifact(v.key())
+		if err != nil {
+			return err
+		}
+		if permanent {
+			if v.State != stateDisabled {
+				return &problem{status: 409, name: "SchemaNotSoftDeletedException", code: 40407,
+					message: fmt.Sprintf("Subject %s version %d must be soft deleted first", v.Artifact, v.Order)}
+			}
+			return h.store.removeVersion(t, a, v)
+		}
+		if v.State == stateDisabled {
+			return &problem{status: 409, name: "SchemaSoftDeletedException", message: "Schema is already soft deleted", code: 40406}
+		}
+		return t.disable(a, v)
 	})
-	return a, err
+	return answer{json: order}, err
+}
+
+// disable deletes versions softly.
+func (t tx) disable(a *artifact, all ...*version) error {
+	for _, v := range all {
+		v.State = stateDisabled
+		if err := t.putVersion(v); err != nil {
+			return err
+		}
+	}
+	a.Revision++
+	return t.putArtifact(a)
+}
+
+func (h *handler) deleteSubject(r *http.Request) (answer, error) {
+	k := subjectKey(r)
+	permanent := r.URL.Query().Get("permanent") == "true"
+	var orders []int
+	err := h.store.update(func(t tx) error {
+		orders = []int{}
+		a, err := t.mustArtifact(k)
+		if err != nil {
+			return err
+		}
+		all, err := t.versions(k)
+		if err != nil {
+			return err
+		}
+		if err := h.writable(t, k.artifact); err != nil {
+			return err
+		}
+		if err := t.unreferenced(all...); err != nil {
+			return err
+		}
+		left := false
+		for _, v := range all {
+			orders = append(orders, v.Order)
+			left = left || v.active()
+		}
+		switch {
+		case permanent && left && h.flavour == v33:
+			return &problem{status: 409, name: "SubjectNotSoftDeletedException", code: 40405,
+				message: fmt.Sprintf("Subject %s must be soft deleted first", k.artifact)}
+		case permanent:
+			return h.store.deleteArtifact(t, a)
+		case !left:
+			return &problem{status: 404, name: "SubjectSoftDeletedException", code: 40404,
+				message: fmt.Sprintf("Subject %s is in soft deleted state.", k.artifact), old: artifactNotFound(k).old}
+		}
+		return t.disable(a, all...)
+	})
+	return answer{json: orders}, err
 }

@@ -21,9 +21,16 @@ var (
 	bCanonical = []byte("canonical") // canonical hash, contentId -> nothing
 	bUses      = []byte("uses")      // contentId, globalId -> nothing
 	bReferrers = []byte("referrers") // group 0 artifact 0 version name 0 contentId -> nothing
+	bRules     = []byte("rules")     // scope 0 rule type -> configuration; its sequence counts changes
+	bBranches  = []byte("branches")  // group 0 artifact 0 branch -> branch
+	bComments  = []byte("comments")  // globalId, comment's number -> comment; its sequence gives the numbers
+	bSettings  = []byte("settings")  // name -> value
 )
 
-var buckets = [][]byte{bGroups, bArtifacts, bVersions, bOf, bNames, bContents, bHashes, bCanonical, bUses, bReferrers}
+var buckets = [][]byte{
+	bGroups, bArtifacts, bVersions, bOf, bNames, bContents, bHashes, bCanonical, bUses, bReferrers,
+	bRules, bBranches, bComments, bSettings,
+}
 
 // maxID is the largest id that fits the 4 bytes of the Confluent wire format
 // in every client.
@@ -37,6 +44,9 @@ func number(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n
 func parseNumber(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) }
 
 func (k key) bytes() []byte { return append(append([]byte(k.group), 0), k.artifact...) }
+
+// prefix is what the keys of things of the artifact begin with.
+func (k key) prefix() []byte { return append(k.bytes(), 0) }
 
 func get[T any](t tx, bucket, id []byte) (*T, error) {
 	raw := t.Bucket(bucket).Get(id)
@@ -67,11 +77,32 @@ func (t tx) next(bucket []byte) (int64, error) {
 	return int64(n), err
 }
 
+// atLeast makes ids that a bucket gives from now on exceed id.
+func (t tx) atLeast(bucket []byte, id int64) error {
+	if b := t.Bucket(bucket); b.Sequence() < uint64(id) {
+		return b.SetSequence(uint64(id))
+	}
+	return nil
+}
+
 func (t tx) artifact(k key) (*artifact, error) { return get[artifact](t, bArtifacts, k.bytes()) }
+
+// mustArtifact is artifact, absence being a problem.
+func (t tx) mustArtifact(k key) (*artifact, error) {
+	a, err := t.artifact(k)
+	if err == nil && a == nil {
+		err = artifactNotFound(k)
+	}
+	return a, err
+}
+
+func (t tx) putArtifact(a *artifact) error { return set(t, bArtifacts, a.key().bytes(), a) }
 
 func (t tx) version(globalID int64) (*version, error) {
 	return get[version](t, bVersions, number(globalID))
 }
+
+func (t tx) putVersion(v *version) error { return set(t, bVersions, number(v.GlobalID), v) }
 
 func (t tx) content(id int64) (*content, error) { return get[content](t, bContents, number(id)) }
 
@@ -83,10 +114,12 @@ func (t tx) contentByHash(hash [32]byte) (*content, error) {
 	return t.content(parseNumber(id))
 }
 
-// putContent stores a new content under a new id.
+// putContent stores a new content, under a new id unless it brings its own.
 func (t tx) putContent(c *content) (err error) {
-	if c.ID, err = t.next(bContents); err != nil {
-		return err
+	if c.ID == 0 {
+		if c.ID, err = t.next(bContents); err != nil {
+			return err
+		}
 	}
 	if err := t.Bucket(bHashes).Put(c.Hash[:], number(c.ID)); err != nil {
 		return err
@@ -95,25 +128,35 @@ func (t tx) putContent(c *content) (err error) {
 		return err
 	}
 	for _, r := range c.Refs {
-		g := r.Group
-		if g == "" {
-			g = defaultGroup
-		}
-		if err := t.Bucket(bReferrers).Put(append(referrerKey(g, r.Artifact, r.Version), number(c.ID)...), nil); err != nil {
+		if err := t.Bucket(bReferrers).Put(append(referrerKey(r.key(), r.Version), number(c.ID)...), nil); err != nil {
 			return err
 		}
 	}
 	return set(t, bContents, number(c.ID), c)
 }
 
-func referrerKey(group, artifact, version string) []byte {
-	return append(nameKey(key{group, artifact}, version), 0)
+// dropContent forgets a content that no version has.
+func (t tx) dropContent(c *content) error {
+	for _, r := range c.Refs {
+		if err := t.Bucket(bReferrers).Delete(append(referrerKey(r.key(), r.Version), number(c.ID)...)); err != nil {
+			return err
+		}
+	}
+	if err := t.Bucket(bCanonical).Delete(append(c.Canonical[:], number(c.ID)...)); err != nil {
+		return err
+	}
+	if err := t.Bucket(bHashes).Delete(c.Hash[:]); err != nil {
+		return err
+	}
+	return t.Bucket(bContents).Delete(number(c.ID))
 }
+
+func referrerKey(k key, version string) []byte { return append(nameKey(k, version), 0) }
 
 // referrers returns the ids of the contents that refer to the version.
 func (t tx) referrers(v *version) ([]int64, error) {
 	ids := []int64{}
-	prefix := referrerKey(v.Group, v.Artifact, v.Version)
+	prefix := referrerKey(v.key(), v.Version)
 	err := t.scan(bReferrers, prefix, func(k, _ []byte) error {
 		if len(k) == len(prefix)+8 {
 			ids = append(ids, parseNumber(k[len(prefix):]))
@@ -123,34 +166,37 @@ func (t tx) referrers(v *version) ([]int64, error) {
 	return ids, err
 }
 
+func orderKey(k key, order int) []byte { return append(k.prefix(), number(int64(order))...) }
+
 // ordered returns the artifact's version of this order, or nil.
 func (t tx) ordered(k key, order int) (*version, error) {
-	id := t.Bucket(bOf).Get(append(append(k.bytes(), 0), number(int64(order))...))
+	id := t.Bucket(bOf).Get(orderKey(k, order))
 	if id == nil {
 		return nil, nil
 	}
 	return t.version(parseNumber(id))
 }
 
-// putVersion stores a new version under a new id.
-func (t tx) putVersion(v *version) (err error) {
-	if v.GlobalID, err = t.next(bVersions); err != nil {
+// newVersion stores a new version, under a new id unless it brings its own.
+func (t tx) newVersion(v *version) (err error) {
+	if v.GlobalID == 0 {
+		if v.GlobalID, err = t.next(bVersions); err != nil {
+			return err
+		}
+	}
+	if err := t.Bucket(bOf).Put(orderKey(v.key(), v.Order), number(v.GlobalID)); err != nil {
 		return err
 	}
-	of := append(append(key{v.Group, v.Artifact}.bytes(), 0), number(int64(v.Order))...)
-	if err := t.Bucket(bOf).Put(of, number(v.GlobalID)); err != nil {
-		return err
-	}
-	if err := t.Bucket(bNames).Put(nameKey(key{v.Group, v.Artifact}, v.Version), number(v.GlobalID)); err != nil {
+	if err := t.Bucket(bNames).Put(nameKey(v.key(), v.Version), number(v.GlobalID)); err != nil {
 		return err
 	}
 	if err := t.Bucket(bUses).Put(append(number(v.ContentID), number(v.GlobalID)...), nil); err != nil {
 		return err
 	}
-	return set(t, bVersions, number(v.GlobalID), v)
+	return t.putVersion(v)
 }
 
-func nameKey(k key, name string) []byte { return append(append(k.bytes(), 0), name...) }
+func nameKey(k key, name string) []byte { return append(k.prefix(), name...) }
 
 // named returns the artifact's version with this name, or nil.
 func (t tx) named(k key, name string) (*version, error) {
@@ -161,9 +207,24 @@ func (t tx) named(k key, name string) (*version, error) {
 	return t.version(parseNumber(id))
 }
 
-// latest returns the artifact's newest version that is not disabled, or nil.
+// mustNamed is named, absence being a problem.
+func (t tx) mustNamed(k key, name string) (*version, error) {
+	v, err := t.named(k, name)
+	if err == nil && v == nil {
+		err = versionNotFound(k, name)
+	}
+	return v, err
+}
+
+// latest returns the artifact's newest active version, or nil: that with the
+// highest rank, which is the order unless drafts were published late.
 func (t tx) latest(k key) (*version, error) {
-	prefix := append(k.bytes(), 0)
+	var found *version
+	a, err := t.artifact(k)
+	if err != nil || a == nil {
+		return nil, err
+	}
+	prefix := k.prefix()
 	c := t.Bucket(bOf).Cursor()
 	// The entry after the last that an order can make, then back.
 	id, globalID := c.Seek(append(append([]byte(nil), prefix...), number(-1)...))
@@ -177,17 +238,23 @@ func (t tx) latest(k key) (*version, error) {
 			continue
 		}
 		v, err := t.version(parseNumber(globalID))
-		if err != nil || v == nil || v.State != stateDisabled {
-			return v, err
+		if err != nil || v == nil {
+			return nil, err
+		}
+		if v.active() && (found == nil || v.Rank > found.Rank) {
+			found = v
+		}
+		if found != nil && !a.Drafts {
+			return found, nil
 		}
 	}
-	return nil, nil
+	return found, nil
 }
 
 // versions returns an artifact's versions, oldest first.
 func (t tx) versions(k key) ([]*version, error) {
 	var out []*version
-	prefix := append(k.bytes(), 0)
+	prefix := k.prefix()
 	err := t.scan(bOf, prefix, func(id, globalID []byte) error {
 		if len(id) != len(prefix)+8 {
 			return nil // of an artifact whose name goes on
@@ -215,7 +282,8 @@ func (t tx) uses(contentID int64) ([]*version, error) {
 	return out, err
 }
 
-// scan calls f for the entries whose key begins with prefix, in order.
+// scan calls f for the entries whose key begins with prefix, in order. f must
+// not change the bucket.
 func (t tx) scan(bucket, prefix []byte, f func(k, v []byte) error) error {
 	c := t.Bucket(bucket).Cursor()
 	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
@@ -224,4 +292,22 @@ func (t tx) scan(bucket, prefix []byte, f func(k, v []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// clear deletes the entries whose key begins with prefix and goes on for
+// exactly n bytes; n below 0 is any number.
+func (t tx) clear(bucket, prefix []byte, n int) error {
+	var ids [][]byte
+	err := t.scan(bucket, prefix, func(k, _ []byte) error {
+		if n < 0 || len(k) == len(prefix)+n {
+			ids = append(ids, append([]byte(nil), k...))
+		}
+		return nil
+	})
+	for _, id := range ids {
+		if err == nil {
+			err = t.Bucket(bucket).Delete(id)
+		}
+	}
+	return err
 }

@@ -7,20 +7,28 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // handler serves the APIs from a store.
 type handler struct {
-	store   *store
-	log     *slog.Logger
-	maxBody int64
+	store              *store
+	flavour            flavour
+	log                *slog.Logger
+	maxBody, maxImport int64 // bytes
+	metrics            *metrics
 }
 
-// errorBody writes a problem as one API does.
-type errorBody func(p *problem) any
+// api is one of the APIs; they differ in how they tell errors.
+type api int
+
+const (
+	apiV2 api = iota
+	apiV3
+	apiConfluent
+)
 
 // answer is what a call gives: a value to be sent as JSON, or text.
 type answer struct {
@@ -28,9 +36,13 @@ type answer struct {
 	text        []byte // sent as it is when contentType is set
 	contentType string
 	status      int // 0 is 200
+	header      map[string]string
 }
 
 func asJSON(v any) (answer, error) { return answer{json: v}, nil }
+
+// done is an answer without content.
+func done(err error) (answer, error) { return answer{status: http.StatusNoContent}, err }
 
 // call serves one request. Its errors are *problem or internal ones.
 type call func(r *http.Request) (answer, error)
@@ -39,21 +51,42 @@ type call func(r *http.Request) (answer, error)
 func (h *handler) routes() http.Handler {
 	mux := http.NewServeMux()
 	h.health(mux)
+	h.page(mux)
 	h.v2(mux)
 	h.v3(mux)
 	h.ccompat(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		body := v2Error
-		switch {
-		case strings.HasPrefix(r.URL.Path, "/apis/ccompat/"):
-			body = ccompatError
-		case strings.HasPrefix(r.URL.Path, "/apis/registry/v3"):
-			body = v3Error
-		}
-		h.fail(w, body, &problem{404, "NotFoundException",
-			fmt.Sprintf("RESTEASY003210: Could not find resource for full path: http://%s%s", r.Host, r.URL.RequestURI()), 404, "", ""})
-	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.unrouted(mux, w, r) })
 	return h.guard(mux)
+}
+
+// methods are those that a path may have, in the order of Apicurio's Allow.
+var methods = []string{"HEAD", "GET", "POST", "PUT", "DELETE"}
+
+// unrouted answers what no route takes: 405 if another method would do, else
+// 404.
+func (h *handler) unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	a := apiV3
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/apis/ccompat/"):
+		a = apiConfluent
+	case strings.HasPrefix(r.URL.Path, v2Base), h.flavour == v26:
+		a = apiV2
+	}
+	var allowed []string
+	for _, m := range methods {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, pattern := mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) > 0 {
+		h.fail(w, a, &problem{status: 405, name: "NotAllowedException", allow: strings.Join(append(allowed, "OPTIONS"), ", "),
+			message: fmt.Sprintf("RESTEASY003650: No resource method found for %s, return 405 with Allow header", r.Method)})
+		return
+	}
+	h.fail(w, a, &problem{status: 404, name: "NotFoundException", silent: a == apiConfluent && h.flavour == v33,
+		message: fmt.Sprintf("RESTEASY003210: Could not find resource for full path: http://%s%s", r.Host, r.URL.RequestURI())})
 }
 
 // guard bounds bodies, takes a trailing slash for none, and turns a panic into
@@ -66,40 +99,65 @@ func (h *handler) guard(next http.Handler) http.Handler {
 				http.Error(w, "internal error", http.StatusInternalServerError)
 			}
 		}()
+		w.Header().Set("Server", "tributary-registry")
 		if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") {
 			r.URL.Path = strings.TrimSuffix(r.URL.Path, "/")
 			r.URL.RawPath = strings.TrimSuffix(r.URL.RawPath, "/")
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, h.maxBody)
+		limit := h.maxBody
+		if strings.HasSuffix(r.URL.Path, "/admin/import") {
+			limit = h.maxImport
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})
 }
 
-// on serves pattern with f.
-func (h *handler) on(mux *http.ServeMux, pattern string, body errorBody, f call) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		a, err := f(r)
+// on serves pattern, below base, with f.
+func (h *handler) on(mux *http.ServeMux, a api, base, pattern string, f call) {
+	method, path, _ := strings.Cut(pattern, " ")
+	mux.HandleFunc(method+" "+base+path, func(w http.ResponseWriter, r *http.Request) {
+		out, err := f(r)
+		if err == nil {
+			h.send(w, out)
+			return
+		}
 		var tooLarge *http.MaxBytesError
 		var p *problem
 		switch {
-		case errors.Is(err, errUndecodable):
-			h.send(w, answer{text: []byte(err.Error()), contentType: "application/json", status: 400})
+		case errors.Is(err, errNotJSON):
+			h.send(w, answer{text: []byte(undecodable), contentType: "application/json", status: 400})
 			return
 		case errors.As(err, &tooLarge):
-			p = &problem{413, "RequestTooLargeException", fmt.Sprintf("The request's body exceeds %d bytes.", tooLarge.Limit), 413, "", ""}
-		case err != nil && !errors.As(err, &p):
+			p = &problem{status: 413, name: "RequestTooLargeException", message: fmt.Sprintf("The request's body exceeds %d bytes.", tooLarge.Limit), code: 42201}
+		case errors.As(err, &p):
+			if p.name == mistyped {
+				if h.flavour == v26 {
+					h.send(w, answer{text: []byte(undecodable), contentType: "application/json", status: 400})
+					return
+				}
+				a := apiV3
+				h.fail(w, a, badRequest("BadRequestException", undecodable))
+				return
+			}
+		case r.Context().Err() != nil:
+			return // nobody waits for the answer
+		default:
 			h.log.Error("registry request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-			p = &problem{500, "StorageException", "The registry's store failed; its log says how.", 50001, "", ""}
+			p = &problem{status: 500, name: "StorageException", message: "The registry's store failed; its log says how.", code: 50001}
 		}
-		if p != nil {
-			h.fail(w, body, p)
-			return
-		}
-		h.send(w, a)
+		h.fail(w, a, p)
 	})
 }
 
 func (h *handler) send(w http.ResponseWriter, a answer) {
+	for k, v := range a.header {
+		w.Header().Set(k, v)
+	}
+	if a.status == http.StatusNoContent {
+		w.WriteHeader(a.status)
+		return
+	}
 	if a.contentType == "" {
 		a.contentType = "application/json"
 		text, err := json.Marshal(a.json)
@@ -119,8 +177,78 @@ func (h *handler) send(w http.ResponseWriter, a answer) {
 	_, _ = w.Write(a.text)
 }
 
-func (h *handler) fail(w http.ResponseWriter, body errorBody, p *problem) {
-	h.send(w, answer{json: body(p), status: p.status})
+// fail tells a problem as the API and the flavour do.
+func (h *handler) fail(w http.ResponseWriter, a api, p *problem) {
+	p = p.as(h.flavour)
+	if p.silent {
+		w.WriteHeader(p.status)
+		return
+	}
+	out := answer{status: p.status}
+	if p.allow != "" {
+		out.header = map[string]string{"Allow": p.allow}
+	}
+	switch a {
+	case apiV3:
+		out.json = p.v3(&out.status)
+	case apiV2:
+		out.json = p.v2(h.flavour, &out.status)
+	case apiConfluent:
+		out.json = p.confluent(h.flavour)
+	}
+	h.send(w, out)
+}
+
+// v3 is the problem's body in v3. A rule's refusal is a bad request there.
+func (p *problem) v3(status *int) any {
+	type body struct {
+		Causes *[]violation `json:"causes,omitempty"`
+		Detail string       `json:"detail"`
+		Title  string       `json:"title"`
+		Status int          `json:"status"`
+		Name   string       `json:"name"`
+	}
+	if !p.rule {
+		return body{nil, p.details(), p.message, p.status, p.name}
+	}
+	*status = http.StatusBadRequest
+	return body{&p.causes, p.withCauses(), p.message, *status, p.name}
+}
+
+func (p *problem) v2(f flavour, status *int) any {
+	type body struct {
+		Causes  *[]violation `json:"causes,omitempty"`
+		Message string       `json:"message"`
+		Code    int          `json:"error_code"`
+		Detail  string       `json:"detail"`
+		Name    string       `json:"name"`
+	}
+	if !p.rule {
+		return body{nil, p.message, p.status, p.details(), p.name}
+	}
+	message := p.withCauses()
+	if f == v33 {
+		*status, message = http.StatusBadRequest, p.message
+	}
+	detail := p.detail
+	if detail == "" {
+		detail = p.name + ": " + message
+	}
+	return body{&p.causes, message, *status, detail, p.name}
+}
+
+func (p *problem) confluent(f flavour) any {
+	message := p.ccompatMessage()
+	if p.rule {
+		message = "io.apicurio.registry.rules.violation.RuleViolationException: " + p.message
+		if f == v26 {
+			message = "io.apicurio.registry.rules.RuleViolationException: " + p.withCauses()
+		}
+	}
+	return struct {
+		Message string `json:"message"`
+		Code    int    `json:"error_code"`
+	}{message, p.code}
 }
 
 // body reads a whole request body.
@@ -133,9 +261,18 @@ func body(r *http.Request) ([]byte, error) {
 	return text, err
 }
 
-// errUndecodable is the answer to a body that is not the JSON expected. All
-// APIs say it in plain text.
-var errUndecodable = errors.New("Not able to deserialize data provided.") //nolint:staticcheck // Apicurio's words
+// undecodable is Apicurio's word on a body that it cannot read.
+const undecodable = "Not able to deserialize data provided."
+
+// errNotJSON is the answer to a body that is no JSON. All APIs say it in plain
+// text.
+var errNotJSON = errors.New("body is not JSON")
+
+// mistyped names the problem of a body that is other JSON than expected, which
+// 3.3 tells in the form of v3, whatever the API.
+const mistyped = "mistyped"
+
+func errMistyped() *problem { return &problem{status: 400, name: mistyped, message: undecodable} }
 
 // bodyJSON reads a request body into v. Fields that v lacks are ignored, as
 // clients send more than any server knows.
@@ -144,8 +281,11 @@ func bodyJSON(r *http.Request, v any) error {
 	if err != nil {
 		return err
 	}
+	if !json.Valid(text) {
+		return errNotJSON
+	}
 	if json.Unmarshal(text, v) != nil {
-		return errUndecodable
+		return errMistyped()
 	}
 	return nil
 }
@@ -164,41 +304,11 @@ func artifactKey(r *http.Request) key {
 	return key{r.PathValue("group"), r.PathValue("artifact")}
 }
 
-// page reads limit and offset; the default limit is Apicurio's 20.
-func page(r *http.Request) (offset, limit int, err error) {
-	limit = 20
-	for name, into := range map[string]*int{"offset": &offset, "limit": &limit} {
-		text := r.URL.Query().Get(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return 0, 0, badRequest("BadRequestException", "%s is not a number of 0 or more.", name)
-		}
-		*into = n
+// pathRule reads a rule's type from the path.
+func pathRule(r *http.Request) (string, error) {
+	kind := r.PathValue("rule")
+	if !slices.Contains(ruleTypes, kind) {
+		return "", noConstant("PathParam", "rule", kind, "types.RuleType")
 	}
-	return offset, limit, nil
-}
-
-func paged[T any](all []T, offset, limit int) []T {
-	all = all[min(offset, len(all)):]
-	return all[:min(limit, len(all))]
-}
-
-// stamp is a time as Apicurio writes it.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
-
-// health serves the probes of Apicurio 2 and of Kubernetes.
-func (h *handler) health(mux *http.ServeMux) {
-	up := func(r *http.Request) (answer, error) {
-		// A read proves that the store is there.
-		if err := h.store.view(func(tx) error { return nil }); err != nil {
-			return answer{json: map[string]any{"status": "DOWN", "checks": []any{}}, status: 503}, nil
-		}
-		return asJSON(map[string]any{"status": "UP", "checks": []any{}})
-	}
-	for _, path := range []string{"/health", "/health/ready", "/health/live", "/healthz"} {
-		h.on(mux, "GET "+path, v2Error, up)
-	}
+	return kind, nil
 }

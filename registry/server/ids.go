@@ -4,50 +4,50 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 )
 
-// ids serves the look-ups by id and hash, which v2 and v3 share. hashType is
-// the content type of what is found by contentId or hash.
-func (h *handler) ids(mux *http.ServeMux, base string, body errorBody, hashType string, dereference func(*http.Request) bool) {
-	type finder func(t tx, r *http.Request) (contentID int64, err error)
+// ids serves the look-ups by id and hash, which v2 and v3 share.
+func (h *handler) ids(mux *http.ServeMux, a api, base string, dereference func(*http.Request) bool) {
+	type finder func(t tx, a api, r *http.Request) (contentID int64, err error)
 	for path, find := range map[string]finder{
-		"/ids/globalIds/{globalId}":   findGlobal,
-		"/ids/contentIds/{contentId}": findContent,
-		"/ids/contentHashes/{hash}":   findHash,
+		"/ids/globalIds/{globalId}":   h.findGlobal,
+		"/ids/contentIds/{contentId}": h.findContent,
+		"/ids/contentHashes/{hash}":   h.findHash,
 	} {
-		contentType := hashType
-		if path == "/ids/globalIds/{globalId}" {
-			contentType = "application/json"
+		mediaType := "application/json"
+		if a == apiV2 && !strings.Contains(path, "globalId") {
+			mediaType = "application/octet-stream"
 		}
-		h.on(mux, "GET "+base+path, body, func(r *http.Request) (a answer, err error) {
+		h.on(mux, a, base, "GET "+path, func(r *http.Request) (out answer, err error) {
 			err = h.store.view(func(t tx) error {
-				id, err := find(t, r)
+				id, err := find(t, a, r)
 				if err == nil {
-					a, err = t.text(id, contentType, dereference(r))
+					out, err = t.text(id, mediaType, dereference(r))
 				}
 				return err
 			})
-			return a, err
+			return out, err
 		})
-		h.on(mux, "GET "+base+path+"/references", body, func(r *http.Request) (a answer, err error) {
+		h.on(mux, a, base, "GET "+path+"/references", func(r *http.Request) (out answer, err error) {
+			if _, err := refType(r); err != nil {
+				return answer{}, err
+			}
 			err = h.store.view(func(t tx) error {
-				id, err := find(t, r)
+				id, err := find(t, a, r)
 				if err == nil {
-					a, err = t.references(id)
+					out, err = t.references(id)
 				}
 				return err
 			})
-			return a, err
+			return out, err
 		})
 	}
 }
 
-func findGlobal(t tx, r *http.Request) (int64, error) {
+func (h *handler) findGlobal(t tx, a api, r *http.Request) (int64, error) {
 	n, err := pathNumber(r, "globalId")
 	if err != nil {
 		return 0, err
@@ -56,24 +56,28 @@ func findGlobal(t tx, r *http.Request) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if v == nil || v.State == stateDisabled {
-		return 0, &problem{404, "VersionNotFoundException", fmt.Sprintf("No version with global ID '%d' found.", n), 40402, "", ""}
+	if v == nil {
+		return 0, globalNotFound(n)
+	}
+	// 3.3 gives what is disabled to v2 alone.
+	if v.State == stateDisabled && (h.flavour == v26 || a != apiV2) {
+		return 0, disabledGlobal(n)
 	}
 	return v.ContentID, nil
 }
 
-func findContent(t tx, r *http.Request) (int64, error) {
+func (h *handler) findContent(t tx, _ api, r *http.Request) (int64, error) {
 	n, err := pathNumber(r, "contentId")
 	if err != nil {
 		return 0, err
 	}
 	if t.Bucket(bContents).Get(number(n)) == nil {
-		return 0, &problem{404, "ContentNotFoundException", fmt.Sprintf("No content with ID '%d' was found.", n), 40403, "", ""}
+		return 0, contentNotFound("ID", r.PathValue("contentId"))
 	}
 	return n, nil
 }
 
-func findHash(t tx, r *http.Request) (int64, error) {
+func (h *handler) findHash(t tx, _ api, r *http.Request) (int64, error) {
 	text := r.PathValue("hash")
 	hash, err := hex.DecodeString(text)
 	if err == nil && len(hash) == sha256.Size {
@@ -81,21 +85,36 @@ func findHash(t tx, r *http.Request) (int64, error) {
 			return parseNumber(id), nil
 		}
 	}
-	return 0, &problem{404, "ContentNotFoundException", fmt.Sprintf("No content with hash '%s' was found.", text), 40403, "", ""}
+	return 0, contentNotFound("hash", text)
 }
 
 // text answers with a content, its references put in place if asked.
-func (t tx) text(contentID int64, contentType string, dereference bool) (answer, error) {
+func (t tx) text(contentID int64, mediaType string, dereference bool) (answer, error) {
 	c, err := t.content(contentID)
 	if err != nil {
 		return answer{}, err
 	}
 	if c == nil {
-		return answer{}, fmt.Errorf("registry's file lacks content %d", contentID)
+		return answer{}, contentNotFound("ID", string(number(contentID)))
 	}
-	a := answer{text: c.Text, contentType: contentType}
+	a := answer{text: c.Text, contentType: mediaType}
 	if dereference {
 		a.text, err = t.resolved(c)
+	}
+	return a, err
+}
+
+// ofVersion answers with a version's content; a deprecated one is marked.
+func (t tx) ofVersion(v *version, dereference bool) (answer, error) {
+	if v.State == stateDisabled {
+		return answer{}, versionNotFound(v.key(), v.Version)
+	}
+	a, err := t.text(v.ContentID, "application/json", dereference)
+	if v.State == stateDeprecated {
+		a.header = map[string]string{
+			"X-Registry-Deprecated": "true", "X-Registry-GroupId": v.Group,
+			"X-Registry-ArtifactId": v.Artifact, "X-Registry-Version": v.Version,
+		}
 	}
 	return a, err
 }
@@ -109,10 +128,22 @@ func (t tx) references(contentID int64) (answer, error) {
 	return asJSON(c.Refs)
 }
 
+func refType(r *http.Request) (string, error) {
+	kind := r.URL.Query().Get("refType")
+	if kind != "" && kind != "INBOUND" && kind != "OUTBOUND" {
+		return "", noConstant("QueryParam", "refType", kind, "types.ReferenceType")
+	}
+	return kind, nil
+}
+
 // referencesOf answers with what a version refers to or, if asked, with the
 // versions that refer to it.
 func (t tx) referencesOf(r *http.Request, v *version) (answer, error) {
-	if r.URL.Query().Get("refType") != "INBOUND" {
+	kind, err := refType(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if kind != "INBOUND" {
 		return t.references(v.ContentID)
 	}
 	ids, err := t.referrers(v)
@@ -131,13 +162,15 @@ func (t tx) referencesOf(r *http.Request, v *version) (answer, error) {
 		}
 		for _, u := range uses {
 			for _, ref := range c.Refs {
-				if group := cmp.Or(ref.Group, defaultGroup); group == v.Group && ref.Artifact == v.Artifact && ref.Version == v.Version {
+				if ref.key() == v.key() && ref.Version == v.Version {
 					list = append(list, reference{u.Group, u.Artifact, u.Version, ref.Name})
 				}
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b reference) int { return strings.Compare(a.Artifact, b.Artifact) })
+	slices.SortFunc(list, func(a, b reference) int {
+		return cmp.Or(strings.Compare(a.Artifact, b.Artifact), strings.Compare(a.Version, b.Version))
+	})
 	return asJSON(list)
 }
 
@@ -149,59 +182,3 @@ func hashMatches(algorithm, hash string, text []byte) bool {
 	sum := sha256.Sum256(text)
 	return hash == hex.EncodeToString(sum[:])
 }
-
-// groups returns the number of groups and those on the page asked for.
-func (h *handler) groups(r *http.Request) (int, []*group, error) {
-	offset, limit, err := page(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	var all []*group
-	err = h.store.view(func(t tx) error {
-		return t.scan(bGroups, nil, func(_, raw []byte) error {
-			g := new(group)
-			all = append(all, g)
-			return json.Unmarshal(raw, g)
-		})
-	})
-	slices.SortStableFunc(all, func(a, b *group) int { return a.Created.Compare(b.Created) })
-	return len(all), paged(all, offset, limit), err
-}
-
-// group returns the group that the path names.
-func (h *handler) group(r *http.Request) (g *group, err error) {
-	id := r.PathValue("group")
-	err = h.store.view(func(t tx) error {
-		g, err = get[group](t, bGroups, []byte(id))
-		return err
-	})
-	if err == nil && g == nil {
-		err = &problem{404, "GroupNotFoundException", fmt.Sprintf("No group '%s' was found.", id), 404, "", ""}
-	}
-	return g, err
-}
-
-// Version is what the server reports as its version: the Apicurio whose
-// behaviour it has.
-const Version = "3.3.3"
-
-type info struct {
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Version     string `json:"version"`
-	BuiltOn     string `json:"builtOn"`
-}
-
-func systemInfo() info {
-	return info{"Tributary registry", "Embedded schema registry, compatible with Apicurio Registry.", Version, "2026-09-08T16:57:33Z"}
-}
-
-type user struct {
-	Username    string `json:"username"`
-	DisplayName string `json:"displayName"`
-	Admin       bool   `json:"admin"`
-	Developer   bool   `json:"developer"`
-	Viewer      bool   `json:"viewer"`
-}
-
-func currentUser() user { return user{Admin: true} }

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -13,8 +15,10 @@ const defaultGroup = "default"
 
 // States of a version.
 const (
-	stateEnabled  = "ENABLED"
-	stateDisabled = "DISABLED"
+	stateEnabled    = "ENABLED"
+	stateDisabled   = "DISABLED"
+	stateDeprecated = "DEPRECATED"
+	stateDraft      = "DRAFT"
 )
 
 // reference names a schema that a content uses without containing it. The
@@ -26,21 +30,114 @@ type reference struct {
 	Name     string `json:"name"`
 }
 
+// key is the artifact that the reference names.
+func (r reference) key() key {
+	if r.Group == "" {
+		return key{defaultGroup, r.Artifact}
+	}
+	return key{r.Group, r.Artifact}
+}
+
+// label is v3's; v2 knows those without a value as labels and the others as
+// properties.
+type label struct {
+	Name  string
+	Value *string
+}
+
+// labels is an object in JSON, whose order is kept.
+type labels []label
+
+// MarshalJSON implements json.Marshaler.
+func (l labels) MarshalJSON() ([]byte, error) {
+	out := []byte{'{'}
+	for i, x := range l {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		name, _ := json.Marshal(x.Name) // strings always encode
+		value, _ := json.Marshal(x.Value)
+		out = append(append(append(out, name...), ':'), value...)
+	}
+	return append(out, '}'), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *labels) UnmarshalJSON(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	t, err := dec.Token()
+	if err != nil || t == nil {
+		return err
+	}
+	if t != json.Delim('{') {
+		return fmt.Errorf("labels are not an object")
+	}
+	*l = labels{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		x := label{Name: t.(string)}
+		if err := dec.Decode(&x.Value); err != nil {
+			return err
+		}
+		*l = append(*l, x)
+	}
+	return nil
+}
+
+// value returns whether there is a label of the name, and its value.
+func (l labels) value(name string) (v *string, ok bool) {
+	for _, x := range l {
+		if strings.EqualFold(x.Name, name) {
+			return x.Value, true
+		}
+	}
+	return nil, false
+}
+
+// v2 splits labels into what v2 calls labels and properties.
+func (l labels) v2() (names []string, properties map[string]string) {
+	for _, x := range l {
+		if x.Value == nil {
+			names = append(names, x.Name)
+			continue
+		}
+		if properties == nil {
+			properties = make(map[string]string)
+		}
+		properties[x.Name] = *x.Value
+	}
+	return names, properties
+}
+
+// meta is what people say about an artifact or a version.
+type meta struct {
+	Name        *string `json:",omitempty"`
+	Description *string `json:",omitempty"`
+	Labels      labels  `json:",omitempty"`
+	Owner       string  `json:",omitempty"`
+}
+
 type group struct {
-	ID       string
+	ID string
+	meta
 	Created  time.Time
 	Modified time.Time
+	Explicit bool `json:",omitempty"` // made by itself, not by its first artifact
 }
 
 type artifact struct {
-	Group, ID   string
-	Type        string
-	Name        string             `json:",omitempty"`
-	Description string             `json:",omitempty"`
-	Labels      map[string]*string `json:",omitempty"`
-	Created     time.Time
-	Modified    time.Time
-	Orders      int // versions ever created, the order of the newest
+	Group, ID string
+	Type      string
+	meta
+	Created  time.Time
+	Modified time.Time
+	Orders   int  // versions ever created, the order of the newest
+	Ranks    int  // the highest rank of a version
+	Drafts   bool `json:",omitempty"` // whether a version ever was a draft
+	Revision int  // counts what may change the outcome of rules
 }
 
 // key names an artifact.
@@ -54,20 +151,43 @@ type version struct {
 	GlobalID        int64
 	ContentID       int64
 	Order           int    // 1 for the artifact's first version; the Confluent API's number
+	Rank            int    // its place in the branch latest; 0 while it is a draft
 	Version         string // Order in decimal unless the client chose another
 	State           string
-	Name            string             `json:",omitempty"`
-	Description     string             `json:",omitempty"`
-	Labels          map[string]*string `json:",omitempty"`
-	Created         time.Time
+	meta
+	Created  time.Time
+	Modified time.Time
 }
+
+func (v *version) key() key { return key{v.Group, v.Artifact} }
+
+// active reports whether the version takes part in rules and in latest.
+func (v *version) active() bool { return v.State != stateDisabled && v.State != stateDraft }
 
 type content struct {
 	ID        int64
 	Text      []byte
+	MediaType string `json:",omitempty"` // as given; application/json when empty
 	Refs      []reference
 	Hash      [sha256.Size]byte // of text and references
 	Canonical [sha256.Size]byte // of the canonical form
+}
+
+type comment struct {
+	ID      string
+	Value   string
+	Owner   string
+	Created time.Time
+}
+
+// branch is a named list of versions; the branch latest is not stored.
+type branch struct {
+	ID          string
+	Description *string `json:",omitempty"`
+	Owner       string  `json:",omitempty"`
+	Created     time.Time
+	Modified    time.Time
+	Versions    []string // oldest first
 }
 
 // contentHash is Apicurio's: of the text, followed by the references as JSON
@@ -76,7 +196,13 @@ func contentHash(text []byte, refs []reference) [sha256.Size]byte {
 	if len(refs) == 0 {
 		return sha256.Sum256(text)
 	}
-	type full struct { // groupId is always present here, null for none
+	return sha256.Sum256(append(append([]byte(nil), text...), serialized(refs)...))
+}
+
+// serialized writes references as Apicurio stores them: groupId is always
+// present, null for none.
+func serialized(refs []reference) []byte {
+	type full struct {
 		Group    *string `json:"groupId"`
 		Artifact string  `json:"artifactId"`
 		Version  string  `json:"version"`
@@ -90,47 +216,6 @@ func contentHash(text []byte, refs []reference) [sha256.Size]byte {
 		}
 	}
 	// Strings and pointers to strings always encode.
-	tail, _ := json.Marshal(list)
-	return sha256.Sum256(append(append([]byte(nil), text...), tail...))
-}
-
-// problem is an error that a client is told of, named as Apicurio names it.
-type problem struct {
-	status    int
-	name      string // Apicurio's exception
-	message   string
-	confluent int    // Confluent's error_code
-	ccompat   string // the message in Confluent's terms; message when empty
-	detail    string // "name: message" when empty
-}
-
-func (p *problem) Error() string { return p.message }
-
-func (p *problem) details() string {
-	if p.detail != "" {
-		return p.detail
-	}
-	return p.name + ": " + p.message
-}
-
-func artifactNotFound(k key) *problem {
-	return &problem{404, "ArtifactNotFoundException",
-		fmt.Sprintf("No artifact with ID '%s' in group '%s' was found.", k.artifact, k.group),
-		40401, fmt.Sprintf("Subject '%s' not found.", k.artifact), ""}
-}
-
-func versionNotFound(k key, v string) *problem {
-	return &problem{404, "VersionNotFoundException",
-		fmt.Sprintf("No version '%s' found for artifact with ID '%s' in group '%s'.", v, k.artifact, k.group),
-		40402, fmt.Sprintf("Version %s not found.", v), ""}
-}
-
-func badRequest(name, format string, args ...any) *problem {
-	return &problem{400, name, fmt.Sprintf(format, args...), 400, "", ""}
-}
-
-// badParameter is Apicurio's answer to a parameter that does not parse: 404.
-func badParameter(kind, name, value, detail string) *problem {
-	return &problem{404, "NotFoundException", fmt.Sprintf(
-		`RESTEASY003870: Unable to extract parameter from http request: jakarta.ws.rs.%s("%s") value is '%s'`, kind, name, value), 404, "", detail}
+	text, _ := json.Marshal(list)
+	return text
 }

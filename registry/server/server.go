@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,14 +10,36 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"tributary/internal/config"
 	"tributary/internal/fault"
 )
 
 // Config configures the server.
 type Config struct {
-	Listen  string `opt:"listen.address" default:"127.0.0.1:8080" doc:"host:port to serve the registry's APIs on"`
-	File    string `opt:"data.file" required:"true" doc:"file that holds the registry; made if absent"`
-	MaxBody int64  `opt:"request.max.bytes" default:"10485760" doc:"largest request body to take, bytes"`
+	Listen        string        `opt:"listen.address" default:"127.0.0.1:8080" doc:"host:port to serve the registry's APIs and page on"`
+	Management    string        `opt:"management.address" doc:"host:port to serve health and metrics on besides; none when empty"`
+	File          string        `opt:"data.file" required:"true" doc:"file that holds the registry; made if absent"`
+	Apicurio      string        `opt:"apicurio.version" default:"3.3" enum:"2.6,3.3" doc:"whose behaviour to have where Apicurio 2.6 and 3.3 differ"`
+	MaxBody       int64         `opt:"request.max.bytes" default:"10485760" doc:"largest request body to take, bytes; archives to import excepted"`
+	MaxImport     int64         `opt:"import.max.bytes" default:"1073741824" doc:"largest archive to import, bytes"`
+	MaxSchema     int64         `opt:"schema.max.bytes" default:"5242880" doc:"largest schema to take, bytes"`
+	MaxRequests   int           `opt:"requests.max" default:"1000" doc:"requests to serve at once; more are answered 429; 0 is no limit"`
+	ReadOnly      bool          `opt:"read.only" doc:"refuse every change"`
+	Certificate   string        `opt:"tls.certificate.file" doc:"PEM file with the server's certificate chain; TLS when set"`
+	Key           string        `opt:"tls.key.file" doc:"PEM file with the certificate's key"`
+	Users         config.Secret `opt:"auth.users" doc:"name:password pairs that may log in by basic authentication, separated by commas"`
+	Tokens        config.Secret `opt:"auth.tokens" doc:"bearer tokens that may log in, separated by commas"`
+	AnonymousRead bool          `opt:"auth.anonymous.read" doc:"let who has not logged in read"`
+}
+
+// Validate returns what the tags cannot express.
+func (c *Config) Validate() []config.Problem {
+	if (c.Certificate == "") != (c.Key == "") {
+		return []config.Problem{{Key: "tls.certificate.file", Message: "needs tls.key.file, and the other way round"}}
+	}
+	return nil
 }
 
 // shutdownPatience is how long requests under way may take to end.
@@ -26,6 +49,7 @@ const shutdownPatience = 10 * time.Second
 type Server struct {
 	store   *store
 	handler http.Handler
+	manage  http.Handler
 }
 
 // Open opens the registry's file, which no other process may have open.
@@ -37,8 +61,27 @@ func Open(c Config, log *slog.Logger) (*Server, error) {
 	if c.MaxBody <= 0 {
 		c.MaxBody = 10 << 20
 	}
-	h := &handler{store: s, log: log, maxBody: c.MaxBody}
-	return &Server{store: s, handler: h.routes()}, nil
+	if c.MaxImport <= 0 {
+		c.MaxImport = 1 << 30
+	}
+	if c.MaxSchema <= 0 {
+		c.MaxSchema = 5 << 20
+	}
+	h := &handler{store: s, log: log, maxBody: c.MaxBody, maxImport: c.MaxImport, metrics: newMetrics(s)}
+	if c.Apicurio == "2.6" {
+		h.flavour = v26
+	}
+	s.flavour, s.maxText = h.flavour, c.MaxSchema
+	if err := s.loadReadOnly(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if c.ReadOnly {
+		s.readOnly.Store(true)
+	}
+	return &Server{
+		store: s, manage: h.management(),
+		handler: h.metrics.measure(c.MaxRequests, newAuth(c).guard(h.routes())),
+	}, nil
 }
 
 // ServeHTTP serves every API.
@@ -59,8 +102,27 @@ func Run(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return fault.Human(fmt.Errorf("listen for registry clients: %w", err), "free the address, or set listen.address to another")
 	}
-	log.Info("registry serves", "url", "http://"+lis.Addr().String()+v2Base, "file", c.File)
-	return serve(ctx, lis, s)
+	scheme := "http"
+	if c.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+		if err != nil {
+			return fault.Human(errors.Join(fmt.Errorf("load the registry's certificate: %w", err), lis.Close()),
+				"set tls.certificate.file and tls.key.file to PEM files that belong together")
+		}
+		lis = tls.NewListener(lis, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+		scheme = "https"
+	}
+	log.Info("registry serves", "url", scheme+"://"+lis.Addr().String(), "file", c.File, "apicurio", c.Apicurio)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(gctx, lis, s) })
+	if c.Management != "" {
+		manage, err := net.Listen("tcp", c.Management)
+		if err != nil {
+			return fault.Human(errors.Join(fmt.Errorf("listen for probes: %w", err), lis.Close()), "free the address, or set management.address to another")
+		}
+		g.Go(func() error { return serve(gctx, manage, s.manage) })
+	}
+	return g.Wait()
 }
 
 func serve(ctx context.Context, lis net.Listener, h http.Handler) error {

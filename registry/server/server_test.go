@@ -163,20 +163,23 @@ func TestConfluentClient(t *testing.T) {
 }
 
 func TestHostileRequests(t *testing.T) {
-	base := serveTest(t, Config{MaxBody: 1 << 20})
+	base := serveTest(t, Config{MaxSchema: 1 << 20})
 	deep := strings.Repeat(`{"type":"array","items":`, 100_000/25) + `"int"` + strings.Repeat("}", 100_000/25)
 	for name, c := range map[string]struct {
 		method, path, body string
 		status             int
 	}{
-		"body too large":     {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat("x", 1<<20+1), 413},
+		"body too large":     {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat("x", 10<<20+1), 413},
 		"deep schema":        {"POST", "/apis/ccompat/v7/subjects/s/versions", `{"schema":` + string(mustJSON(deep)) + `}`, 422},
 		"deep body":          {"POST", "/apis/ccompat/v7/subjects/s/versions", strings.Repeat("[", 500_000), 400},
 		"long id":            {"POST", "/apis/registry/v3/groups/" + strings.Repeat("g", 600) + "/artifacts", `{"artifactId":"a"}`, 400},
 		"id beyond 64 bits":  {"GET", "/apis/registry/v2/ids/globalIds/99999999999999999999", "", 404},
 		"negative id":        {"GET", "/apis/registry/v3/ids/contentIds/-1", "", 404},
-		"wrong method":       {"DELETE", "/apis/registry/v2/system/info", "", 404},
-		"negative limit":     {"GET", "/apis/registry/v3/groups?limit=-1", "", 400},
+		"wrong method":       {"DELETE", "/apis/registry/v2/system/info", "", 405},
+		"negative limit":     {"GET", "/apis/registry/v3/groups?limit=-1", "", 200},
+		"limit no number":    {"GET", "/apis/registry/v3/groups?limit=x", "", 404},
+		"10 MB schema, v2":   {"POST", "/apis/registry/v2/groups/g/artifacts", `{"type":"record","name":"R","doc":"` + strings.Repeat("d", 10_000_000) + `","fields":[]}`, 413},
+		"depth 10,000, v2":   {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat(`{"type":"array","items":`, 10_000) + `"int"` + strings.Repeat("}", 10_000), 422},
 		"no associations":    {"GET", "/apis/ccompat/v7/associations/resources/-/t?resourceType=topic", "", 404},
 		"escaped subject":    {"POST", "/apis/ccompat/v7/subjects/a%2Fb/versions", `{"schema":"\"int\""}`, 200},
 		"version of no such": {"GET", "/apis/ccompat/v7/subjects/none/versions/latest", "", 404},

@@ -4,79 +4,128 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"strings"
+	"slices"
 
 	"tributary/internal/avrotext"
 )
 
 const v2Base = "/apis/registry/v2"
 
-func v2Error(p *problem) any {
-	return struct {
-		Message string `json:"message"`
-		Code    int    `json:"error_code"`
-		Detail  string `json:"detail"`
-		Name    string `json:"name"`
-	}{p.message, p.status, p.details(), p.name}
-}
-
 // v2Meta is the metadata of an artifact and its version as v2 gives them.
 type v2Meta struct {
-	Name        string       `json:"name,omitempty"`
-	Description string       `json:"description,omitempty"`
-	CreatedBy   string       `json:"createdBy"`
-	CreatedOn   string       `json:"createdOn"`
-	ModifiedBy  *string      `json:"modifiedBy,omitempty"` // artifacts only
-	ModifiedOn  string       `json:"modifiedOn,omitempty"` // artifacts only
-	ID          string       `json:"id,omitempty"`
-	Version     string       `json:"version"`
-	Type        string       `json:"type"`
-	GlobalID    int64        `json:"globalId"`
-	State       string       `json:"state"`
-	Labels      *[]string    `json:"labels,omitempty"` // in lists of versions
-	GroupID     string       `json:"groupId,omitempty"`
-	ContentID   int64        `json:"contentId"`
-	References  *[]reference `json:"references,omitempty"` // artifacts and lists only
+	Name        *string           `json:"name,omitempty"`
+	Description *string           `json:"description,omitempty"`
+	CreatedBy   string            `json:"createdBy"`
+	CreatedOn   string            `json:"createdOn"`
+	ModifiedBy  *string           `json:"modifiedBy,omitempty"` // artifacts only
+	ModifiedOn  string            `json:"modifiedOn,omitempty"` // artifacts only
+	ID          string            `json:"id,omitempty"`
+	Version     string            `json:"version,omitempty"`
+	Type        string            `json:"type"`
+	GlobalID    int64             `json:"globalId,omitempty"`
+	State       string            `json:"state"`
+	Labels      *[]string         `json:"labels,omitempty"`
+	Properties  map[string]string `json:"properties,omitempty"`
+	GroupID     string            `json:"groupId,omitempty"`
+	ContentID   int64             `json:"contentId,omitempty"`
+	References  *[]reference      `json:"references,omitempty"` // artifacts and lists only
 }
 
-func v2Version(v *version) v2Meta {
-	return v2Meta{
-		Name: v.Name, Description: v.Description, CreatedOn: stamp(v.Created), ID: v.Artifact,
+func (h *handler) v2Version(v *version) v2Meta {
+	m := v2Meta{
+		Name: v.Name, Description: v.Description, CreatedBy: v.Owner, CreatedOn: stamp2(h.flavour, v.Created), ID: v.Artifact,
 		Version: v.Version, Type: v.Type, GlobalID: v.GlobalID, State: v.State, GroupID: v.Group, ContentID: v.ContentID,
+	}
+	if h.flavour == v26 {
+		m.GroupID = shownGroup(v.Group)
+	}
+	m.label(v.Labels)
+	return m
+}
+
+func (m *v2Meta) label(l labels) {
+	var names []string
+	names, m.Properties = l.v2()
+	if names != nil {
+		m.Labels = &names
 	}
 }
 
 // v2Artifact is the artifact's metadata with those of version v.
-func v2Artifact(a *artifact, v *version) v2Meta {
-	m := v2Version(v)
-	m.CreatedOn, m.ModifiedOn = stamp(a.Created), stamp(a.Modified)
+func (h *handler) v2Artifact(a *artifact, v *version) v2Meta {
+	m := h.v2Version(v)
+	m.CreatedBy = a.Owner
+	m.CreatedOn, m.ModifiedOn = stamp2(h.flavour, a.Created), stamp2(h.flavour, a.Modified)
 	m.ModifiedBy, m.References = new(string), &[]reference{}
 	return m
 }
 
-func (h *handler) v2(mux *http.ServeMux) {
-	on := func(pattern string, f call) {
-		method, path, _ := strings.Cut(pattern, " ")
-		h.on(mux, method+" "+v2Base+path, v2Error, f)
+// v2Listed is a version in a list.
+func (h *handler) v2Listed(v *version) v2Meta {
+	m := h.v2Version(v)
+	m.ID, m.GroupID, m.References = "", "", &[]reference{}
+	if h.flavour == v33 {
+		m.Labels, m.Properties = &[]string{}, nil
 	}
+	return m
+}
+
+// v2Found is an artifact in a search's result.
+func (h *handler) v2Found(t tx, a *artifact) v2Meta {
+	m := v2Meta{
+		Name: a.Name, Description: a.Description, CreatedBy: a.Owner, CreatedOn: stamp2(h.flavour, a.Created),
+		ModifiedBy: new(string), ModifiedOn: stamp2(h.flavour, a.Modified),
+		ID: a.ID, Type: a.Type, State: stateEnabled, GroupID: shownGroup(a.Group),
+	}
+	if h.flavour == v33 {
+		m.Labels = &[]string{}
+		return m
+	}
+	m.label(a.Labels)
+	m.Properties = nil
+	if v, err := t.latest(a.key()); err == nil && v != nil {
+		m.State = v.State
+	}
+	return m
+}
+
+func (h *handler) v2(mux *http.ServeMux) {
+	on := func(pattern string, f call) { h.on(mux, apiV2, v2Base, pattern, f) }
 	const artifacts = "/groups/{group}/artifacts"
+	const one = artifacts + "/{artifact}"
 	on("POST "+artifacts, h.v2Create)
-	on("POST "+artifacts+"/{artifact}/versions", h.v2CreateVersion)
-	on("PUT "+artifacts+"/{artifact}", h.v2Update)
-	on("GET "+artifacts+"/{artifact}", h.v2Latest)
-	on("GET "+artifacts+"/{artifact}/meta", h.v2Meta)
-	on("POST "+artifacts+"/{artifact}/meta", h.v2Find)
-	on("GET "+artifacts+"/{artifact}/versions", h.v2Versions)
-	on("GET "+artifacts+"/{artifact}/versions/{version}", h.v2Content)
-	on("GET "+artifacts+"/{artifact}/versions/{version}/meta", h.v2VersionMeta)
-	on("GET "+artifacts+"/{artifact}/versions/{version}/references", h.v2References)
+	on("GET "+artifacts, h.v2ListArtifacts)
+	on("DELETE "+artifacts, func(r *http.Request) (answer, error) { return done(h.store.deleteGroup(r.PathValue("group"), false)) })
+	on("PUT "+one, h.v2Update)
+	on("GET "+one, h.v2Latest)
+	on("DELETE "+one, h.deleteOne)
+	on("GET "+one+"/meta", h.v2Meta)
+	on("PUT "+one+"/meta", h.v2EditArtifact)
+	on("POST "+one+"/meta", h.v2Find)
+	on("GET "+one+"/owner", h.v2Owner)
+	on("PUT "+one+"/owner", h.v2SetOwner)
+	on("PUT "+one+"/state", h.v2State)
+	on("PUT "+one+"/test", h.v2Test)
+	on("POST "+one+"/versions", h.v2CreateVersion)
+	on("GET "+one+"/versions", h.v2Versions)
+	on("GET "+one+"/versions/{version}", h.v2Content)
+	on("DELETE "+one+"/versions/{version}", h.deleteOneVersion)
+	on("GET "+one+"/versions/{version}/meta", h.v2VersionMeta)
+	on("PUT "+one+"/versions/{version}/meta", h.v2EditVersion)
+	on("DELETE "+one+"/versions/{version}/meta", h.v2ClearVersion)
+	on("PUT "+one+"/versions/{version}/state", h.versionState)
+	on("GET "+one+"/versions/{version}/references", h.v2References)
+	h.comments(mux, apiV2, v2Base+one+"/versions/{version}/comments")
+	h.rules(mux, apiV2, v2Base+one+"/rules", ofArtifactPath)
+	h.rules(mux, apiV2, v2Base+"/admin/rules", globally)
 	on("GET /groups", h.v2Groups)
+	on("POST /groups", h.v2CreateGroup)
 	on("GET /groups/{group}", h.v2Group)
-	h.ids(mux, v2Base, v2Error, "application/octet-stream", func(r *http.Request) bool {
-		return r.URL.Query().Get("dereference") == "true"
-	})
-	on("GET /system/info", func(*http.Request) (answer, error) { return asJSON(systemInfo()) })
-	on("GET /users/me", func(*http.Request) (answer, error) { return asJSON(currentUser()) })
+	on("DELETE /groups/{group}", func(r *http.Request) (answer, error) { return done(h.store.deleteGroup(r.PathValue("group"), true)) })
+	on("GET /search/artifacts", h.v2Search)
+	on("POST /search/artifacts", h.v2SearchContent)
+	h.ids(mux, apiV2, v2Base, func(r *http.Request) bool { return r.URL.Query().Get("dereference") == "true" })
+	h.system(mux, apiV2, v2Base)
 }
 
 // v2Exists reads ifExists.
@@ -91,73 +140,108 @@ func v2Exists(r *http.Request) (ifExists, error) {
 	case "UPDATE":
 		return existsAdd, nil
 	default:
-		return 0, badParameter("QueryParam", "ifExists", v,
-			"IllegalArgumentException: No enum constant io.apicurio.registry.rest.v2.beans.IfExists."+v)
+		return 0, noConstant("QueryParam", "ifExists", v, "rest.v2.beans.IfExists")
 	}
 }
 
 // encoded reads a header that may come in base64 under another name.
-func encoded(r *http.Request, name string) string {
+func encoded(r *http.Request, name string) *string {
 	if v := r.Header.Get(name); v != "" {
-		return v
+		return &v
 	}
 	text, err := base64.StdEncoding.DecodeString(r.Header.Get(name + "-Encoded"))
-	if err != nil {
-		return ""
+	if err != nil || len(text) == 0 {
+		return nil
 	}
-	return string(text)
+	s := string(text)
+	return &s
 }
 
 // v2Draft reads what v2's requests that bring content have in common.
-func v2Draft(r *http.Request) (*draft, error) {
+func (h *handler) v2Draft(r *http.Request) (*draft, error) {
 	text, err := body(r)
 	if err != nil {
 		return nil, err
 	}
 	d := &draft{
-		key: artifactKey(r), artifactType: r.Header.Get("X-Registry-ArtifactType"),
-		version: r.Header.Get("X-Registry-Version"), canonical: r.URL.Query().Get("canonical") == "true",
-		name: encoded(r, "X-Registry-Name"), description: encoded(r, "X-Registry-Description"),
+		key: artifactKey(r), version: r.Header.Get("X-Registry-Version"), canonical: r.URL.Query().Get("canonical") == "true",
+		inherit: h.flavour == v26,
+	}
+	d.artifactMeta.Name, d.artifactMeta.Description = encoded(r, "X-Registry-Name"), encoded(r, "X-Registry-Description")
+	if d.artifactType, err = h.v2Type(r); err != nil {
+		return nil, err
 	}
 	if err := d.extended(r, text); err != nil {
 		return nil, err
 	}
-	if err := checkType(d.artifactType); err != nil {
-		return nil, err
+	if len(d.text) == 0 {
+		return nil, badRequest("BadRequestException", "Empty content is not allowed.")
 	}
-	d.versionName, d.versionDesc = d.name, d.description
 	return d, nil
+}
+
+// v2Type reads the artifact's type. Of one that it does not know, 3.3 takes
+// none to be given; 2.6 failed.
+func (h *handler) v2Type(r *http.Request) (string, error) {
+	kind := r.Header.Get("X-Registry-ArtifactType")
+	if kind == "" || slices.Contains(artifactTypes(h.flavour), kind) {
+		return kind, nil
+	}
+	if h.flavour == v33 {
+		return "", nil
+	}
+	return "", unknownType(kind)
+}
+
+func unknownType(kind string) *problem {
+	return badRequest("BadRequestException", "No such artifact type provider: %s", kind)
 }
 
 // extended takes the content, either as it is or in JSON with its references.
 func (d *draft) extended(r *http.Request, text []byte) error {
 	d.text = text
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/create.extended+json") &&
-		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/get.extended+json") {
+	switch mediaTypeOf(r) {
+	case "application/create.extended+json", "application/get.extended+json":
+	default:
 		return nil
 	}
 	var e struct {
 		Content    string
 		References []reference
 	}
+	if !json.Valid(text) {
+		return errNotJSON
+	}
 	if json.Unmarshal(text, &e) != nil {
-		return errUndecodable
+		return errMistyped()
 	}
 	d.text, d.refs = []byte(e.Content), e.References
 	return nil
 }
 
-// checkType refuses what this server does not keep.
-func checkType(t string) error {
-	switch t {
-	case "", "AVRO", "JSON":
-		return nil
+// named names what a schema names itself, where the client did not.
+func (m meta) named(kind string, text []byte) meta {
+	var name, description string
+	switch kind {
+	case "JSON":
+		var o struct{ Title, Description string }
+		if json.Unmarshal(text, &o) == nil {
+			name, description = o.Title, o.Description
+		}
+	default:
+		name = avrotext.Name(string(text))
 	}
-	return badRequest("BadRequestException", "No such artifact type provider: %s", t)
+	if m.Name == nil && name != "" {
+		m.Name = &name
+	}
+	if m.Description == nil && description != "" {
+		m.Description = &description
+	}
+	return m
 }
 
 func (h *handler) v2Create(r *http.Request) (answer, error) {
-	d, err := v2Draft(r)
+	d, err := h.v2Draft(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -168,57 +252,80 @@ func (h *handler) v2Create(r *http.Request) (answer, error) {
 	if hash := r.Header.Get("X-Registry-Content-Hash"); hash != "" && !hashMatches(r.Header.Get("X-Registry-Hash-Algorithm"), hash, d.text) {
 		return answer{}, badRequest("BadRequestException", "Provided Artifact Hash doesn't match with the content")
 	}
-	d.nameFromContent()
+	if d.artifactType == "" {
+		d.artifactType = h.store.discover(d.text)
+	}
+	d.artifactMeta = d.artifactMeta.named(d.artifactType, d.text)
 	return h.v2Register(d)
 }
 
 func (h *handler) v2Update(r *http.Request) (answer, error) {
-	d, err := v2Draft(r)
+	d, err := h.v2Draft(r)
 	if err != nil {
 		return answer{}, err
 	}
 	d.ifExists = mustExist
-	d.nameFromContent()
+	d.artifactMeta = d.artifactMeta.named(d.artifactType, d.text)
 	return h.v2Register(d)
 }
 
-// nameFromContent names an artifact as v2 does when the client does not.
-func (d *draft) nameFromContent() {
-	if d.name == "" {
-		d.name = avrotext.Name(string(d.text))
-		d.versionName = d.name
-	}
-}
-
 func (h *handler) v2Register(d *draft) (answer, error) {
+	d.versionMeta = d.artifactMeta
 	a, v, err := h.store.register(d)
+	if err == nil && v == nil {
+		err = artifactNotFound(d.key) // existsReturn of one without a version
+	}
 	if err != nil {
 		return answer{}, err
 	}
-	m := v2Artifact(a, v)
-	m.CreatedOn, m.ModifiedOn = stamp(v.Created), stamp(v.Created)
+	m := h.v2Artifact(a, v)
+	m.CreatedOn, m.ModifiedOn = stamp2(h.flavour, v.Created), stamp2(h.flavour, v.Created)
+	if h.flavour == v33 {
+		m.GroupID = v.Group
+	} else if d.created && len(d.refs) > 0 {
+		m.References = &d.refs // 2.6 repeats those of what is new
+	}
 	return asJSON(m)
 }
 
 func (h *handler) v2CreateVersion(r *http.Request) (answer, error) {
-	d, err := v2Draft(r)
+	d, err := h.v2Draft(r)
 	if err != nil {
 		return answer{}, err
 	}
 	d.ifExists = mustExist
+	if h.flavour == v26 {
+		d.artifactMeta = d.artifactMeta.named(d.artifactType, d.text)
+	}
+	d.versionMeta = d.artifactMeta
 	_, v, err := h.store.register(d)
 	if err != nil {
 		return answer{}, err
 	}
-	return asJSON(v2Version(v))
+	return asJSON(h.v2Version(v))
+}
+
+// v2Test applies the rules to a content that is not stored.
+func (h *handler) v2Test(r *http.Request) (answer, error) {
+	d, err := h.v2Draft(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := h.store.prepare(d); err != nil {
+		return answer{}, err
+	}
+	return done(h.store.view(func(t tx) error {
+		a, err := t.mustArtifact(d.key)
+		if err == nil {
+			_, err = h.store.judge(t, a, d)
+		}
+		return err
+	}))
 }
 
 // latestOf returns the artifact and its latest version.
 func (t tx) latestOf(k key) (*artifact, *version, error) {
-	a, err := t.artifact(k)
-	if err == nil && a == nil {
-		err = artifactNotFound(k)
-	}
+	a, err := t.mustArtifact(k)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -229,11 +336,12 @@ func (t tx) latestOf(k key) (*artifact, *version, error) {
 	return a, v, err
 }
 
-// version2 returns the version that v2 means by the path; "latest" is one.
-func (t tx) version2(r *http.Request) (*version, error) {
+// version2 returns the version that v2 means by the path; "latest" is one for
+// 3.3.
+func (h *handler) version2(t tx, r *http.Request) (*version, error) {
 	k, name := artifactKey(r), r.PathValue("version")
 	v, err := t.named(k, name)
-	if err == nil && v == nil && name == "latest" {
+	if err == nil && v == nil && name == "latest" && h.flavour == v33 {
 		v, err = t.latest(k)
 	}
 	if err == nil && v == nil {
@@ -242,155 +350,119 @@ func (t tx) version2(r *http.Request) (*version, error) {
 	return v, err
 }
 
-func (h *handler) v2Latest(r *http.Request) (a answer, err error) {
+// v2Read serves a call that only reads.
+func (h *handler) v2Read(r *http.Request, f func(t tx, k key) (answer, error)) (a answer, err error) {
 	err = h.store.view(func(t tx) error {
-		_, v, err := t.latestOf(artifactKey(r))
-		if err != nil {
-			return err
-		}
-		a, err = t.text(v.ContentID, "application/json", false)
+		a, err = f(t, artifactKey(r))
 		return err
 	})
 	return a, err
 }
 
-func (h *handler) v2Meta(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		art, v, err := t.latestOf(artifactKey(r))
+func (h *handler) v2Latest(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		_, v, err := t.latestOf(k)
 		if err != nil {
-			return err
+			return answer{}, err
 		}
-		m := v2Artifact(art, v)
-		if m.GroupID == defaultGroup {
-			m.GroupID = ""
-		}
-		a, err = asJSON(m)
-		return err
+		return t.ofVersion(v, r.URL.Query().Get("dereference") == "true")
 	})
-	return a, err
+}
+
+func (h *handler) v2Meta(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		art, v, err := t.latestOf(k)
+		if err != nil {
+			return answer{}, err
+		}
+		m := h.v2Artifact(art, v)
+		m.GroupID = shownGroup(k.group)
+		return asJSON(m)
+	})
 }
 
 // v2Find looks a version up by its content.
-func (h *handler) v2Find(r *http.Request) (a answer, err error) {
-	text, err := body(r)
+func (h *handler) v2Find(r *http.Request) (answer, error) {
+	d, err := h.v2Draft(r)
 	if err != nil {
-		return answer{}, err
-	}
-	d := &draft{key: artifactKey(r)}
-	if err := d.extended(r, text); err != nil {
 		return answer{}, err
 	}
 	if err := h.store.prepare(d); err != nil {
 		return answer{}, err
 	}
-	err = h.store.view(func(t tx) error {
-		v, err := t.find(d, r.URL.Query().Get("canonical") == "true")
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		a, err := t.mustArtifact(k)
+		if err != nil {
+			return answer{}, err
+		}
+		d.artifactType = a.Type
+		v, err := t.find(d, d.canonical, false)
 		if err == nil && v == nil {
-			err = artifactNotFound(d.key)
+			err = artifactNotFound(k)
 		}
-		if err == nil {
-			a, err = asJSON(v2Version(v))
+		if err != nil {
+			return answer{}, err
 		}
-		return err
+		return asJSON(h.v2Version(v))
 	})
-	return a, err
 }
 
-func (h *handler) v2Versions(r *http.Request) (a answer, err error) {
-	offset, limit, err := page(r)
-	if err != nil {
-		return answer{}, err
+func (h *handler) v2Versions(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	offset, limit := q.page()
+	if q.err != nil {
+		return answer{}, q.err
 	}
-	err = h.store.view(func(t tx) error {
-		all, err := t.versionsOf(artifactKey(r))
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		all, err := t.versionsOf(k)
 		if err != nil {
-			return err
+			return answer{}, err
 		}
 		list := []v2Meta{}
 		for _, v := range paged(all, offset, limit) {
-			m := v2Version(v)
-			m.ID, m.GroupID, m.Labels, m.References = "", "", &[]string{}, &[]reference{}
-			list = append(list, m)
+			list = append(list, h.v2Listed(v))
 		}
-		a, err = asJSON(map[string]any{"count": len(all), "versions": list})
-		return err
+		return asJSON(map[string]any{"count": len(all), "versions": list})
 	})
-	return a, err
 }
 
 // versionsOf is versions of an artifact that must exist.
 func (t tx) versionsOf(k key) ([]*version, error) {
-	a, err := t.artifact(k)
-	if err == nil && a == nil {
-		err = artifactNotFound(k)
-	}
-	if err != nil {
+	if _, err := t.mustArtifact(k); err != nil {
 		return nil, err
 	}
 	return t.versions(k)
 }
 
-func (h *handler) v2Content(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.version2(r)
-		if err == nil {
-			a, err = t.text(v.ContentID, "application/json", r.URL.Query().Get("dereference") == "true")
+func (h *handler) v2Content(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := h.version2(t, r)
+		if err != nil {
+			return answer{}, err
 		}
-		return err
+		return t.ofVersion(v, r.URL.Query().Get("dereference") == "true")
 	})
-	return a, err
 }
 
-func (h *handler) v2VersionMeta(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.version2(r)
-		if err == nil {
-			a, err = asJSON(v2Version(v))
+func (h *handler) v2VersionMeta(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := h.version2(t, r)
+		if err != nil {
+			return answer{}, err
 		}
-		return err
+		return asJSON(h.v2Version(v))
 	})
-	return a, err
 }
 
-func (h *handler) v2References(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.version2(r)
-		if err == nil {
-			a, err = t.referencesOf(r, v)
+func (h *handler) v2References(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		v, err := t.named(k, r.PathValue("version"))
+		if err == nil && v == nil {
+			err = artifactNotFound(k)
 		}
-		return err
+		if err != nil {
+			return answer{}, err
+		}
+		return t.referencesOf(r, v)
 	})
-	return a, err
-}
-
-type v2GroupMeta struct {
-	ID         string `json:"id"`
-	CreatedBy  string `json:"createdBy"`
-	CreatedOn  string `json:"createdOn"`
-	ModifiedBy string `json:"modifiedBy"`
-	ModifiedOn string `json:"modifiedOn"`
-}
-
-func v2GroupOf(g *group) v2GroupMeta {
-	return v2GroupMeta{ID: g.ID, CreatedOn: stamp(g.Created), ModifiedOn: stamp(g.Modified)}
-}
-
-func (h *handler) v2Groups(r *http.Request) (answer, error) {
-	all, shown, err := h.groups(r)
-	list := []v2GroupMeta{}
-	for _, g := range shown {
-		list = append(list, v2GroupOf(g))
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	return asJSON(map[string]any{"groups": list, "count": all})
-}
-
-func (h *handler) v2Group(r *http.Request) (answer, error) {
-	g, err := h.group(r)
-	if err != nil {
-		return answer{}, err
-	}
-	return asJSON(v2GroupOf(g))
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,89 +8,94 @@ import (
 
 const v3Base = "/apis/registry/v3"
 
-func v3Error(p *problem) any {
-	return struct {
-		Detail string `json:"detail"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Name   string `json:"name"`
-	}{p.details(), p.message, p.status, p.name}
-}
-
 type v3ArtifactMeta struct {
-	Name         string             `json:"name,omitempty"`
-	Description  string             `json:"description,omitempty"`
-	Owner        string             `json:"owner"`
-	CreatedOn    string             `json:"createdOn"`
-	ModifiedBy   string             `json:"modifiedBy"`
-	ModifiedOn   string             `json:"modifiedOn"`
-	ArtifactType string             `json:"artifactType"`
-	Labels       map[string]*string `json:"labels,omitempty"`
-	GroupID      string             `json:"groupId,omitempty"`
-	ArtifactID   string             `json:"artifactId"`
+	Name         *string `json:"name,omitempty"`
+	Description  *string `json:"description,omitempty"`
+	Owner        string  `json:"owner"`
+	CreatedOn    string  `json:"createdOn"`
+	ModifiedBy   string  `json:"modifiedBy"`
+	ModifiedOn   string  `json:"modifiedOn"`
+	ArtifactType string  `json:"artifactType"`
+	Labels       labels  `json:"labels,omitempty"`
+	GroupID      string  `json:"groupId,omitempty"`
+	ArtifactID   string  `json:"artifactId"`
 }
 
 type v3VersionMeta struct {
-	Version      string             `json:"version"`
-	Name         string             `json:"name,omitempty"`
-	Description  string             `json:"description,omitempty"`
-	Owner        string             `json:"owner"`
-	CreatedOn    string             `json:"createdOn"`
-	ArtifactType string             `json:"artifactType"`
-	GlobalID     int64              `json:"globalId"`
-	State        string             `json:"state"`
-	Labels       map[string]*string `json:"labels,omitempty"`
-	GroupID      string             `json:"groupId,omitempty"`
-	ContentID    int64              `json:"contentId"`
-	ArtifactID   string             `json:"artifactId"`
-	ModifiedBy   string             `json:"modifiedBy"`
-	ModifiedOn   string             `json:"modifiedOn"`
-}
-
-// shownGroup leaves the default group out, as v3 does.
-func shownGroup(g string) string {
-	if g == defaultGroup {
-		return ""
-	}
-	return g
+	Version      string  `json:"version"`
+	Name         *string `json:"name,omitempty"`
+	Description  *string `json:"description,omitempty"`
+	Owner        string  `json:"owner"`
+	CreatedOn    string  `json:"createdOn"`
+	ArtifactType string  `json:"artifactType"`
+	GlobalID     int64   `json:"globalId"`
+	State        string  `json:"state"`
+	Labels       labels  `json:"labels,omitempty"`
+	GroupID      string  `json:"groupId,omitempty"`
+	ContentID    int64   `json:"contentId"`
+	ArtifactID   string  `json:"artifactId"`
+	ModifiedBy   string  `json:"modifiedBy"`
+	ModifiedOn   string  `json:"modifiedOn"`
 }
 
 func v3Artifact(a *artifact) v3ArtifactMeta {
 	return v3ArtifactMeta{
-		Name: a.Name, Description: a.Description, CreatedOn: stamp(a.Created), ModifiedOn: stamp(a.Modified),
+		Name: a.Name, Description: a.Description, Owner: a.Owner, CreatedOn: stamp(a.Created), ModifiedOn: stamp(a.Modified),
 		ArtifactType: a.Type, Labels: a.Labels, GroupID: shownGroup(a.Group), ArtifactID: a.ID,
 	}
 }
 
 func v3Version(v *version) v3VersionMeta {
 	return v3VersionMeta{
-		Version: v.Version, Name: v.Name, Description: v.Description, CreatedOn: stamp(v.Created), ArtifactType: v.Type,
+		Version: v.Version, Name: v.Name, Description: v.Description, Owner: v.Owner, CreatedOn: stamp(v.Created), ArtifactType: v.Type,
 		GlobalID: v.GlobalID, State: v.State, Labels: v.Labels, GroupID: shownGroup(v.Group), ContentID: v.ContentID,
-		ArtifactID: v.Artifact, ModifiedOn: stamp(v.Created),
+		ArtifactID: v.Artifact, ModifiedOn: stamp(v.Modified),
 	}
 }
 
 func (h *handler) v3(mux *http.ServeMux) {
-	on := func(pattern string, f call) {
-		method, path, _ := strings.Cut(pattern, " ")
-		h.on(mux, method+" "+v3Base+path, v3Error, f)
-	}
+	on := func(pattern string, f call) { h.on(mux, apiV3, v3Base, pattern, f) }
 	const artifacts = "/groups/{group}/artifacts"
+	const one = artifacts + "/{artifact}"
+	const version = one + "/versions/{version}"
 	on("POST "+artifacts, h.v3Create)
-	on("GET "+artifacts+"/{artifact}", h.v3Meta)
-	on("POST "+artifacts+"/{artifact}/versions", h.v3CreateVersion)
-	on("GET "+artifacts+"/{artifact}/versions", h.v3Versions)
-	on("GET "+artifacts+"/{artifact}/versions/{version}", h.v3Version)
-	on("GET "+artifacts+"/{artifact}/versions/{version}/content", h.v3Content)
-	on("GET "+artifacts+"/{artifact}/versions/{version}/references", h.v3References)
-	on("POST /search/versions", h.v3Search)
-	on("GET /groups", h.v3Groups)
+	on("GET "+artifacts, h.v3ListArtifacts)
+	on("DELETE "+artifacts, func(r *http.Request) (answer, error) { return done(h.store.deleteGroup(r.PathValue("group"), false)) })
+	on("GET "+one, h.v3Meta)
+	on("PUT "+one, h.v3EditArtifact)
+	on("DELETE "+one, h.deleteOne)
+	on("POST "+one+"/versions", h.v3CreateVersion)
+	on("GET "+one+"/versions", h.v3Versions)
+	on("GET "+version, h.v3Version)
+	on("PUT "+version, h.v3EditVersion)
+	on("DELETE "+version, h.deleteOneVersion)
+	on("GET "+version+"/content", h.v3Content)
+	on("PUT "+version+"/content", h.v3EditContent)
+	on("GET "+version+"/references", h.v3References)
+	on("GET "+version+"/state", h.v3State)
+	on("PUT "+version+"/state", h.versionState)
+	h.comments(mux, apiV3, v3Base+version+"/comments")
+	h.v3Branches(mux, v3Base+one+"/branches")
+	h.rules(mux, apiV3, v3Base+one+"/rules", ofArtifactPath)
+	h.rules(mux, apiV3, v3Base+"/groups/{group}/rules", ofGroupPath)
+	h.rules(mux, apiV3, v3Base+"/admin/rules", globally)
+	on("GET /search/artifacts", h.v3SearchArtifacts)
+	on("POST /search/artifacts", h.v3SearchArtifacts)
+	on("GET /search/versions", h.v3SearchVersions)
+	on("POST /search/versions", h.v3SearchVersions)
+	on("GET /search/groups", h.v3SearchGroups)
+	on("GET /groups", h.v3SearchGroups)
+	on("POST /groups", h.v3CreateGroup)
 	on("GET /groups/{group}", h.v3Group)
-	h.ids(mux, v3Base, v3Error, "application/json", func(r *http.Request) bool {
-		return r.URL.Query().Get("references") == "DEREFERENCE"
-	})
-	on("GET /system/info", func(*http.Request) (answer, error) { return asJSON(systemInfo()) })
-	on("GET /users/me", func(*http.Request) (answer, error) { return asJSON(currentUser()) })
+	on("PUT /groups/{group}", h.v3EditGroup)
+	on("DELETE /groups/{group}", func(r *http.Request) (answer, error) { return done(h.store.deleteGroup(r.PathValue("group"), true)) })
+	h.ids(mux, apiV3, v3Base, func(r *http.Request) bool { return r.URL.Query().Get("references") == "DEREFERENCE" })
+	h.system(mux, apiV3, v3Base)
+}
+
+// missing is the answer to a request that lacks a parameter.
+func missing(name string) *problem {
+	return badRequest("MissingRequiredParameterException", "Request is missing a required parameter: %s", name)
 }
 
 // v3NewVersion is the version to create in v3's requests.
@@ -102,27 +106,26 @@ type v3NewVersion struct {
 		ContentType string
 		References  []reference
 	}
-	Name, Description string
-	Labels            map[string]*string
+	Name, Description *string
+	Labels            labels
+	Branches          []string
 	IsDraft           bool
 }
 
 // into puts the version into the draft. where is its place in the request, for
 // messages.
 func (n *v3NewVersion) into(d *draft, where string) error {
-	missing := func(field string) error {
-		return badRequest("MissingRequiredParameterException", "Request is missing a required parameter: body.%s%s", where, field)
-	}
 	switch {
 	case n.Content == nil || n.Content.Content == nil:
-		return missing("content")
+		return missing("body." + where + "content")
 	case n.Content.ContentType == "":
-		return missing("content.contentType")
-	case n.IsDraft:
-		return badRequest("BadRequestException", "Drafts are not supported by this registry.")
+		return missing("body." + where + "content.contentType")
+	case *n.Content.Content == "":
+		return badRequest("BadRequestException", "Empty content is not allowed.")
 	}
-	d.text, d.refs = []byte(*n.Content.Content), n.Content.References
-	d.version, d.versionName, d.versionDesc, d.versionLabels = n.Version, n.Name, n.Description, n.Labels
+	d.text, d.refs, d.mediaType = []byte(*n.Content.Content), n.Content.References, n.Content.ContentType
+	d.version, d.branches, d.isDraft = n.Version, n.Branches, n.IsDraft
+	d.versionMeta = meta{Name: n.Name, Description: n.Description, Labels: n.Labels}
 	return nil
 }
 
@@ -135,42 +138,37 @@ func v3Exists(r *http.Request) (ifExists, error) {
 	case "FIND_OR_CREATE_VERSION":
 		return existsFind, nil
 	default:
-		return 0, badParameter("QueryParam", "ifExists", v,
-			"IllegalArgumentException: No enum constant io.apicurio.registry.rest.v3.beans.IfArtifactExists."+v)
+		return 0, noConstant("QueryParam", "ifExists", v, "rest.v3.beans.IfArtifactExists")
 	}
 }
 
-func dryRun(r *http.Request) error {
-	if r.URL.Query().Get("dryRun") == "true" {
-		return badRequest("BadRequestException", "dryRun is not supported by this registry.")
-	}
-	return nil
-}
+func isDryRun(r *http.Request) bool { return r.URL.Query().Get("dryRun") == "true" }
 
 func (h *handler) v3Create(r *http.Request) (answer, error) {
 	var q struct {
-		ArtifactID, ArtifactType, Name, Description string
-		Labels                                      map[string]*string
-		FirstVersion                                *v3NewVersion
+		ArtifactID, ArtifactType string
+		Name, Description        *string
+		Labels                   labels
+		FirstVersion             *v3NewVersion
 	}
 	exists, err := v3Exists(r)
 	if err == nil {
 		err = bodyJSON(r, &q)
 	}
-	if err == nil {
-		err = dryRun(r)
-	}
-	if err == nil {
-		err = checkType(q.ArtifactType)
-	}
 	if err != nil {
 		return answer{}, err
 	}
+	if q.ArtifactType != "" && !slices.Contains(artifactTypes(v33), q.ArtifactType) {
+		return answer{}, unknownType(q.ArtifactType)
+	}
+	if q.ArtifactType == "" && q.FirstVersion == nil {
+		return answer{}, missing("body.artifactType")
+	}
 	d := &draft{
 		key: key{r.PathValue("group"), q.ArtifactID}, artifactType: q.ArtifactType, ifExists: exists,
-		canonical: r.URL.Query().Get("canonical") == "true",
-		name:      q.Name, description: q.Description, labels: q.Labels,
-		noContent: q.FirstVersion == nil,
+		canonical: r.URL.Query().Get("canonical") == "true", dryRun: isDryRun(r),
+		artifactMeta: meta{Name: q.Name, Description: q.Description, Labels: q.Labels},
+		noContent:    q.FirstVersion == nil,
 	}
 	if q.FirstVersion != nil {
 		if err := q.FirstVersion.into(d, "firstVersion."); err != nil {
@@ -197,10 +195,7 @@ func (h *handler) v3CreateVersion(r *http.Request) (answer, error) {
 	if err := bodyJSON(r, &q); err != nil {
 		return answer{}, err
 	}
-	d := &draft{key: artifactKey(r), ifExists: mustExist}
-	if err := dryRun(r); err != nil {
-		return answer{}, err
-	}
+	d := &draft{key: artifactKey(r), ifExists: mustExist, dryRun: isDryRun(r)}
 	if err := q.into(d, ""); err != nil {
 		return answer{}, err
 	}
@@ -212,85 +207,253 @@ func (h *handler) v3CreateVersion(r *http.Request) (answer, error) {
 }
 
 func (h *handler) v3Meta(r *http.Request) (answer, error) {
-	var a *artifact
-	err := h.store.view(func(t tx) (err error) {
-		a, err = t.artifact(artifactKey(r))
-		return err
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		a, err := t.mustArtifact(k)
+		if err != nil {
+			return answer{}, err
+		}
+		return asJSON(v3Artifact(a))
 	})
-	if err == nil && a == nil {
-		err = artifactNotFound(artifactKey(r))
+}
+
+// v3Edit reads v3's metadata.
+func v3Edit(r *http.Request) (edit, error) {
+	var q struct {
+		Name, Description, Owner *string
+		Labels                   *labels
 	}
+	if err := bodyJSON(r, &q); err != nil {
+		return edit{}, err
+	}
+	return edit{name: q.Name, description: q.Description, labels: q.Labels, owner: q.Owner}, nil
+}
+
+func (h *handler) v3EditArtifact(r *http.Request) (answer, error) {
+	e, err := v3Edit(r)
 	if err != nil {
 		return answer{}, err
 	}
-	return asJSON(v3Artifact(a))
+	return done(h.store.editArtifact(artifactKey(r), e, false))
 }
 
-// version3 returns the version that v3 means by the path: a name, or
-// branch=latest.
+// v3EditVersion edits a version, which may be named by a branch.
+func (h *handler) v3EditVersion(r *http.Request) (answer, error) {
+	e, err := v3Edit(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return done(h.store.update(func(t tx) error {
+		v, err := t.version3(r)
+		if err != nil {
+			return err
+		}
+		e.apply(&v.meta)
+		v.Modified = h.store.now()
+		return t.putVersion(v)
+	}))
+}
+
+// v3EditContent is refused: what a version holds never changes here.
+func (h *handler) v3EditContent(*http.Request) (answer, error) {
+	return answer{}, &problem{status: 405, name: "NotAllowedException", allow: "GET",
+		message: "Artifact version content update operation is not enabled."}
+}
+
+// version3 returns the version that v3 means by the path: a name, or the tip
+// of a branch.
 func (t tx) version3(r *http.Request) (*version, error) {
 	k, name := artifactKey(r), r.PathValue("version")
 	branch, isBranch := strings.CutPrefix(name, "branch=")
 	if !isBranch {
-		v, err := t.named(k, name)
-		if err == nil && v == nil {
-			err = versionNotFound(k, name)
-		}
-		return v, err
+		return t.mustNamed(k, name)
 	}
-	if branch == "" {
+	if checkBranchID(branch) != nil {
 		return nil, badRequest("ValidationException", "Could not parse version expression '%s'.", name)
 	}
-	if branch == "latest" {
-		if v, err := t.latest(k); err != nil || v != nil {
-			return v, err
+	return t.tip(k, branch)
+}
+
+func (h *handler) v3Version(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.version3(r)
+		if err != nil {
+			return answer{}, err
 		}
+		return asJSON(v3Version(v))
+	})
+}
+
+func (h *handler) v3State(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.version3(r)
+		if err != nil {
+			return answer{}, err
+		}
+		return asJSON(map[string]string{"state": v.State})
+	})
+}
+
+func (h *handler) v3Content(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.version3(r)
+		if err != nil {
+			return answer{}, err
+		}
+		return t.ofVersion(v, r.URL.Query().Get("references") == "DEREFERENCE")
+	})
+}
+
+func (h *handler) v3References(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		v, err := t.version3(r)
+		if err != nil {
+			return answer{}, err
+		}
+		return t.referencesOf(r, v)
+	})
+}
+
+// Branches.
+
+type v3Branch struct {
+	GroupID     string  `json:"groupId,omitempty"`
+	ArtifactID  string  `json:"artifactId,omitempty"`
+	BranchID    string  `json:"branchId"`
+	CreatedOn   string  `json:"createdOn"`
+	ModifiedBy  string  `json:"modifiedBy"`
+	ModifiedOn  string  `json:"modifiedOn"`
+	Owner       string  `json:"owner"`
+	Description *string `json:"description,omitempty"`
+	System      bool    `json:"systemDefined"`
+}
+
+func v3BranchOf(k key, b *branch) v3Branch {
+	return v3Branch{
+		GroupID: shownGroup(k.group), ArtifactID: k.artifact, BranchID: b.ID, CreatedOn: stamp(b.Created), ModifiedOn: stamp(b.Modified),
+		Owner: b.Owner, Description: b.Description, System: isSystem(b.ID),
 	}
-	return nil, versionNotFound(k, fmt.Sprintf("<tip of the branch '%s'>", branch))
 }
 
-func (h *handler) v3Version(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.version3(r)
-		if err == nil {
-			a, err = asJSON(v3Version(v))
+func (h *handler) v3Branches(mux *http.ServeMux, base string) {
+	on := func(pattern string, f call) { h.on(mux, apiV3, base, pattern, f) }
+	on("GET ", h.v3ListBranches)
+	on("POST ", h.v3CreateBranch)
+	on("GET /{branch}", h.v3Branch)
+	on("PUT /{branch}", func(r *http.Request) (answer, error) {
+		e, err := v3Edit(r)
+		if err != nil {
+			return answer{}, err
 		}
-		return err
+		return done(h.store.editBranch(artifactKey(r), r.PathValue("branch"), "modified", func(_ tx, b *branch) error {
+			if e.description != nil {
+				b.Description = e.description
+			}
+			return nil
+		}))
 	})
-	return a, err
+	on("DELETE /{branch}", func(r *http.Request) (answer, error) {
+		return done(h.store.editBranch(artifactKey(r), r.PathValue("branch"), "deleted", func(tx, *branch) error { return nil }))
+	})
+	on("GET /{branch}/versions", h.v3BranchVersions)
+	on("POST /{branch}/versions", h.v3SetBranch)
+	on("PUT /{branch}/versions", h.v3SetBranch)
 }
 
-func (h *handler) v3Content(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.version3(r)
-		if err == nil {
-			a, err = t.text(v.ContentID, "application/json", r.URL.Query().Get("references") == "DEREFERENCE")
+func (h *handler) v3ListBranches(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	offset, limit := q.page()
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		all, err := t.branches(k)
+		if err != nil {
+			return answer{}, err
 		}
-		return err
-	})
-	return a, err
-}
-
-func (h *handler) v3References(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		v, err := t.version3(r)
-		if err == nil {
-			a, err = t.referencesOf(r, v)
+		list := []v3Branch{}
+		for _, b := range paged(all, offset, limit) {
+			list = append(list, v3BranchOf(key{group: defaultGroup}, b))
 		}
-		return err
+		return asJSON(map[string]any{"branches": list, "count": len(all)})
 	})
-	return a, err
 }
 
-// v3List answers with a page of versions, ordered as asked.
-func v3List(r *http.Request, all []*version) (answer, error) {
-	offset, limit, err := page(r)
-	if err != nil {
+func (h *handler) v3CreateBranch(r *http.Request) (answer, error) {
+	var q struct {
+		BranchID    string
+		Description *string
+		Versions    []string
+	}
+	if err := bodyJSON(r, &q); err != nil {
 		return answer{}, err
 	}
-	if r.URL.Query().Get("order") == "desc" {
-		slices.Reverse(all)
+	b := &branch{ID: q.BranchID, Description: q.Description, Versions: q.Versions}
+	if err := h.store.createBranch(artifactKey(r), b); err != nil {
+		return answer{}, err
 	}
+	return asJSON(v3BranchOf(artifactKey(r), b))
+}
+
+func (h *handler) v3Branch(r *http.Request) (answer, error) {
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		b, err := t.branch(k, r.PathValue("branch"))
+		if err != nil {
+			return answer{}, err
+		}
+		return asJSON(v3BranchOf(k, b))
+	})
+}
+
+// v3BranchVersions lists a branch's versions, newest first.
+func (h *handler) v3BranchVersions(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	offset, limit := q.page()
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		b, err := t.branch(k, r.PathValue("branch"))
+		if err != nil {
+			return answer{}, err
+		}
+		list := []*version{}
+		for _, name := range slices.Backward(b.Versions) {
+			v, err := t.mustNamed(k, name)
+			if err != nil {
+				return answer{}, err
+			}
+			list = append(list, v)
+		}
+		return v3ListOf(list, offset, limit)
+	})
+}
+
+// v3SetBranch appends a version to a branch or replaces all that it has.
+func (h *handler) v3SetBranch(r *http.Request) (answer, error) {
+	var q struct {
+		Version  string
+		Versions []string
+	}
+	if err := bodyJSON(r, &q); err != nil {
+		return answer{}, err
+	}
+	k := artifactKey(r)
+	return done(h.store.editBranch(k, r.PathValue("branch"), "modified", func(t tx, b *branch) error {
+		list := q.Versions
+		if r.Method == http.MethodPost {
+			list = append(slices.Clone(b.Versions), q.Version)
+		}
+		if err := t.haveVersions(k, list); err != nil {
+			return err
+		}
+		b.Versions = list
+		return nil
+	}))
+}
+
+// Lists and search.
+
+func v3ListOf(all []*version, offset, limit int) (answer, error) {
 	list := []v3VersionMeta{}
 	for _, v := range paged(all, offset, limit) {
 		list = append(list, v3Version(v))
@@ -298,81 +461,234 @@ func v3List(r *http.Request, all []*version) (answer, error) {
 	return asJSON(map[string]any{"count": len(all), "versions": list})
 }
 
-func (h *handler) v3Versions(r *http.Request) (a answer, err error) {
-	err = h.store.view(func(t tx) error {
-		all, err := t.versionsOf(artifactKey(r))
-		if err == nil {
-			a, err = v3List(r, all)
+func (h *handler) v3Versions(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	offset, limit := q.page()
+	order, by := q.versionOrder()
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		all, err := t.versionsOf(k)
+		if err != nil {
+			return answer{}, err
 		}
-		return err
+		sortVersions(all, order, by)
+		return v3ListOf(all, offset, limit)
 	})
-	return a, err
 }
 
-// v3Search finds versions by content, as clients do that do not register.
-func (h *handler) v3Search(r *http.Request) (a answer, err error) {
-	text, err := body(r)
+func (q *query) order() string { return q.one("order", "rest.v3.beans.SortOrder", "asc", "desc") }
+
+func (q *query) versionOrder() (order, by string) {
+	return q.order(), q.one("orderby", "rest.v3.beans.VersionSortBy",
+		"globalId", "groupId", "artifactId", "version", "name", "createdOn", "modifiedOn")
+}
+
+// v3Filter reads the conditions that searches share; with a body, those of
+// its content too.
+func (h *handler) v3Filter(r *http.Request, q *query) (*filter, error) {
+	f := &filter{
+		f: v33, name: q.Get("name"), description: q.Get("description"), group: q.Get("groupId"), artifact: q.Get("artifactId"),
+		kind: q.Get("artifactType"), state: q.Get("state"), version: q.Get("version"), labels: q.Values["labels"],
+		globalID: q.number("globalId", 0), contentID: q.number("contentId", 0),
+	}
+	if f.state != "" {
+		q.one("state", "types.VersionState", states...)
+	}
+	if q.err != nil || r.Method != http.MethodPost {
+		return f, q.err
+	}
+	var err error
+	f.ids, err = h.posted(r, key{})
+	f.kind = ""
+	return f, err
+}
+
+func (h *handler) v3ListArtifacts(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	return h.v3Artifacts(r, q, &filter{f: v33, group: r.PathValue("group")})
+}
+
+func (h *handler) v3SearchArtifacts(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	f, err := h.v3Filter(r, q)
 	if err != nil {
 		return answer{}, err
 	}
-	q := r.URL.Query()
-	d := &draft{key: key{q.Get("groupId"), q.Get("artifactId")}, text: text}
-	byGroup, byArtifact := d.group, d.artifact
-	if err := h.store.prepare(d); err != nil {
-		return answer{}, err
-	}
-	err = h.store.view(func(t tx) error {
-		var all []*version
-		ids, err := t.contentsLike(d, q.Get("canonical") == "true")
-		for _, id := range ids {
-			uses, e := t.uses(id)
-			if e != nil {
-				return e
-			}
-			for _, v := range uses {
-				if (byGroup == "" || v.Group == byGroup) && (byArtifact == "" || v.Artifact == byArtifact) {
-					all = append(all, v)
-				}
-			}
-		}
-		if err != nil {
-			return err
-		}
-		slices.SortFunc(all, func(a, b *version) int { return int(a.GlobalID - b.GlobalID) })
-		a, err = v3List(r, all)
-		return err
-	})
-	return a, err
+	return h.v3Artifacts(r, q, f)
 }
 
+// v3Artifacts answers with a page of the artifacts that fit.
+func (h *handler) v3Artifacts(r *http.Request, q *query, f *filter) (answer, error) {
+	offset, limit := q.page()
+	order := q.order()
+	by := q.one("orderby", "rest.v3.beans.ArtifactSortBy", "name", "groupId", "artifactId", "createdOn", "modifiedOn", "artifactType")
+	if q.err != nil {
+		return answer{}, q.err
+	}
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		all, err := t.searchArtifacts(f)
+		if err != nil {
+			return answer{}, err
+		}
+		sortArtifacts(v33, all, f.group != "", order, by)
+		list := []v3ArtifactMeta{}
+		for _, a := range paged(all, offset, limit) {
+			list = append(list, v3Artifact(a))
+		}
+		return asJSON(map[string]any{"artifacts": list, "count": len(all)})
+	})
+}
+
+func (h *handler) v3SearchVersions(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	f, err := h.v3Filter(r, q)
+	offset, limit := q.page()
+	order, by := q.versionOrder()
+	if err == nil {
+		err = q.err
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		all, err := t.searchVersions(f)
+		if err != nil {
+			return answer{}, err
+		}
+		sortVersions(all, order, by)
+		return v3ListOf(all, offset, limit)
+	})
+}
+
+// Groups.
+
 type v3GroupMeta struct {
-	Owner      string `json:"owner"`
-	CreatedOn  string `json:"createdOn"`
-	ModifiedBy string `json:"modifiedBy"`
-	ModifiedOn string `json:"modifiedOn"`
-	GroupID    string `json:"groupId"`
+	Description *string `json:"description,omitempty"`
+	Owner       string  `json:"owner"`
+	CreatedOn   string  `json:"createdOn"`
+	ModifiedBy  string  `json:"modifiedBy"`
+	ModifiedOn  string  `json:"modifiedOn"`
+	Labels      labels  `json:"labels,omitempty"`
+	GroupID     string  `json:"groupId"`
 }
 
 func v3GroupOf(g *group) v3GroupMeta {
-	return v3GroupMeta{CreatedOn: stamp(g.Created), ModifiedOn: stamp(g.Modified), GroupID: g.ID}
+	return v3GroupMeta{
+		Description: g.Description, Owner: g.Owner, CreatedOn: stamp(g.Created), ModifiedOn: stamp(g.Modified), Labels: g.Labels, GroupID: g.ID,
+	}
 }
 
-func (h *handler) v3Groups(r *http.Request) (answer, error) {
-	all, shown, err := h.groups(r)
-	if err != nil {
-		return answer{}, err
+func (h *handler) v3SearchGroups(r *http.Request) (answer, error) {
+	q := queryOf(r)
+	offset, limit := q.page()
+	order := q.order()
+	by := q.one("orderby", "rest.v3.beans.GroupSortBy", "groupId", "createdOn", "modifiedOn")
+	if q.err != nil {
+		return answer{}, q.err
 	}
-	list := []v3GroupMeta{}
-	for _, g := range shown {
-		list = append(list, v3GroupOf(g))
-	}
-	return asJSON(map[string]any{"groups": list, "count": all})
+	f := &filter{f: v33, group: q.Get("groupId"), description: q.Get("description"), labels: q.Values["labels"]}
+	return h.v2Read(r, func(t tx, _ key) (answer, error) {
+		all, err := t.searchGroups(f, order, by)
+		if err != nil {
+			return answer{}, err
+		}
+		list := []v3GroupMeta{}
+		for _, g := range paged(all, offset, limit) {
+			list = append(list, v3GroupOf(g))
+		}
+		return asJSON(map[string]any{"groups": list, "count": len(all)})
+	})
 }
 
 func (h *handler) v3Group(r *http.Request) (answer, error) {
-	g, err := h.group(r)
-	if err != nil {
+	return h.v2Read(r, func(t tx, k key) (answer, error) {
+		g, err := t.group(k.group)
+		if err != nil {
+			return answer{}, err
+		}
+		return asJSON(v3GroupOf(g))
+	})
+}
+
+func (h *handler) v3CreateGroup(r *http.Request) (answer, error) {
+	var q struct {
+		GroupID     string
+		Description *string
+		Labels      labels
+	}
+	if err := bodyJSON(r, &q); err != nil {
+		return answer{}, err
+	}
+	g := &group{ID: q.GroupID, meta: meta{Description: q.Description, Labels: q.Labels}}
+	if err := h.store.createGroup(g); err != nil {
 		return answer{}, err
 	}
 	return asJSON(v3GroupOf(g))
+}
+
+func (h *handler) v3EditGroup(r *http.Request) (answer, error) {
+	e, err := v3Edit(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return done(h.store.editGroup(r.PathValue("group"), e))
+}
+
+// Comments, which v2 and v3 share.
+
+type commentBody struct {
+	Value     string  `json:"value"`
+	CreatedOn string  `json:"createdOn"`
+	CreatedBy *string `json:"createdBy,omitempty"`
+	Owner     *string `json:"owner,omitempty"`
+	CommentID string  `json:"commentId"`
+}
+
+func (h *handler) commentOf(a api, c *comment) commentBody {
+	b := commentBody{Value: c.Value, CommentID: c.ID}
+	if a == apiV2 {
+		b.CreatedOn, b.CreatedBy = stamp2(h.flavour, c.Created), &c.Owner
+	} else {
+		b.CreatedOn, b.Owner = stamp(c.Created), &c.Owner
+	}
+	return b
+}
+
+func (h *handler) comments(mux *http.ServeMux, a api, base string) {
+	h.on(mux, a, base, "GET ", func(r *http.Request) (answer, error) {
+		return h.v2Read(r, func(t tx, k key) (answer, error) {
+			all, err := t.comments(k, r.PathValue("version"))
+			if err != nil {
+				return answer{}, err
+			}
+			list := []commentBody{}
+			for _, c := range all {
+				list = append(list, h.commentOf(a, c))
+			}
+			return asJSON(list)
+		})
+	})
+	h.on(mux, a, base, "POST ", func(r *http.Request) (answer, error) {
+		var q struct{ Value string }
+		if err := bodyJSON(r, &q); err != nil {
+			return answer{}, err
+		}
+		c, err := h.store.addComment(artifactKey(r), r.PathValue("version"), q.Value)
+		if err != nil {
+			return answer{}, err
+		}
+		return asJSON(h.commentOf(a, c))
+	})
+	h.on(mux, a, base, "PUT /{comment}", func(r *http.Request) (answer, error) {
+		var q struct{ Value string }
+		if err := bodyJSON(r, &q); err != nil {
+			return answer{}, err
+		}
+		return done(h.store.editComment(artifactKey(r), r.PathValue("version"), r.PathValue("comment"), &q.Value))
+	})
+	h.on(mux, a, base, "DELETE /{comment}", func(r *http.Request) (answer, error) {
+		return done(h.store.editComment(artifactKey(r), r.PathValue("version"), r.PathValue("comment"), nil))
+	})
 }

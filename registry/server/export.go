@@ -1,0 +1,675 @@
+package server
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Apicurio's archive: a zip of one JSON file for each thing, by which it moves
+// registries with their ids. The form of 3.x is written, those of 3.x and 2.x
+// are read.
+
+type manifestEntity struct {
+	SystemVersion     string `json:"systemVersion"`
+	SystemName        string `json:"systemName"`
+	SystemDescription string `json:"systemDescription"`
+	ExportVersion     string `json:"exportVersion"`
+	ExportedOn        int64  `json:"exportedOn"`
+	ExportedBy        string `json:"exportedBy"`
+	DBVersion         string `json:"dbVersion"`
+}
+
+type contentEntity struct {
+	ContentID            int64   `json:"contentId"`
+	CanonicalHash        string  `json:"canonicalHash"`
+	ContentHash          string  `json:"contentHash"`
+	ArtifactType         *string `json:"artifactType"`
+	ContentType          string  `json:"contentType"`
+	SerializedReferences *string `json:"serializedReferences"`
+}
+
+// entityMeta is what groups, artifacts and versions have in common; 2.x says
+// createdBy and properties where 3.x says owner and labels.
+type entityMeta struct {
+	Name        *string         `json:"name"`
+	Description *string         `json:"description"`
+	Labels      json.RawMessage `json:"labels"` // a list of names in 2.x
+	Properties  labels          `json:"properties,omitempty"`
+	Owner       string          `json:"owner"`
+	CreatedBy   string          `json:"createdBy,omitempty"`
+	CreatedOn   int64           `json:"createdOn"`
+	ModifiedBy  string          `json:"modifiedBy"`
+	ModifiedOn  int64           `json:"modifiedOn"`
+}
+
+func entityOf(m meta, created, modified time.Time) entityMeta {
+	e := entityMeta{Name: m.Name, Description: m.Description, Owner: m.Owner, CreatedOn: created.UnixMilli(), ModifiedOn: modified.UnixMilli()}
+	if len(m.Labels) > 0 {
+		e.Labels, _ = json.Marshal(m.Labels) // which always encode
+	}
+	return e
+}
+
+// meta returns the entity's in our form.
+func (e *entityMeta) meta() meta {
+	m := meta{Name: e.Name, Description: e.Description, Owner: e.Owner}
+	if m.Owner == "" {
+		m.Owner = e.CreatedBy
+	}
+	var names []string
+	if json.Unmarshal(e.Labels, &names) == nil {
+		for _, n := range names {
+			m.Labels = append(m.Labels, label{Name: n})
+		}
+	} else if len(e.Labels) > 0 {
+		_ = json.Unmarshal(e.Labels, &m.Labels) // what is neither form is left out
+	}
+	m.Labels = append(m.Labels, e.Properties...)
+	return m
+}
+
+func (e *entityMeta) times() (created, modified time.Time) {
+	created = time.UnixMilli(e.CreatedOn).UTC()
+	modified = created
+	if e.ModifiedOn > 0 {
+		modified = time.UnixMilli(e.ModifiedOn).UTC()
+	}
+	return created, modified
+}
+
+type groupEntity struct {
+	GroupID string `json:"groupId"`
+	entityMeta
+}
+
+type artifactEntity struct {
+	GroupID      string `json:"groupId"`
+	ArtifactID   string `json:"artifactId"`
+	ArtifactType string `json:"artifactType"`
+	entityMeta
+}
+
+type versionEntity struct {
+	GlobalID     int64  `json:"globalId"`
+	GroupID      string `json:"groupId"`
+	ArtifactID   string `json:"artifactId"`
+	Version      string `json:"version"`
+	VersionOrder int    `json:"versionOrder"`
+	VersionID    int    `json:"versionId,omitempty"`    // 2.x
+	ArtifactType string `json:"artifactType,omitempty"` // 2.x
+	State        string `json:"state"`
+	ContentID    int64  `json:"contentId"`
+	entityMeta
+}
+
+type branchEntity struct {
+	GroupID       string   `json:"groupId"`
+	ArtifactID    string   `json:"artifactId"`
+	BranchID      string   `json:"branchId"`
+	Description   *string  `json:"description"`
+	SystemDefined bool     `json:"systemDefined"`
+	Owner         string   `json:"owner"`
+	CreatedOn     int64    `json:"createdOn"`
+	ModifiedBy    string   `json:"modifiedBy"`
+	ModifiedOn    int64    `json:"modifiedOn"`
+	Versions      []string `json:"versions"`
+}
+
+type ruleEntity struct {
+	GroupID       string `json:"groupId,omitempty"`
+	ArtifactID    string `json:"artifactId,omitempty"`
+	Type          string `json:"type,omitempty"`
+	RuleType      string `json:"ruleType,omitempty"`
+	Configuration string `json:"configuration"`
+}
+
+type commentEntity struct {
+	GlobalID  int64  `json:"globalId"`
+	CommentID string `json:"commentId"`
+	Owner     string `json:"owner"`
+	CreatedOn int64  `json:"createdOn"`
+	Value     string `json:"value"`
+}
+
+// export answers with everything as an archive, or, if asked, with a link to
+// it, which is the very path.
+func (h *handler) export(r *http.Request) (answer, error) {
+	if r.URL.Query().Get("forBrowser") == "true" {
+		href := strings.TrimSuffix(r.URL.Path, "/export") + "/export"
+		return asJSON(map[string]string{"downloadId": uuid(), "href": href})
+	}
+	var out bytes.Buffer
+	if err := h.store.exportTo(&out, systemInfo(h.flavour)); err != nil {
+		return answer{}, err
+	}
+	return answer{text: out.Bytes(), contentType: "application/zip",
+		header: map[string]string{"Content-Disposition": `attachment; filename="registry.zip"`}}, nil
+}
+
+// archive writes entities.
+type archive struct {
+	zip *zip.Writer
+	now time.Time
+}
+
+func (a *archive) raw(name string, text []byte) error {
+	w, err := a.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: a.now})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+func (a *archive) entity(name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return a.raw(name, text)
+}
+
+// segment makes a name one of a path.
+func segment(name string) string {
+	return strings.NewReplacer("/", "%2F", "\\", "%5C", "..", "%2E.").Replace(name)
+}
+
+// exportTo writes the archive of one consistent state.
+func (s *store) exportTo(w io.Writer, about info) error {
+	a := &archive{zip.NewWriter(w), s.now()}
+	err := s.view(func(t tx) error {
+		err := a.entity(fmt.Sprintf("manifest-%s.Manifest.json", a.now.Format("2006-01-02T15:04:05.000Z")), manifestEntity{
+			SystemVersion: about.Version, SystemName: about.Name, SystemDescription: about.Description, ExportVersion: "3.0",
+			ExportedOn: a.now.UnixMilli(), DBVersion: "109",
+		})
+		for _, part := range []func(t tx) error{a.contents, a.groups, a.artifacts, a.versions, a.branchesAndRules, a.comments} {
+			if err == nil {
+				err = part(t)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("export the registry: %w", err)
+	}
+	return a.zip.Close()
+}
+
+func (a *archive) contents(t tx) error {
+	return t.scan(bContents, nil, func(_, raw []byte) error {
+		c := new(content)
+		if err := json.Unmarshal(raw, c); err != nil {
+			return err
+		}
+		hash := hex.EncodeToString(c.Hash[:])
+		e := contentEntity{ContentID: c.ID, CanonicalHash: hex.EncodeToString(c.Canonical[:]), ContentHash: hash, ContentType: c.MediaType}
+		if e.ContentType == "" {
+			e.ContentType = "application/json"
+		}
+		if len(c.Refs) > 0 {
+			refs := string(serialized(c.Refs))
+			e.SerializedReferences = &refs
+		}
+		if err := a.entity("content/"+hash+".Content.json", e); err != nil {
+			return err
+		}
+		return a.raw("content/"+hash+".Content.data", c.Text)
+	})
+}
+
+func (a *archive) groups(t tx) error {
+	all, err := t.searchGroups(&filter{}, "asc", "groupId")
+	for _, g := range all {
+		if err == nil {
+			err = a.entity("groups/"+segment(g.ID)+".Group.json", groupEntity{g.ID, entityOf(g.meta, g.Created, g.Modified)})
+		}
+	}
+	return err
+}
+
+func folder(k key) string {
+	return "groups/" + segment(k.group) + "/artifacts/" + segment(k.artifact) + "/"
+}
+
+func (a *archive) artifacts(t tx) error {
+	return t.scan(bArtifacts, nil, func(_, raw []byte) error {
+		x := new(artifact)
+		if err := json.Unmarshal(raw, x); err != nil {
+			return err
+		}
+		return a.entity(folder(x.key())+"MetaData.Artifact.json", artifactEntity{x.Group, x.ID, x.Type, entityOf(x.meta, x.Created, x.Modified)})
+	})
+}
+
+func (a *archive) versions(t tx) error {
+	return t.scan(bVersions, nil, func(_, raw []byte) error {
+		v := new(version)
+		if err := json.Unmarshal(raw, v); err != nil {
+			return err
+		}
+		return a.entity(folder(v.key())+"versions/"+segment(v.Version)+".ArtifactVersion.json", versionEntity{
+			GlobalID: v.GlobalID, GroupID: v.Group, ArtifactID: v.Artifact, Version: v.Version, VersionOrder: v.Order, State: v.State,
+			ContentID: v.ContentID, entityMeta: entityOf(v.meta, v.Created, v.Modified),
+		})
+	})
+}
+
+func (a *archive) branchesAndRules(t tx) error {
+	for _, kind := range ruleTypes {
+		if config := t.rule(everything(), kind); config != "" {
+			if err := a.entity("rules/"+kind+".GlobalRule.json", ruleEntity{RuleType: kind, Configuration: config}); err != nil {
+				return err
+			}
+		}
+	}
+	err := t.scan(bRules, []byte("a\x00"), func(id, config []byte) error {
+		p := strings.Split(string(id), "\x00")
+		return a.entity(folder(key{p[1], p[2]})+"rules/"+p[3]+".ArtifactRule.json",
+			ruleEntity{GroupID: p[1], ArtifactID: p[2], Type: p[3], Configuration: string(config)})
+	})
+	if err != nil {
+		return err
+	}
+	err = t.scan(bRules, []byte("g\x00"), func(id, config []byte) error {
+		p := strings.Split(string(id), "\x00")
+		return a.entity("groups/"+segment(p[1])+"/rules/"+p[2]+".GroupRule.json",
+			ruleEntity{GroupID: p[1], RuleType: p[2], Configuration: string(config)})
+	})
+	if err != nil {
+		return err
+	}
+	return t.scan(bArtifacts, nil, func(id, _ []byte) error {
+		group, artifact, _ := strings.Cut(string(id), "\x00")
+		k := key{group, artifact}
+		all, err := t.branches(k)
+		for _, b := range all {
+			if err != nil {
+				return err
+			}
+			err = a.entity(folder(k)+"branches/"+segment(b.ID)+".Branch.json", branchEntity{
+				GroupID: group, ArtifactID: artifact, BranchID: b.ID, Description: b.Description, SystemDefined: isSystem(b.ID),
+				Owner: b.Owner, CreatedOn: b.Created.UnixMilli(), ModifiedOn: b.Modified.UnixMilli(), Versions: b.Versions,
+			})
+		}
+		return err
+	})
+}
+
+func (a *archive) comments(t tx) error {
+	return t.scan(bComments, nil, func(id, raw []byte) error {
+		c := new(comment)
+		if err := json.Unmarshal(raw, c); err != nil {
+			return err
+		}
+		return a.entity("comments/"+c.ID+".Comment.json", commentEntity{
+			GlobalID: parseNumber(id), CommentID: c.ID, Owner: c.Owner, CreatedOn: c.Created.UnixMilli(), Value: c.Value,
+		})
+	})
+}
+
+// importZip takes an archive in. Ids stay what they were; one that stands for
+// something else here is refused, and then nothing is taken in.
+func (h *handler) importZip(r *http.Request) (answer, error) {
+	text, err := body(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return done(h.store.importFrom(text))
+}
+
+// maxArchive bounds what an archive unpacks to, in bytes.
+const maxArchive = 2 << 30
+
+// imported is an archive being read.
+type imported struct {
+	contents  []*content
+	groups    []groupEntity
+	artifacts []artifactEntity
+	versions  []versionEntity
+	branches  []branchEntity
+	rules     []struct {
+		kind string // of the file
+		ruleEntity
+	}
+	comments []commentEntity
+	data     map[string][]byte
+	entities map[string]contentEntity
+	size     int64
+}
+
+func badArchive(format string, args ...any) *problem {
+	return badRequest("BadRequestException", "Archive: "+format, args...)
+}
+
+func readArchive(text []byte) (*imported, error) {
+	z, err := zip.NewReader(bytes.NewReader(text), int64(len(text)))
+	if err != nil {
+		return nil, badArchive("%s", err)
+	}
+	in := &imported{data: make(map[string][]byte), entities: make(map[string]contentEntity)}
+	for _, f := range z.File {
+		if err := in.file(f); err != nil {
+			return nil, err
+		}
+	}
+	for base, e := range in.entities {
+		c := &content{ID: e.ContentID, Text: in.data[base], MediaType: e.ContentType}
+		if e.SerializedReferences != nil && *e.SerializedReferences != "" && json.Unmarshal([]byte(*e.SerializedReferences), &c.Refs) != nil {
+			return nil, badArchive("content %d has references that do not read", e.ContentID)
+		}
+		if e.ContentID <= 0 || e.ContentID > maxID {
+			return nil, badArchive("content id %d is not between 1 and %d", e.ContentID, maxID)
+		}
+		c.Hash = contentHash(c.Text, c.Refs)
+		if raw, err := hex.DecodeString(e.ContentHash); err == nil && len(raw) == len(c.Hash) {
+			copy(c.Hash[:], raw) // that of a draft is not of its text
+		}
+		c.Canonical = c.Hash
+		if raw, err := hex.DecodeString(e.CanonicalHash); err == nil && len(raw) == len(c.Hash) {
+			copy(c.Canonical[:], raw)
+		}
+		in.contents = append(in.contents, c)
+	}
+	return in, nil
+}
+
+// file reads one file of the archive.
+func (in *imported) file(f *zip.File) error {
+	if f.FileInfo().IsDir() {
+		return nil
+	}
+	r, err := f.Open()
+	if err != nil {
+		return badArchive("%s: %s", f.Name, err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, maxArchive-in.size+1))
+	if err != nil {
+		return badArchive("%s: %s", f.Name, err)
+	}
+	if in.size += int64(len(text)); in.size > maxArchive {
+		return badArchive("it unpacks to more than %d bytes", maxArchive)
+	}
+	base := path.Base(f.Name)
+	if name, ok := strings.CutSuffix(base, ".Content.data"); ok {
+		in.data[name] = text
+		return nil
+	}
+	parts := strings.Split(base, ".")
+	if len(parts) < 3 || parts[len(parts)-1] != "json" {
+		return nil
+	}
+	kind := parts[len(parts)-2]
+	into := func(v any) error {
+		if err := json.Unmarshal(text, v); err != nil {
+			return badArchive("%s: %s", f.Name, err)
+		}
+		return nil
+	}
+	switch kind {
+	case "Content":
+		var e contentEntity
+		err = into(&e)
+		in.entities[strings.TrimSuffix(base, ".Content.json")] = e
+	case "Group":
+		err = read(&in.groups, into)
+	case "Artifact":
+		err = read(&in.artifacts, into)
+	case "ArtifactVersion":
+		err = read(&in.versions, into)
+	case "Branch":
+		err = read(&in.branches, into)
+	case "Comment":
+		err = read(&in.comments, into)
+	case "GlobalRule", "GroupRule", "ArtifactRule":
+		var e ruleEntity
+		err = into(&e)
+		in.rules = append(in.rules, struct {
+			kind string
+			ruleEntity
+		}{kind, e})
+	}
+	return err
+}
+
+func read[T any](list *[]T, into func(any) error) error {
+	var e T
+	err := into(&e)
+	*list = append(*list, e)
+	return err
+}
+
+// groupOf is the group that an archive means.
+func groupOf(id string) string {
+	if id == "" {
+		return defaultGroup
+	}
+	return id
+}
+
+// importFrom takes an archive in, all of it or nothing.
+func (s *store) importFrom(text []byte) error {
+	in, err := readArchive(text)
+	if err != nil {
+		return err
+	}
+	if s.readOnly.Load() {
+		return errReadOnly
+	}
+	// Not shared with others: it fails as a whole.
+	return s.db.Update(func(b *bolt.Tx) error {
+		t := tx{b}
+		for _, part := range []func(t tx) error{in.putContents, in.putGroups, in.putArtifacts, in.putVersions, in.putBranches, in.putRules, in.putComments} {
+			if err := part(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (in *imported) putContents(t tx) error {
+	for _, c := range in.contents {
+		old, err := t.content(c.ID)
+		if err != nil {
+			return err
+		}
+		same, err := t.contentByHash(c.Hash)
+		switch {
+		case err != nil:
+			return err
+		case old != nil && old.Hash != c.Hash:
+			return conflict("IdConflictException", "Content id %d stands for another content in this registry.", c.ID)
+		case same != nil && same.ID != c.ID:
+			return conflict("IdConflictException", "Content %d of the archive has the id %d in this registry.", c.ID, same.ID)
+		case old != nil:
+			continue
+		}
+		if err := t.atLeast(bContents, c.ID); err != nil {
+			return err
+		}
+		if err := t.putContent(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *imported) putGroups(t tx) error {
+	for _, e := range in.groups {
+		g := group{ID: e.GroupID, meta: e.meta()}
+		g.Created, g.Modified = e.times()
+		if g.ID == "" || g.ID == defaultGroup || t.Bucket(bGroups).Get([]byte(g.ID)) != nil {
+			continue
+		}
+		if err := set(t, bGroups, []byte(g.ID), g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *imported) putArtifacts(t tx) error {
+	for _, e := range in.artifacts {
+		a := &artifact{Group: groupOf(e.GroupID), ID: e.ArtifactID, Type: e.ArtifactType, meta: e.meta()}
+		a.Created, a.Modified = e.times()
+		if err := t.importArtifact(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// importArtifact stores an artifact unless it exists, and its group.
+func (t tx) importArtifact(a *artifact) error {
+	if old, err := t.artifact(a.key()); err != nil || old != nil {
+		return err
+	}
+	if strings.ContainsRune(a.Group+a.ID, 0) || len(a.Group) > maxName || len(a.ID) > maxName || a.ID == "" {
+		return badArchive("artifact id %q is not allowed", a.ID)
+	}
+	if a.Group != defaultGroup && t.Bucket(bGroups).Get([]byte(a.Group)) == nil {
+		if err := set(t, bGroups, []byte(a.Group), group{ID: a.Group, Created: a.Created, Modified: a.Modified}); err != nil {
+			return err
+		}
+	}
+	return t.putArtifact(a)
+}
+
+func (in *imported) putVersions(t tx) error {
+	slices.SortFunc(in.versions, func(a, b versionEntity) int { return int(a.GlobalID - b.GlobalID) })
+	for _, e := range in.versions {
+		v := &version{
+			Group: groupOf(e.GroupID), Artifact: e.ArtifactID, GlobalID: e.GlobalID, ContentID: e.ContentID,
+			Order: max(e.VersionOrder, e.VersionID), Version: e.Version, State: e.State, meta: e.meta(),
+		}
+		v.Created, v.Modified = e.times()
+		old, err := t.version(v.GlobalID)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			if old.key() != v.key() || old.Version != v.Version || old.ContentID != v.ContentID {
+				return conflict("IdConflictException", "Global id %d stands for another version in this registry.", v.GlobalID)
+			}
+			continue
+		}
+		if v.GlobalID <= 0 || v.GlobalID > maxID || v.Order <= 0 || v.Version == "" || !slices.Contains(states, v.State) ||
+			t.Bucket(bContents).Get(number(v.ContentID)) == nil {
+			return badArchive("version %s of %s with global id %d is incomplete", v.Version, v.Artifact, v.GlobalID)
+		}
+		if err := t.importVersion(v, e.ArtifactType); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t tx) importVersion(v *version, kind string) error {
+	a, err := t.artifact(v.key())
+	if err != nil {
+		return err
+	}
+	if a == nil { // 2.x has no files for artifacts
+		a = &artifact{Group: v.Group, ID: v.Artifact, Type: kind, meta: v.meta, Created: v.Created}
+		if err := t.importArtifact(a); err != nil {
+			return err
+		}
+	}
+	taken, err := t.named(v.key(), v.Version)
+	if err == nil && taken == nil {
+		taken, err = t.ordered(v.key(), v.Order)
+	}
+	if err != nil || taken != nil {
+		return errorOr(err, conflict("VersionAlreadyExistsException",
+			"An artifact version '%s' for artifact ID '%s' in group '%s' already exists.", v.Version, v.Artifact, v.Group))
+	}
+	v.Type = a.Type
+	a.Orders, a.Revision, a.Modified = max(a.Orders, v.Order), a.Revision+1, v.Modified
+	if v.State == stateDraft {
+		a.Drafts = true
+	} else {
+		v.Rank = v.Order
+		a.Ranks = max(a.Ranks, v.Rank)
+	}
+	if err := t.atLeast(bVersions, v.GlobalID); err != nil {
+		return err
+	}
+	if err := t.newVersion(v); err != nil {
+		return err
+	}
+	return t.putArtifact(a)
+}
+
+func (in *imported) putBranches(t tx) error {
+	for _, e := range in.branches {
+		if isSystem(e.BranchID) || e.SystemDefined {
+			continue
+		}
+		k := key{groupOf(e.GroupID), e.ArtifactID}
+		if err := checkBranchID(e.BranchID); err != nil {
+			return err
+		}
+		if err := t.haveVersions(k, e.Versions); err != nil {
+			return err
+		}
+		b := &branch{ID: e.BranchID, Description: e.Description, Owner: e.Owner, Versions: e.Versions,
+			Created: time.UnixMilli(e.CreatedOn).UTC(), Modified: time.UnixMilli(e.ModifiedOn).UTC()}
+		if err := set(t, bBranches, branchKey(k, b.ID), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *imported) putRules(t tx) error {
+	for _, e := range in.rules {
+		s := everything()
+		switch e.kind {
+		case "GroupRule":
+			s = ofGroup(groupOf(e.GroupID))
+		case "ArtifactRule":
+			s = ofArtifact(key{groupOf(e.GroupID), e.ArtifactID})
+		}
+		kind := e.Type + e.RuleType
+		if !slices.Contains(ruleTypes, kind) {
+			return badArchive("rule type %q is not known", kind)
+		}
+		if err := t.setRule(s, kind, e.Configuration); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *imported) putComments(t tx) error {
+	for _, e := range in.comments {
+		n, bad := strconv.ParseInt(e.CommentID, 10, 64)
+		if v, err := t.version(e.GlobalID); err != nil || v == nil || bad != nil || n <= 0 {
+			if err != nil {
+				return err
+			}
+			continue // of a version that is gone
+		}
+		if err := t.atLeast(bComments, n); err != nil {
+			return err
+		}
+		c := &comment{ID: e.CommentID, Value: e.Value, Owner: e.Owner, Created: time.UnixMilli(e.CreatedOn).UTC()}
+		if err := set(t, bComments, append(number(e.GlobalID), number(n)...), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
