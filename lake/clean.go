@@ -111,7 +111,7 @@ func (t *Table) cleanable(ctx context.Context, tl *Timeline, from string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	committed := tl.committedAt()
+	committed := tl.committed()
 	groups := map[groupKey][]BaseFile{}
 	for _, f := range files {
 		if committed(f.Instant) {
@@ -147,16 +147,6 @@ func (t *Timeline) before(at string) string {
 		}
 	}
 	return newest
-}
-
-// committedAt returns whether a base file of an instant counts.
-func (t *Timeline) committedAt() func(instant string) bool {
-	done := map[string]bool{}
-	for _, i := range t.Completed() {
-		done[i.Time] = true
-	}
-	first := t.first()
-	return func(instant string) bool { return done[instant] || first != "" && instant < first }
 }
 
 // cleanPlan is Hudi's plan for removing the files.

@@ -29,7 +29,8 @@ type keyer struct {
 
 type keyField struct {
 	Field
-	col int
+	col  int
+	time *timeKey // nil: the value itself
 }
 
 func newKeyer(p properties, s Schema) (*keyer, error) {
@@ -41,7 +42,7 @@ func newKeyer(p properties, s Schema) (*keyer, error) {
 			if i < 0 {
 				return nil, fault.Humanf("the table's hoodie.properties and its schema disagree", "key or partition field %s is not a column", n)
 			}
-			out = append(out, keyField{s.Fields[i], i})
+			out = append(out, keyField{Field: s.Fields[i], col: i})
 		}
 		return out, nil
 	}
@@ -52,8 +53,23 @@ func newKeyer(p properties, s Schema) (*keyer, error) {
 	if len(k.fields) == 0 {
 		return nil, fault.Humanf("set hoodie.table.recordkey.fields in its hoodie.properties", "the table has no key fields")
 	}
-	k.partitions, err = find(p.list(propPartitions))
-	return k, err
+	// A custom key generator's fields come with their kinds.
+	names, timed := p.list(propPartitions), map[string]bool{}
+	for i, n := range names {
+		name, kind, _ := strings.Cut(n, ":")
+		names[i], timed[name] = name, strings.EqualFold(kind, "TIMESTAMP") || p[propKeygen] == keygenTime
+	}
+	if k.partitions, err = find(names); err != nil {
+		return nil, err
+	}
+	for i := range k.partitions {
+		if f := &k.partitions[i]; timed[f.Name] {
+			if f.time, err = timePartition(p).compile(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return k, nil
 }
 
 // appendKey appends the record key of row r.
@@ -106,7 +122,12 @@ func (k *keyer) appendPartition(dst []byte, b *column.Batch, r int) ([]byte, err
 			dst = append(append(dst, f.Name...), '=')
 		}
 		at := len(dst)
-		if c := &b.Cols[f.col]; !c.IsNull(r) {
+		if c := &b.Cols[f.col]; f.time != nil {
+			var err error
+			if dst, err = f.time.append(dst, f, c, r); err != nil {
+				return dst, err
+			}
+		} else if !c.IsNull(r) {
 			dst = appendText(dst, f.Type, c, r)
 		}
 		switch {

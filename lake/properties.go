@@ -261,13 +261,15 @@ func or(s, other string) string {
 
 // newProperties returns the properties of a new table.
 func newProperties(cfg Config, schema Schema) properties {
-	keygen := "org.apache.hudi.keygen.NonpartitionedKeyGenerator"
+	keygen := keygenPackage + "NonpartitionedKeyGenerator"
 	switch {
 	case len(cfg.PartitionFields) == 0:
+	case cfg.PartitionTime != nil:
+		keygen = keygenTime
 	case len(cfg.PartitionFields) == 1 && len(cfg.KeyFields) == 1:
-		keygen = "org.apache.hudi.keygen.SimpleKeyGenerator"
+		keygen = keygenPackage + "SimpleKeyGenerator"
 	default:
-		keygen = "org.apache.hudi.keygen.ComplexKeyGenerator"
+		keygen = keygenPackage + "ComplexKeyGenerator"
 	}
 	p := properties{
 		propName:           cfg.Table,
@@ -281,7 +283,7 @@ func newProperties(cfg Config, schema Schema) properties {
 		propKeys:           strings.Join(cfg.KeyFields, ","),
 		propKeygen:         keygen,
 		propHive:           strconv.FormatBool(cfg.HivePartitions),
-		propURLEncode:      "false",
+		propURLEncode:      strconv.FormatBool(cfg.URLEncode),
 		propDropPartitions: "false",
 		propMetaFields:     "true",
 		propTimezone:       "UTC",
@@ -293,6 +295,9 @@ func newProperties(cfg Config, schema Schema) properties {
 	}
 	if cfg.Precombine != "" {
 		p[propPrecombine] = cfg.Precombine
+	}
+	if cfg.PartitionTime != nil {
+		cfg.PartitionTime.put(p)
 	}
 	return p
 }

@@ -38,7 +38,12 @@ type Config struct {
 	KeyFields       []string // at least one; no key field is nullable
 	PartitionFields []string // none: the table has no partitions
 	HivePartitions  bool     // folders are named field=value instead of value
+	URLEncode       bool     // characters in values that mean something in paths become %XX
 	Precombine      string   // the ordering column: the row with the greater value wins, the incoming one on a tie
+
+	// PartitionTime makes the folders from the time that the one partition field
+	// holds; nil: from its value. It needs a single key field.
+	PartitionTime *TimePartition
 }
 
 // Options is how this process works with a table. The zero value is good.
@@ -137,6 +142,14 @@ func (c *Config) check() error {
 	for _, p := range c.PartitionFields {
 		if c.Schema.Index(p) < 0 {
 			bad("partition field %s is not a column", p)
+		}
+	}
+	if c.PartitionTime != nil {
+		if len(c.PartitionFields) != 1 || len(c.KeyFields) != 1 {
+			bad("partitions by time need one partition field and one key field")
+		}
+		if _, err := c.PartitionTime.compile(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if c.Precombine != "" && c.Schema.Index(c.Precombine) < 0 {
