@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"syscall"
 	"time"
-
 	"tributary/internal/fault"
 	"tributary/internal/pipeline"
 )

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-
 	"tributary/internal/broker"
 	"tributary/internal/fault"
 	"tributary/internal/ops"

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
 	"tributary/internal/fault"
 	"tributary/internal/pipeline"
 	"tributary/internal/testdb"
@@ -74,7 +73,7 @@ func runDemo(ctx context.Context, args []string, _ *slog.Logger) error {
 }
 
 func (d *demo) run(ctx context.Context, keep bool) error {
-	d.title("Tributary: from the logs of two databases into a lake that remembers everything")
+	d.title("Tributary: from the logs of two databases into a lake that remembers everything\n")
 	err := d.step("starting PostgreSQL, MySQL, a Kafka broker and a schema registry", func() (err error) {
 		d.p, err = pipeline.Start(ctx, pipeline.Options{
 			Root: d.root, Bin: filepath.Join(d.root, "build", "bin"), Dir: d.dir, Data: d.data, Keep: keep,

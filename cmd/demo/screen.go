@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
 	"tributary/internal/ops"
 )
 
@@ -32,7 +31,7 @@ func (s *screen) say(format string, args ...any) {
 func (s *screen) title(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if s.terminal {
-		text = "\x1b[1m" + text + "\x1b[0m"
+		text = "\x1b[1m" + text + "\x1b[0m" // bold
 	}
 	s.say("\n%s", text)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-
 	"tributary/internal/pipeline"
 	"tributary/internal/tickit"
 	"tributary/lake"
@@ -28,6 +27,7 @@ func (d *demo) story(ctx context.Context) error {
 	loaded := sale.Timeline().Newest()
 
 	d.title("1. A row changes in MySQL")
+	d.say("  An ordinary statement: the application knows nothing of what follows.")
 	change := pipeline.Change{
 		Table: saleTable(), SQL: "UPDATE sale SET qtysold = qtysold + 1, pricepaid = 4242.42 WHERE salesid = 200",
 		Where: "salesid = 200 AND pricepaid = 4242.42",
@@ -48,11 +48,13 @@ func (d *demo) story(ctx context.Context) error {
 	}
 
 	d.title("5. lakeq sees it")
+	d.say("  SQL over the newest files of the table (Spark, Trino and Athena read the same ones).")
 	if err := d.ask(ctx, ""); err != nil {
 		return err
 	}
 
-	d.title("6. The row is deleted in MySQL: the lake marks it and keeps it")
+	d.title("6. The row is deleted in MySQL")
+	d.say("  The lake marks it as deleted and keeps it: the history is what it is for.")
 	gone := pipeline.Change{
 		Table: saleTable(), SQL: "DELETE FROM sale WHERE salesid = 200", Where: "salesid = 200 AND __deleted = 'true'",
 	}
@@ -64,7 +66,8 @@ func (d *demo) story(ctx context.Context) error {
 		return err
 	}
 
-	d.title("7. The same question as of before: after the change, and before it")
+	d.title("7. The same question, as of two moments before")
+	d.say("  With --as-of a query sees the table as it was: after the update, and before it.")
 	if err := d.ask(ctx, updated); err != nil {
 		return err
 	}
@@ -91,7 +94,8 @@ func (d *demo) tellEvent(ctx context.Context) error {
 		if pipeline.Get(e.Key, "salesid") != "200" {
 			continue
 		}
-		d.title("2. cdc-source reads it in MySQL's log and writes it to Kafka")
+		d.title("2. cdc-source reads the change in MySQL's log and writes it to Kafka")
+		d.say("  The row as it is now, and after it what happened (__op u: an update) and where in the log.")
 		d.say("    topic %s, offset %d: %d bytes of Avro, schema %d in the registry", e.Topic, e.Offset, e.Size, e.SchemaID)
 		line := ""
 		for _, f := range e.Value {
@@ -127,10 +131,11 @@ func (d *demo) tellBronze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer object.Close()
+	defer func() { _ = object.Close() }()
 	d.title("3. s3-sink copies it into bronze, in a folder for the day")
+	d.say("  Bronze keeps every change as it came, in Avro files that are never touched again.")
 	d.block("bronze/" + last.Key)
-	d.say("    offsets %d to %d, %d record(s), %s bytes; never changed again", object.First, object.Last, object.Records, number(last.Size))
+	d.say("    offsets %d to %d, %s, %s bytes", object.First, object.Last, plural(object.Records, "record"), number(last.Size))
 	return nil
 }
 
@@ -143,7 +148,8 @@ func (d *demo) tellCommit(ctx context.Context, sale *lake.Table, instant string)
 	if err != nil {
 		return err
 	}
-	d.title("4. deltastreamer merges it into the Hudi table, in one commit")
+	d.title("4. deltastreamer merges it into the Hudi table")
+	d.say("  A commit names the files that are new with it; those of before stay for whoever looks back.")
 	d.block(strings.TrimPrefix(sale.Base()+"/.hoodie/"+instant+".commit", "/"))
 	for _, stats := range commit.Stats {
 		for _, s := range stats {
@@ -166,4 +172,11 @@ func (d *demo) ask(ctx context.Context, asOf string) error {
 	d.block("$ " + command)
 	d.block(answer)
 	return nil
+}
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return number(n) + " " + what + "s"
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
-
 	"tributary/internal/pipeline"
 	"tributary/internal/tickit"
 )

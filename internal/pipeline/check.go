@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
-
 	"tributary/internal/tickit"
 )
 

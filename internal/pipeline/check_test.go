@@ -3,7 +3,6 @@ package pipeline
 import (
 	"testing"
 	"time"
-
 	"tributary/internal/tickit"
 )
 

@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"strconv"
 	"time"
-
 	"tributary/internal/avro"
 	"tributary/internal/column"
 	"tributary/internal/topic"
@@ -88,7 +87,7 @@ func (p *Pipeline) eachRecord(ctx context.Context, name string, n int64, each fu
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	for seen, idle := false, 0; !seen || idle < 3; {
 		batches, err := reader.Poll(ctx, 200*time.Millisecond, 0)
 		if err != nil {

@@ -10,11 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
-
 	"tributary/internal/testdb"
 	"tributary/internal/tickit"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Options says what to run and where.
@@ -173,8 +172,8 @@ func (p *Pipeline) StartDaemons() error {
 		mysql = "mariadb-tickit"
 	}
 	p.Sources = []*Daemon{
-		p.daemon("cdc-source postgres", "cdc-source", "run", "-c", p.config("postgres-tickit")),
-		p.daemon("cdc-source mysql", "cdc-source", "run", "-c", p.config(mysql)),
+		p.daemon("cdc-source-postgres", "cdc-source", "run", "-c", p.config("postgres-tickit")),
+		p.daemon("cdc-source-mysql", "cdc-source", "run", "-c", p.config(mysql)),
 	}
 	p.Sink = p.daemon("s3-sink", "s3-sink", "run", "-c", p.config("s3-sink"))
 	p.Streamer = p.daemon("deltastreamer", "deltastreamer", "run", "-c", p.config("deltastreamer"))
@@ -301,7 +300,7 @@ func freePort() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String(), nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
 	"tributary/internal/tickit"
 	"tributary/internal/topic"
 	"tributary/lake"

@@ -150,9 +150,10 @@ func (p *Process) Stop() error {
 	return p.cleanUp()
 }
 
-// waitExit waits for at most d and reports whether the child has ended.
+// waitExit waits for at most d and reports whether the child has ended. It does
+// not heed a context: Stop is what runs when one has ended.
 func (p *Process) waitExit(d time.Duration) bool {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(d); time.Now().Before(end); <-time.After(2 * time.Millisecond) {
 		if p.Exited() {
 			return true
 		}

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
 	"tributary/internal/proc"
 )
 

@@ -22,7 +22,7 @@ func (s *Server) Load(ctx context.Context, database, table string, rows io.Reade
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	// The driver finds the reader by a name that all of the process share.
 	name := fmt.Sprintf("load %d", databases.Add(1))
 	mysql.RegisterReaderHandler(name, func() io.Reader { return rows })
@@ -39,7 +39,7 @@ func (s *Server) copyIn(ctx context.Context, database, table string, rows io.Rea
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	tag, err := conn.CopyFrom(ctx, rows, "COPY "+table+" FROM STDIN")
 	if err != nil {
 		return 0, fmt.Errorf("load %s: %w", table, err)
@@ -66,7 +66,7 @@ func (s *Server) scanPostgreSQL(ctx context.Context, database, query string, row
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	results := conn.Exec(ctx, query)
 	for results.NextResult() {
 		for result := results.ResultReader(); result.NextRow(); {
@@ -83,12 +83,12 @@ func (s *Server) scanMySQL(ctx context.Context, database, query string, row func
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	result, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return err
 	}
-	defer result.Close()
+	defer func() { _ = result.Close() }()
 	columns, err := result.Columns()
 	if err != nil {
 		return err

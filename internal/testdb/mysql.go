@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
 	"tributary/internal/proc"
 )
 
@@ -53,7 +52,7 @@ func StartMySQL(ctx context.Context, o Options) (*Server, error) {
 		if err := os.WriteFile(file, []byte(makeMySQLUser), 0o644); err != nil {
 			return err
 		}
-		defer os.Remove(file)
+		defer func() { _ = os.Remove(file) }()
 		args := m.command(data, "--initialize-insecure", "--init-file="+file, "--innodb-redo-log-capacity=32M")
 		if err := runAs(nil, dir, m.path, args...); err != nil {
 			return fmt.Errorf("initialise MySQL: %w", err)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-
 	"tributary/internal/proc"
 )
 
@@ -74,7 +73,7 @@ func initPostgreSQL(bin, dir, data string, cred *syscall.Credential) error {
 	if err := os.WriteFile(secret, []byte(password+"\n"), 0o644); err != nil {
 		return err
 	}
-	defer os.Remove(secret)
+	defer func() { _ = os.Remove(secret) }()
 	err := runAs(cred, dir, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "scram-sha-256",
 		"--pwfile", secret, "-E", "UTF8", "--locale", "C", "--no-sync")
 	if err != nil {

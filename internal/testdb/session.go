@@ -77,7 +77,7 @@ func (s *postgresSession) close() error {
 		return nil
 	}
 	// It may be closed already, by the server's end: that is what is wanted.
-	_ = s.conn.Close(context.Background())
+	_ = s.conn.Close(forAll())
 	return nil
 }
 
@@ -88,7 +88,7 @@ func (s *mysqlSession) query(ctx context.Context, statements string) ([][]string
 	if err != nil {
 		return nil, err
 	}
-	defer result.Close()
+	defer func() { _ = result.Close() }()
 	for {
 		rows, err := readRows(result)
 		if err != nil {

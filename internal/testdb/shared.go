@@ -17,20 +17,25 @@ type Database struct {
 	db session
 }
 
+// forAll is the context of what all tests of a binary share: none of theirs.
+func forAll() context.Context {
+	return context.Background() //nolint:forbidigo // see above
+}
+
 // One server of each sort for a whole test binary: the guard of package proc
 // ends them with it.
 var (
 	sharedPostgreSQL = sync.OnceValues(func() (*Server, error) {
-		return StartPostgreSQL(context.Background(), Options{})
+		return StartPostgreSQL(forAll(), Options{})
 	})
 	sharedMySQL = sync.OnceValues(func() (*Server, error) {
-		return StartMySQL(context.Background(), Options{})
+		return StartMySQL(forAll(), Options{})
 	})
 	sharedMySQLWithoutGTID = sync.OnceValues(func() (*Server, error) {
-		return StartMySQL(context.Background(), Options{NoGTID: true})
+		return StartMySQL(forAll(), Options{NoGTID: true})
 	})
 	sharedMariaDB = sync.OnceValues(func() (*Server, error) {
-		return StartMariaDB(context.Background(), Options{})
+		return StartMariaDB(forAll(), Options{})
 	})
 
 	databases atomic.Int32
@@ -83,7 +88,7 @@ func newDatabase(t testing.TB, server func() (*Server, error)) *Database {
 }
 
 func (d *Database) drop() error {
-	ctx := context.Background() // the test's own has ended
+	ctx := forAll() // the test's own has ended
 	_ = d.db.close()
 	if d.Kind != KindPostgreSQL {
 		return d.Server.Exec(ctx, "DROP DATABASE "+d.Name)

@@ -28,7 +28,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
 	"tributary/internal/proc"
 )
 
@@ -186,7 +185,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	s.spec.Log = log
 	if s.child, err = proc.Start(s.spec); err != nil {
 		return err
@@ -229,7 +228,7 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 

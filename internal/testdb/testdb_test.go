@@ -7,10 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"tributary/internal/testdb"
 
 	"github.com/google/go-cmp/cmp"
-
-	"tributary/internal/testdb"
 )
 
 func TestSettingsThatCaptureNeeds(t *testing.T) {
@@ -20,10 +19,14 @@ func TestSettingsThatCaptureNeeds(t *testing.T) {
 		want  []string
 	}{
 		"postgresql": {testdb.PostgreSQL, "SELECT current_setting('wal_level')", []string{"logical"}},
-		"mysql": {testdb.MySQL, "SELECT @@log_bin, @@binlog_format, @@binlog_row_metadata, @@gtid_mode",
-			[]string{"1", "ROW", "FULL", "ON"}},
-		"mysql without gtid": {testdb.MySQLWithoutGTID, "SELECT @@log_bin, @@binlog_format, @@binlog_row_metadata, @@gtid_mode",
-			[]string{"1", "ROW", "FULL", "OFF"}},
+		"mysql": {
+			testdb.MySQL, "SELECT @@log_bin, @@binlog_format, @@binlog_row_metadata, @@gtid_mode",
+			[]string{"1", "ROW", "FULL", "ON"},
+		},
+		"mysql without gtid": {
+			testdb.MySQLWithoutGTID, "SELECT @@log_bin, @@binlog_format, @@binlog_row_metadata, @@gtid_mode",
+			[]string{"1", "ROW", "FULL", "OFF"},
+		},
 		"mariadb": {testdb.MariaDB, "SELECT @@log_bin, @@binlog_format, @@binlog_row_metadata", []string{"1", "ROW", "FULL"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
 	"tributary/internal/testdb"
 	"tributary/internal/tickit"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The databases take the text and give it back.

@@ -8,10 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"tributary/internal/tickit"
 
 	"github.com/google/go-cmp/cmp"
-
-	"tributary/internal/tickit"
 )
 
 // The text of every table at full size, so that a change of the data is a

@@ -38,7 +38,8 @@ type Admin struct {
 // NewAdmin connects to the brokers. An unreachable broker is an error within
 // seconds.
 func NewAdmin(ctx context.Context, o Options, log *slog.Logger) (*Admin, error) {
-	cl, err := o.connect(ctx, log)
+	// Else the client remembers for seconds that a topic did not exist.
+	cl, err := o.connect(ctx, log, kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
 	"tributary/internal/pipeline"
 	"tributary/internal/tickit"
 	"tributary/lake/blob"

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 	"tributary/internal/pipeline"
 	"tributary/internal/testdb"
 	"tributary/internal/tickit"
