@@ -28,7 +28,7 @@ func (o Op) String() string { return string(rune(o)) }
 type Snapshot uint8
 
 // The places of a row in a snapshot. A row that is at once the first and the
-// last of its table is the last.
+// last of its table is the last, unless it is the first of all.
 const (
 	SnapshotFalse       Snapshot = iota // from the log
 	SnapshotFirst                       // the first row of all

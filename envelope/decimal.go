@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"errors"
 	"math/big"
 )
@@ -29,12 +30,13 @@ func AppendDecimal(dst, src []byte, scale int) ([]byte, error) {
 }
 
 // AppendVariableDecimal appends a VariableScaleDecimal: the scale is the
-// number of fraction digits in src.
+// number of fraction digits in src, without zeros at the end.
 func AppendVariableDecimal(dst, src []byte) ([]byte, error) {
 	neg, whole, frac, err := splitDecimal(src)
 	if err != nil {
 		return dst, err
 	}
+	frac = bytes.TrimRight(frac, "0")
 	return appendUnscaled(AppendInt(dst, int32(len(frac))), neg, whole, frac, 0)
 }
 

@@ -365,24 +365,7 @@ func value(c *Column, src []byte) (v, rest []byte, null bool) {
 		}
 		src = src[1:]
 	}
-	rest = src
-	switch c.Type.Kind {
-	case Boolean:
-		rest = src[1:]
-	case Float:
-		rest = src[4:]
-	case Double:
-		rest = src[8:]
-	case Int, Long:
-		_, rest = decodeLong(src)
-	case Record: // VariableScaleDecimal, the one record that a key can hold
-		_, rest = decodeLong(src)
-		n, body := decodeLong(rest)
-		rest = body[n:]
-	default:
-		n, body := decodeLong(src)
-		rest = body[n:]
-	}
+	rest = c.Type.skip(src)
 	return src[:len(src)-len(rest)], rest, false
 }
 
@@ -432,14 +415,8 @@ func appendJSONValue(dst []byte, t *Type, v []byte) []byte {
 		dst = append(dst, '"')
 		dst = base64.StdEncoding.AppendEncode(dst, body)
 		return append(dst, '"')
-	case Record:
-		scale, rest := decodeLong(v)
-		dst = append(dst, `{"scale":`...)
-		dst = strconv.AppendInt(dst, scale, 10)
-		dst = append(dst, `,"value":`...)
-		dst = appendJSONValue(dst, &t.Fields[1].Type, rest)
-		return append(dst, '}')
 	default:
-		return append(dst, "null"...)
+		dst, _ = appendJSONNested(dst, t, v)
+		return dst
 	}
 }

@@ -148,6 +148,9 @@ func (c *Column) addParams(p ...Param) {
 // SourceType takes the type apart as the database spells it: DECIMAL UNSIGNED,
 // 8, 2; -1 for what is not there.
 func (c *Column) SourceType() (name string, length, scale int) {
+	if d := c.Declared; d != nil {
+		return d.Name, d.Length, d.Scale
+	}
 	length, scale = -1, -1
 	head, rest, ok := strings.Cut(c.Native, "(")
 	if ok {

@@ -43,7 +43,10 @@ func (w *schemaWriter) typ(t *Type, def []byte) {
 		w.recordType(t)
 		return
 	case Array:
-		w.arrayType(t)
+		w.arrayType(t, "items")
+		return
+	case Map:
+		w.arrayType(t, "values")
 		return
 	}
 	if t.Name == "" && !t.Int16 && def == nil && len(t.Params) == 0 {
@@ -113,6 +116,12 @@ func (w *schemaWriter) recordType(t *Type) {
 		w.raw(`{"name":`)
 		w.quote(t.Fields[i].Name)
 		w.raw(`,"type":`)
+		if t.Fields[i].Nullable {
+			w.raw(`["null",`)
+			w.typ(&t.Fields[i].Type, nil)
+			w.raw(`],"default":null}`)
+			continue
+		}
 		w.typ(&t.Fields[i].Type, nil)
 		w.raw("}")
 	}
@@ -121,8 +130,9 @@ func (w *schemaWriter) recordType(t *Type) {
 	w.raw("}")
 }
 
-func (w *schemaWriter) arrayType(t *Type) {
-	w.raw(`{"type":"array","items":`)
+// arrayType writes an array or a map; items is what its items are called.
+func (w *schemaWriter) arrayType(t *Type, items string) {
+	w.raw(`{"type":"` + t.Kind.String() + `","` + items + `":`)
 	if t.ItemsNullable {
 		w.raw(`["null",`)
 		w.typ(t.Items, nil)
@@ -198,6 +208,9 @@ func (w *schemaWriter) source(b *Block, space string) {
 		}
 	}
 	w.raw("]")
+	if b.Revision != 0 {
+		w.attrInt("connect.version", b.Revision)
+	}
 	w.attr("connect.name", b.Package+".Source")
 	w.raw("}")
 }

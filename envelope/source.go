@@ -12,6 +12,8 @@ type Source struct {
 	LSN        int64 // WAL position of the change itself
 	LastCommit int64 // end of the last transaction before this one, 0 = none known
 	TxID       int64
+	Origin     string // replication origin of the transaction, "" = none
+	OriginLSN  int64  // its position there
 
 	// MySQL and MariaDB.
 	File     string // binary log file
@@ -51,6 +53,7 @@ type Block struct {
 	Package   string // namespace of the Source record
 	Name      string // topic.prefix
 	Database  string // source.db, where the table's ID has no catalog
+	Revision  int    // connect.version of the Source record, 0 = none
 	Fields    []SourceField
 	// Transaction appends the id of the transaction that a change is in, as
 	// provide.transaction.metadata has it.

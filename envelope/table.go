@@ -46,11 +46,19 @@ type Column struct {
 	// Default is the bare Avro encoding (no union index) of the column's
 	// default, nil when it has none or it is NULL.
 	Default []byte
+	// Declared is what SourceType returns where Native does not tell it.
+	Declared *SourceType
 	// Native is the type as the database spells it, for error messages and
 	// column.propagate.source.type.
 	Native string
 	// Comment is the column's comment, "" if it has none or none is wanted.
 	Comment string
+}
+
+// SourceType is a column's type as column.propagate.source.type tells it.
+type SourceType struct {
+	Name          string // in capitals
+	Length, Scale int
 }
 
 // AppendNull appends a null of a nullable column: the union index alone.

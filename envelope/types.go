@@ -16,10 +16,11 @@ const (
 	String
 	Record // Fields
 	Array  // Items
+	Map    // from strings to Items
 )
 
 func (k Kind) String() string {
-	return [...]string{"boolean", "int", "long", "float", "double", "bytes", "string", "record", "array"}[k]
+	return [...]string{"boolean", "int", "long", "float", "double", "bytes", "string", "record", "array", "map"}[k]
 }
 
 // Type is the Connect schema of a value as it appears in Avro: the Avro type
@@ -36,8 +37,8 @@ type Type struct {
 	Precision, Scale int // of a decimal
 
 	Fields []RecordField // of a Record
-	Items  *Type         // of an Array
-	// ItemsNullable makes the items of an array ["null", T].
+	Items  *Type         // of an Array or Map
+	// ItemsNullable makes the items of an array or map ["null", T].
 	ItemsNullable bool
 	// Zero is the bare Avro encoding of what stands for an absent value of a
 	// NOT NULL column; nil = the zero of Kind.
@@ -49,8 +50,9 @@ type Param struct{ Key, Value string }
 
 // RecordField is a field of a Record type.
 type RecordField struct {
-	Name string
-	Type Type
+	Name     string
+	Type     Type
+	Nullable bool // union ["null", Type], default null
 }
 
 // AppendZero appends the value that stands for one that is absent.
@@ -65,7 +67,11 @@ func (t *Type) AppendZero(dst []byte) []byte {
 		return append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
 	case Record:
 		for i := range t.Fields {
-			dst = t.Fields[i].Type.AppendZero(dst)
+			if t.Fields[i].Nullable {
+				dst = append(dst, 0)
+			} else {
+				dst = t.Fields[i].Type.AppendZero(dst)
+			}
 		}
 		return dst
 	default:
@@ -96,7 +102,7 @@ func TypeDecimal(precision, scale int) Type {
 func TypeVariableScaleDecimal() Type {
 	t := named(Record, "io.debezium.data.VariableScaleDecimal")
 	t.Doc = "Variable scaled decimal"
-	t.Fields = []RecordField{{"scale", TypeOf(Int)}, {"value", TypeOf(Bytes)}}
+	t.Fields = []RecordField{{Name: "scale", Type: TypeOf(Int)}, {Name: "value", Type: TypeOf(Bytes)}}
 	t.Zero = []byte{0, 2, 0}
 	return t
 }
@@ -129,6 +135,26 @@ func TypeZonedTime() Type {
 	t.Zero = AppendString(nil, "00:00:00Z")
 	return t
 }
+
+// TypeMicroDuration is a length of time in microseconds.
+func TypeMicroDuration() Type { return named(Long, "io.debezium.time.MicroDuration") }
+
+// TypeInterval is a length of time as ISO 8601 text, PnYnMnDTnHnMnS.
+func TypeInterval() Type { return named(String, "io.debezium.time.Interval") }
+
+// TypeBits is a string of bits: bytes from the lowest on, without those above
+// the highest bit that is set. length is the greatest number of bits.
+func TypeBits(length int) Type {
+	t := named(Bytes, "io.debezium.data.Bits")
+	t.Params = []Param{{"length", strconv.Itoa(length)}}
+	return t
+}
+
+// TypeArray is an array of items that may be null.
+func TypeArray(items Type) Type { return Type{Kind: Array, Items: &items, ItemsNullable: true} }
+
+// TypeMap is a map from strings to values that may be null.
+func TypeMap(values Type) Type { return Type{Kind: Map, Items: &values, ItemsNullable: true} }
 
 // TypeYear is a calendar year.
 func TypeYear() Type { return named(Int, "io.debezium.time.Year") }

@@ -248,8 +248,8 @@ func readJSON(t testing.TB, path string, dst any) {
 
 // Differences are the intended differences from Debezium, read from a file of
 // lines "NAME<tab>WHAT<tab>REASON". NAME is a variant's, a scenario's or part
-// of one with * for any text; WHAT is "skip", or a topic (without prefix)
-// whose records are not compared.
+// of one with * for any text; WHAT is "skip", a topic (without prefix) whose
+// records are not compared, or what the test of a database makes of it.
 type Differences []difference
 
 type difference struct{ name, what, reason string }
@@ -308,12 +308,15 @@ type Comparer struct {
 	// Fill copies what differs from run to run from the wanted record into
 	// the change that is to become it. Nil copies nothing but TsNs.
 	Fill func(c *envelope.Change, want *Record)
+	// Allow says whether a difference is intended. Nil allows none.
+	Allow func(d Difference) bool
 
 	// Transactions compares what is not about rows; nil = it is not compared.
 	Transactions *Transactions
 
 	next   int
 	tables map[*envelope.Table]*envelope.TableFormat
+	told   map[string]bool // schemas that were compared
 }
 
 // Change encodes c and compares its records with the next wanted ones.
@@ -326,7 +329,7 @@ func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 		return
 	}
 	if x.tables == nil {
-		x.tables = make(map[*envelope.Table]*envelope.TableFormat)
+		x.tables, x.told = make(map[*envelope.Table]*envelope.TableFormat), make(map[string]bool)
 	}
 	f, ok := x.tables[c.Table]
 	if !ok {
@@ -355,34 +358,74 @@ func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 		}
 		m.Reset()
 		f.Append(&m, envelope.Wire{}, &each)
-		x.compare(t, f, &m.List[i], want)
+		x.compare(t, f, &c, &m.List[i], want)
 	}
 }
 
-func (x *Comparer) compare(t *testing.T, f *envelope.TableFormat, got *envelope.Message, want *Record) {
+func (x *Comparer) compare(t *testing.T, f *envelope.TableFormat, c *envelope.Change, got *envelope.Message, want *Record) {
 	t.Helper()
 	at := fmt.Sprintf("record %d to %s", x.next, f.Topic)
 	if f.Topic != want.Topic {
-		t.Errorf("%s: Debezium's goes to %s", at, want.Topic)
-		return
+		t.Fatalf("%s: Debezium's goes to %s", at, want.Topic)
 	}
-	x.bytes(t, at+": key", got.Key, want.Key)
-	x.bytes(t, at+": value", got.Value, want.Value)
-	if want.Key != nil && Compact(json.RawMessage(f.KeySchema)) != want.KeySchema {
-		t.Errorf("%s: key schema\n got %s\nwant %s", at, f.KeySchema, want.KeySchema)
-	}
-	if want.Value != nil && Compact(json.RawMessage(f.ValueSchema)) != want.ValueSchema {
-		t.Errorf("%s: value schema\n got %s\nwant %s", at, Compact(json.RawMessage(f.ValueSchema)), want.ValueSchema)
-	}
+	x.side(t, at+": key", c, got.Key, want.Key, f.KeySchema, want.KeySchema)
+	x.side(t, at+": value", c, got.Value, want.Value, f.ValueSchema, want.ValueSchema)
 	if got.Header != "" && want.Headers[got.Header] != string(got.HeaderValue) || got.Header == "" && len(want.Headers) > 0 {
 		t.Errorf("%s: header %s: %s, want %v", at, got.Header, got.HeaderValue, want.Headers)
 	}
 }
 
-func (x *Comparer) bytes(t *testing.T, what string, got, want []byte) {
+// side compares a key or a value and its schema: the bytes, and where those
+// differ field by field.
+func (x *Comparer) side(t *testing.T, at string, c *envelope.Change, got, want []byte, gotSchema, wantSchema string) {
 	t.Helper()
-	if (got == nil) != (want == nil) || string(got) != string(want) {
-		t.Errorf("%s\n got %x\nwant %x", what, got, want)
+	if (got == nil) != (want == nil) {
+		t.Errorf("%s: null %v, want %v", at, got == nil, want == nil)
+		return
+	}
+	same := Compact(json.RawMessage(gotSchema)) == wantSchema
+	if want == nil || same && string(got) == string(want) {
+		return
+	}
+	schemas := make([]any, 2)
+	for i, text := range []string{gotSchema, wantSchema} {
+		if err := json.Unmarshal([]byte(text), &schemas[i]); err != nil {
+			t.Fatalf("%s: schema: %v", at, err)
+		}
+	}
+	if key := gotSchema + wantSchema; !same && !x.told[key] {
+		x.told[key] = true
+		list := unlikeSchemas(schemas[0], schemas[1], "")
+		if len(list) == 0 {
+			list = []Difference{{Got: gotSchema, Want: wantSchema}}
+		}
+		x.report(t, at+": schema", c, list, true)
+	}
+	if string(got) == string(want) {
+		return
+	}
+	a, err1 := decodeAvro(schemas[0], got)
+	b, err2 := decodeAvro(schemas[1], want)
+	if err1 != nil || err2 != nil {
+		t.Errorf("%s: decode: %v, %v\n got %x\nwant %x", at, err1, err2, got, want)
+		return
+	}
+	x.report(t, at, c, unlikeValues(a, b, ""), false)
+}
+
+func (x *Comparer) report(t *testing.T, at string, c *envelope.Change, list []Difference, schema bool) {
+	t.Helper()
+	for _, d := range list {
+		d.Change, d.Schema = c, schema
+		d.Field = strings.TrimPrefix(strings.TrimPrefix(d.Field, "before."), "after.")
+		for i := range c.Table.Columns {
+			if c.Table.Columns[i].Name == d.Field {
+				d.Column = &c.Table.Columns[i]
+			}
+		}
+		if x.Allow == nil || !x.Allow(d) {
+			t.Errorf("%s: %s\n got %v\nwant %v", at, d.Field, d.Got, d.Want)
+		}
 	}
 }
 

@@ -17,9 +17,17 @@ func Block(o *Options, version string) envelope.Block {
 		envelope.LongField("lsn", true, func(s *envelope.Source) int64 { return s.LSN }),
 		envelope.LongField("xmin", true, func(*envelope.Source) int64 { return 0 }),
 	)
+	revision := 0
+	if o.Version == "3.5" {
+		revision = 1
+		fields = append(fields,
+			envelope.StringField("origin", true, func(s *envelope.Source) string { return s.Origin }),
+			envelope.LongField("origin_lsn", true, func(s *envelope.Source) int64 { return s.OriginLSN }),
+		)
+	}
 	return envelope.Block{
 		Version: version, Connector: "postgresql", Package: "io.debezium.connector.postgresql",
-		Name: o.Prefix, Database: o.Database, Fields: fields, Transaction: transactionID,
+		Name: o.Prefix, Database: o.Database, Fields: fields, Revision: revision, Transaction: transactionID,
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"tributary/capture"
 	"tributary/envelope"
 	"tributary/internal/fault"
 )
@@ -18,8 +17,7 @@ import (
 // goroutine.
 type catalog struct {
 	server *server
-	opts   *capture.Options
-	filter *capture.Filter
+	build  *builder
 
 	conn  *pgx.Conn // opened when needed
 	types map[uint32]pgType
@@ -38,6 +36,7 @@ type tableInfo struct {
 
 type columnInfo struct {
 	name    string
+	oid     uint32 // of the type as declared: of the domain, not its base
 	typ     pgType
 	notNull bool
 	// def is the default expression as pg_get_expr prints it, "" = none.
@@ -67,39 +66,83 @@ func (c *catalog) close(ctx context.Context) error {
 	return err
 }
 
+// All types but those of the rows of tables.
 const queryTypes = `
-WITH RECURSIVE base AS (
-  SELECT oid, oid AS leaf, typtypmod, typbasetype, typtype, false AS notnull FROM pg_type WHERE typtype IN ('b', 'e', 'd')
-  UNION ALL
-  SELECT b.oid, t.oid, CASE WHEN b.typtypmod >= 0 THEN b.typtypmod ELSE t.typtypmod END, t.typbasetype, t.typtype, false
-  FROM base b JOIN pg_type t ON b.typtype = 'd' AND t.oid = b.typbasetype)
-SELECT base.oid, base.leaf, t.typname, base.typtypmod, t.typcategory = 'A',
-  ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = base.leaf ORDER BY enumsortorder)
-FROM base JOIN pg_type t ON t.oid = base.leaf WHERE base.typtype <> 'd'`
+SELECT t.oid, t.typname::text, t.typtype = 'd', t.typbasetype, t.typtypmod,
+  CASE WHEN t.typcategory = 'A' AND t.typtype = 'b' THEN t.typelem ELSE 0 END, t.typdelim::text,
+  ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder)
+FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE coalesce(c.relkind, 'c') = 'c'`
 
-// loadTypes reads all base types, enumerations and domains.
+// typeRow is a row of pg_type.
+type typeRow struct {
+	oid, base, elem uint32
+	name, delim     string
+	domain          bool
+	typmod          int32
+	labels          []string
+}
+
+// loadTypes reads the types and resolves domains and arrays.
 func (c *catalog) loadTypes(ctx context.Context) error {
-	c.types = make(map[uint32]pgType)
-	return c.query(ctx, func(conn *pgx.Conn) error {
+	all := make(map[uint32]typeRow)
+	err := c.query(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, queryTypes)
 		if err != nil {
 			return explain(fmt.Errorf("read types: %w", err))
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var oid uint32
-			var t pgType
-			var labels []string
-			if err := rows.Scan(&oid, &t.oid, &t.name, &t.typmod, &t.array, &labels); err != nil {
+			var r typeRow
+			if err := rows.Scan(&r.oid, &r.name, &r.domain, &r.base, &r.typmod, &r.elem, &r.delim, &r.labels); err != nil {
 				return fmt.Errorf("read types: %w", err)
 			}
-			if len(labels) > 0 {
-				t.enum = labels
-			}
-			c.types[oid] = t
+			all[r.oid] = r
 		}
-		return rows.Err()
+		if err := rows.Err(); err != nil {
+			return explain(fmt.Errorf("read types: %w", err))
+		}
+		// How many digits of money's integer are a fraction is up to lc_monetary.
+		return conn.QueryRow(ctx, "SELECT scale(0::money::numeric)").Scan(&c.build.modes.moneyServer)
 	})
+	if err != nil {
+		return err
+	}
+	c.types = make(map[uint32]pgType, len(all))
+	for oid := range all {
+		c.types[oid] = resolveType(all, oid, 0)
+	}
+	return nil
+}
+
+// resolveType follows domains to their base and arrays to their elements. The
+// type modifier is that of the outermost domain that has one.
+func resolveType(all map[uint32]typeRow, oid uint32, depth int) pgType {
+	r, typmod, declared := all[oid], int32(-1), ""
+	for r.domain && depth < 100 {
+		if declared == "" {
+			declared = r.name
+		}
+		if typmod < 0 {
+			typmod = r.typmod
+		}
+		r = all[r.base]
+		depth++
+	}
+	t := pgType{oid: r.oid, name: r.name, declared: declared, typmod: typmod, delim: ','}
+	if len(r.labels) > 0 {
+		t.enum = r.labels
+	}
+	if r.elem != 0 && depth < 100 {
+		elem := resolveType(all, r.elem, depth+1)
+		t.elem = &elem
+		if t.typmod < 0 {
+			t.typmod = elem.typmod
+		}
+		if d := all[r.elem].delim; d != "" {
+			t.delim = d[0]
+		}
+	}
+	return t
 }
 
 // typeOf resolves a column's type; a domain's type modifier is its own.
@@ -109,7 +152,7 @@ func (c *catalog) typeOf(ctx context.Context, oid uint32, typmod int32) (pgType,
 		if err := c.loadTypes(ctx); err != nil {
 			return pgType{}, err
 		}
-		t = c.types[oid] // a composite, range… type is not among them: it stays unmapped
+		t = c.types[oid] // the row of a table or a type that is gone: it stays unmapped
 	}
 	if typmod >= 0 {
 		t.typmod = typmod
@@ -157,11 +200,11 @@ func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 		var ids []envelope.TableID
 		for _, t := range all {
 			ids = append(ids, t.id)
-			if c.filter.Table(t.id) {
+			if c.build.filter.Table(t.id) {
 				out = append(out, t)
 			}
 		}
-		if missing := c.filter.Unmatched(ids); len(missing) > 0 {
+		if missing := c.build.filter.Unmatched(ids); len(missing) > 0 {
 			return errNoTable(missing, ids, roots)
 		}
 		for _, t := range out {
@@ -244,6 +287,7 @@ func (c *catalog) details(ctx context.Context, conn *pgx.Conn, t *tableInfo) err
 		return explain(fmt.Errorf("read columns of %s: %w", t.id, err))
 	}
 	for i, r := range refs {
+		t.columns[i].oid = r.oid
 		if t.columns[i].typ, err = c.typeOf(ctx, r.oid, r.typmod); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 	if err != nil {
 		return err
 	}
-	if err := s.checkTables(tables, w); err != nil {
+	if err := s.checkTables(c, tables, w); err != nil {
 		return err
 	}
 	p, err := c.publication(ctx, s.opts.Publication, tables)
@@ -58,10 +58,10 @@ func todo(exists bool, statements []string) string {
 	return "to be created"
 }
 
-func (s *Source) checkTables(tables []*tableInfo, w io.Writer) error {
+func (s *Source) checkTables(c *catalog, tables []*tableInfo, w io.Writer) error {
 	var errs []error
 	for _, t := range tables {
-		built, err := newCaptured(t.id, t.columns, t.key, &s.opts.Options, s.filter)
+		built, err := c.build.table(t.id, t.columns, t.key)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -70,12 +70,27 @@ func (s *Source) checkTables(tables []*tableInfo, w io.Writer) error {
 		if len(t.key) > 0 {
 			key = "key " + strings.Join(t.key, ", ")
 		}
-		fmt.Fprintf(w, "table        %s to topic %s, %d columns, %s%s\n", t.id, s.opts.Naming().Topic(t.id), len(built.codec.Columns), key, identityNote(t))
+		fmt.Fprintf(w, "table        %s to topic %s, %d columns, %s%s%s\n", t.id, s.opts.Naming().Topic(t.id), len(built.codec.Columns), key, identityNote(t), leftOutNote(c, t))
 		if !t.readable {
 			errs = append(errs, errUnreadable([]*tableInfo{t}, s.opts.User))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leftOutNote names the columns whose types have no form in events.
+func leftOutNote(c *catalog, t *tableInfo) string {
+	var names []string
+	for i := range t.columns {
+		col := &t.columns[i]
+		if _, ok := mapType(col.typ, &c.build.modes); !ok && c.build.filter.Column(t.id, col.name) {
+			names = append(names, fmt.Sprintf("%s (%s)", col.name, col.native))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; left out: " + strings.Join(names, ", ")
 }
 
 // identityNote tells what the log does not carry of a table's changes.

@@ -18,7 +18,7 @@ import (
 const (
 	msgBegin    = 'B' // int64 commit LSN, int64 commit time, int32 xid
 	msgCommit   = 'C' // int8 flags, int64 commit LSN, int64 end LSN, int64 commit time
-	msgOrigin   = 'O'
+	msgOrigin   = 'O' // int64 commit LSN at the origin, string name
 	msgRelation = 'R' // int32 oid, string schema, string name, int8 identity, int16 n, n × (int8 flags, string name, int32 type, int32 typmod)
 	msgType     = 'Y'
 	msgInsert   = 'I' // int32 oid, 'N', tuple
@@ -77,6 +77,8 @@ type decoder struct {
 	commit     lsn   // of the transaction in work
 	tsNs       int64 // its commit time
 	xid        uint32
+	origin     string // replication origin of the transaction in work, "" = none
+	originLSN  lsn
 	changes    int64 // row messages of it so far
 	end        lsn   // end of the last transaction that is complete
 	lastCommit lsn   // the same, but 0 before this decoder saw one
@@ -137,7 +139,13 @@ func (d *decoder) control(ctx context.Context, data []byte) (bool, error) {
 		return true, nil
 	case msgRelation:
 		return false, d.relation(ctx, &r)
-	case msgOrigin, msgType, msgMessage:
+	case msgOrigin:
+		d.originLSN, d.origin = lsn(r.uint64()), r.string()
+		if r.bad {
+			return false, errShort
+		}
+		return false, nil
+	case msgType, msgMessage:
 		return false, nil
 	}
 	return false, fault.Humanf("report this with the server's version", "unknown pgoutput message %q", data[0])
@@ -146,6 +154,7 @@ func (d *decoder) control(ctx context.Context, data []byte) (bool, error) {
 func (d *decoder) begin(r *reader) error {
 	d.commit, d.tsNs, d.xid = lsn(r.uint64()), (int64(r.uint64())+pgEpoch)*1000, r.uint32()
 	d.inTx, d.changes, d.skipping = true, 0, false
+	d.origin, d.originLSN = "", 0
 	if r.bad {
 		return errShort
 	}
@@ -288,6 +297,7 @@ func (d *decoder) next(rel *relation, op envelope.Op, at lsn, out *envelope.Chan
 	c.Op, c.Table, c.TsNs = op, rel.codec.Table, d.now().UnixNano()
 	c.Source.TsNs, c.Source.TxID = d.tsNs, int64(d.xid)
 	c.Source.LSN, c.Source.LastCommit = int64(at), int64(d.lastCommit)
+	c.Source.Origin, c.Source.OriginLSN = d.origin, int64(d.originLSN)
 	return c
 }
 

@@ -45,10 +45,11 @@ func New(o Options, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &Source{opts: o, log: log.With("connector", o.Name), filter: f}
 	if o.StatusInterval <= 0 {
-		o.StatusInterval = 10 * time.Second
+		s.opts.StatusInterval = 10 * time.Second
 	}
-	return &Source{opts: o, log: log.With("connector", o.Name), filter: f}, nil
+	return s, nil
 }
 
 // closeTimeout bounds how long the server is given to take leave.
@@ -78,7 +79,16 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 }
 
 func (s *Source) newCatalog() *catalog {
-	return &catalog{server: &server{opts: &s.opts}, opts: &s.opts.Options, filter: s.filter}
+	b := &builder{modes: s.opts.modes(), filter: s.filter}
+	warned := make(map[string]bool)
+	b.warn = func(id envelope.TableID, column, native string) {
+		if key := id.String() + "." + column; !warned[key] {
+			warned[key] = true
+			s.log.Warn("column left out: its type has no form in events; include.unknown.datatypes: true writes its text",
+				"table", id.String(), "column", column, "type", native)
+		}
+	}
+	return &catalog{server: &server{opts: &s.opts}, build: b}
 }
 
 // prepare checks everything, makes publication and slot, and returns the work
@@ -259,7 +269,7 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	}
 	plan.Source.TsNs = at.UnixMicro() * 1000
 	for _, t := range tables {
-		c, err := newCaptured(t.id, t.columns, t.key, &s.opts.Options, s.filter)
+		c, err := l.cat.build.table(t.id, t.columns, t.key)
 		if err != nil {
 			return nil, err
 		}
@@ -375,7 +385,7 @@ func resolve(ctx context.Context, c *catalog, id envelope.TableID, columns []rel
 			}
 		}
 	}
-	return newCaptured(id, infos, key, c.opts, c.filter)
+	return c.build.table(id, infos, key)
 }
 
 // Next implements capture.Source.

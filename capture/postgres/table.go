@@ -18,31 +18,43 @@ type captured struct {
 	unavailable [][]byte
 }
 
-// newCaptured builds the table of the columns, in their order, leaving out
-// those that the filter excludes. Columns of the key stay.
-func newCaptured(id envelope.TableID, columns []columnInfo, key []string, o *capture.Options, f *capture.Filter) (*captured, error) {
+// builder makes tables of what the catalog and the log say.
+type builder struct {
+	modes  modes
+	filter *capture.Filter
+	// warn is told of each column that is left out because its type has no
+	// mapping; nil = nobody.
+	warn func(id envelope.TableID, column, native string)
+}
+
+// table builds the table of the columns, in their order, leaving out those
+// that the filter excludes and those whose type has no mapping. Columns of the
+// key stay.
+func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string) (*captured, error) {
 	t := &envelope.Table{ID: id}
 	c := &captured{codec: &envelope.Codec{Table: t}}
 	for _, info := range columns {
-		if !f.Column(id, info.name) && !slices.Contains(key, info.name) {
+		inKey := slices.Contains(key, info.name)
+		if !b.filter.Column(id, info.name) && !inKey {
 			continue
 		}
-		m, ok := mapType(info.typ, o)
+		m, ok := mapType(info.typ, &b.modes)
 		if !ok {
-			return nil, errUnmapped(id, info.name, info.native)
+			if inKey {
+				return nil, errUnmapped(id, info.name, info.native)
+			}
+			if b.warn != nil {
+				b.warn(id, info.name, info.native)
+			}
+			continue
 		}
 		col := envelope.Column{Name: info.name, Type: m.typ, Nullable: !info.notNull, Native: info.native}
 		col.Default = defaultOf(info.def, &col, m)
+		name, length, scale := info.typ.origin()
+		col.Declared = &envelope.SourceType{Name: strings.ToUpper(name), Length: length, Scale: scale}
 		t.Columns = append(t.Columns, col)
 		c.codec.Columns = append(c.codec.Columns, m.encode)
-		var u []byte
-		if m.placeholder != "" {
-			var err error
-			if u, err = m.encode(nil, []byte(m.placeholder)); err != nil {
-				return nil, fmt.Errorf("encode the placeholder of column %s of table %s: %w", info.name, id, err)
-			}
-		}
-		c.unavailable = append(c.unavailable, u)
+		c.unavailable = append(c.unavailable, m.unavailable)
 	}
 	for _, name := range key {
 		i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == name })
@@ -59,7 +71,7 @@ func newCaptured(id envelope.TableID, columns []columnInfo, key []string, o *cap
 // is computed counts as the zero of a type that has a natural one, as Debezium
 // has it; others, and what does not fit, are no default at all.
 func defaultOf(expr string, col *envelope.Column, m mapping) []byte {
-	if expr == "" || m.typ.Kind == envelope.Record || m.typ.Kind == envelope.Bytes && m.typ.Logical == "" {
+	if expr == "" || m.noDefault {
 		return nil
 	}
 	literal, ok := parseLiteral(expr)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/hex"
 	"errors"
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -83,33 +84,24 @@ func appendFloat8(dst, src []byte) ([]byte, error) {
 	if err != nil && !errors.Is(err, strconv.ErrRange) { // a numeric may be beyond a double: infinity
 		return dst, errFloat
 	}
+	if math.IsNaN(v) {
+		v = math.Float64frombits(javaNaN) // Go's own has another payload
+	}
 	return envelope.AppendDouble(dst, v), nil
 }
 
-func appendBytea(dst, src []byte) ([]byte, error) {
-	if len(src) < 2 || src[0] != '\\' || src[1] != 'x' || len(src)%2 != 0 {
-		return dst, errBytea
-	}
-	src = src[2:]
-	dst = envelope.AppendLong(dst, int64(len(src)/2))
-	out, err := hex.AppendDecode(dst, src)
-	if err != nil {
-		return dst, errBytea
-	}
-	return out, nil
-}
+const javaNaN = 0x7ff8000000000000
 
-func byteaAs(encode func([]byte) string) envelope.Append {
-	return func(dst, src []byte) ([]byte, error) {
-		if len(src) < 2 || src[0] != '\\' || src[1] != 'x' {
-			return dst, errBytea
-		}
-		raw, err := hex.AppendDecode(nil, src[2:])
-		if err != nil {
-			return dst, errBytea
-		}
-		return envelope.AppendString(dst, encode(raw)), nil
+// decodeBytea reads bytea in hex form.
+func decodeBytea(src []byte) ([]byte, error) {
+	if len(src) < 2 || src[0] != '\\' || src[1] != 'x' {
+		return nil, errBytea
 	}
+	raw, err := hex.AppendDecode(nil, src[2:])
+	if err != nil {
+		return nil, errBytea
+	}
+	return raw, nil
 }
 
 // infinity is -1, 0 or 1.

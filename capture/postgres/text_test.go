@@ -13,8 +13,8 @@ import (
 	"tributary/envelope"
 )
 
-func defaults() *capture.Options {
-	return &capture.Options{Decimals: "precise", Times: "adaptive", Binaries: "bytes"}
+func defaults() *modes {
+	return &modes{decimals: "precise", times: "adaptive", binaries: "bytes", intervals: "numeric", hstores: "json", moneyDigits: 2, moneyServer: 2}
 }
 
 // TestValues holds each type's text against the value that it stands for.
@@ -24,7 +24,7 @@ func TestValues(t *testing.T) {
 	for _, c := range []struct {
 		oid    uint32
 		typmod int32
-		edit   func(*capture.Options)
+		edit   func(*modes)
 		text   string
 		want   string
 	}{
@@ -34,11 +34,11 @@ func TestValues(t *testing.T) {
 		{oidBool, -1, nil, "t", "\x01"},
 		{oidFloat4, -1, nil, "NaN", "\x00\x00\xc0\x7f"},
 		{oidBytea, -1, nil, `\x00ff10`, "\x06\x00\xff\x10"},
-		{oidBytea, -1, func(o *capture.Options) { o.Binaries = "base64" }, `\x00ff10`, str("AP8Q")},
-		{oidBytea, -1, func(o *capture.Options) { o.Binaries = "hex" }, `\x00ff10`, str("00ff10")},
+		{oidBytea, -1, func(o *modes) { o.binaries = "base64" }, `\x00ff10`, str("AP8Q")},
+		{oidBytea, -1, func(o *modes) { o.binaries = "hex" }, `\x00ff10`, str("00ff10")},
 		{oidNumeric, 8<<16 | 2 + 4, nil, "-999999.99", "\x08\xfa\x0a\x1f\x01"},
-		{oidNumeric, -1, nil, "0.50", "\x04\x02\x32"},
-		{oidNumeric, -1, func(o *capture.Options) { o.Decimals = "string" }, "0.50", str("0.50")},
+		{oidNumeric, -1, nil, "0.50", "\x02\x02\x05"},
+		{oidNumeric, -1, func(o *modes) { o.decimals = "string" }, "0.50", str("0.50")},
 		{oidNumeric, 5<<16 | 0x7fe + 4, nil, "12300", "\x04\x30\x0c"}, // numeric(5,-2)
 		{oidDate, -1, nil, "1970-01-02", long(1)},
 		{oidDate, -1, nil, "0001-01-01", long(-719162)},
@@ -51,7 +51,7 @@ func TestValues(t *testing.T) {
 		{oidTimestamp, 3, nil, "1969-12-31 23:59:59.999", long(-1)},
 		{oidTimestamp, -1, nil, "1969-12-31 23:59:59.9999", long(-100)},
 		{oidTimestamp, -1, nil, "infinity", long(9223372036825200000)},
-		{oidTimestamp, -1, func(o *capture.Options) { o.Times = "connect" }, "1969-12-31 23:59:59.9999", long(-1)},
+		{oidTimestamp, -1, func(o *modes) { o.times = "connect" }, "1969-12-31 23:59:59.9999", long(-1)},
 		{oidTimestamptz, -1, nil, "2024-02-29 12:34:56+05:30", str("2024-02-29T07:04:56.000000Z")},
 		{oidTimestamptz, 0, nil, "2024-02-29 12:34:56-03", str("2024-02-29T15:34:56Z")},
 		{oidTimestamptz, -1, nil, "290000-01-01 00:00:00+00", str("+290000-01-01T00:00:00.000000Z")},
@@ -207,7 +207,7 @@ func testDecoder(tb testing.TB) *decoder {
 		columns = append(columns, columnInfo{name: fmt.Sprintf("c%d", i), typ: typ, notNull: i < 7})
 	}
 	d := newDecoder(func(_ context.Context, _ uint32, id envelope.TableID, _ []relationColumn) (*captured, error) {
-		return newCaptured(id, columns, []string{"c0"}, defaults(), filter)
+		return (&builder{modes: *defaults(), filter: filter}).table(id, columns, []string{"c0"})
 	}, &capture.Options{}, nil)
 	return d
 }

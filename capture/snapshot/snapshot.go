@@ -212,7 +212,7 @@ func (s *run) flush(ctx context.Context) error {
 
 // finish marks the last row of the table and moves the progress past it.
 func (s *run) finish(name string) {
-	if n := len(s.list.List); n > 0 && s.list.List[n-1].Table == s.codec.Table {
+	if n := len(s.list.List); n > 0 && s.list.List[n-1].Table == s.codec.Table && s.list.List[n-1].Source.Snapshot != envelope.SnapshotFirst {
 		s.list.List[n-1].Source.Snapshot = envelope.SnapshotLastInData
 	}
 	s.Progress.Done = append(s.Progress.Done[:len(s.Progress.Done):len(s.Progress.Done)], name)

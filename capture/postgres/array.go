@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"errors"
+
+	"tributary/envelope"
+)
+
+var errArray = errors.New("not an array")
+
+// mapArray maps an array by its elements. All elements may be null. The array
+// of an event has no dimensions: those of an array with several are written in
+// the order of storage, the last subscript running fastest.
+func mapArray(t pgType, m *modes) (mapping, bool) {
+	elem := *t.elem
+	elem.typmod = t.typmod
+	if elem.oid == oidTime || elem.oid == oidTimestamp && m.times != "connect" {
+		elem.typmod = -1 // always in microseconds
+	}
+	em := *m
+	if elem.oid == oidTime && m.times == "connect" {
+		em.times = "adaptive"
+	}
+	item, ok := mapType(elem, &em)
+	if !ok {
+		return mapping{}, false
+	}
+	return mapping{typ: envelope.TypeArray(item.typ), encode: appendArray(item.encode, t.delim), unavailable: unavailableItems(&item), noDefault: true, array: true}, true
+}
+
+// unavailableItems is an array that stands for envelope.Unavailable: with the
+// one element that does, or with a number for each of its letters.
+func unavailableItems(item *mapping) []byte {
+	switch {
+	case item.unavailable != nil && !item.array:
+		return append(append([]byte{2, 2}, item.unavailable...), 0)
+	case item.typ.Kind != envelope.Int && item.typ.Kind != envelope.Long:
+		return nil
+	}
+	out := envelope.AppendLong(nil, int64(len(envelope.Unavailable)))
+	for _, c := range []byte(envelope.Unavailable) {
+		out = envelope.AppendLong(append(out, 2), int64(c))
+	}
+	return append(out, 0)
+}
+
+// vector is the text "[1,2,3]" of pgvector.
+func vector(name string, kind envelope.Kind, fn envelope.Append) mapping {
+	item := envelope.TypeOf(kind)
+	return mapping{typ: envelope.Type{Kind: envelope.Array, Name: name, Version: 1, Items: &item}, noDefault: true,
+		encode: func(dst, src []byte) ([]byte, error) {
+			if len(src) < 2 || src[0] != '[' || src[len(src)-1] != ']' {
+				return dst, errArray
+			}
+			return appendItems(dst, src[1:len(src)-1], fn)
+		}}
+}
+
+// appendItems appends numbers that commas part as an array whose items are
+// never null.
+func appendItems(dst, src []byte, fn envelope.Append) ([]byte, error) {
+	if len(src) == 0 {
+		return append(dst, 0), nil
+	}
+	n := int64(1)
+	for _, b := range src {
+		if b == ',' {
+			n++
+		}
+	}
+	dst = envelope.AppendLong(dst, n)
+	for start, i := 0, 0; i <= len(src); i++ {
+		if i < len(src) && src[i] != ',' {
+			continue
+		}
+		var err error
+		if dst, err = fn(dst, src[start:i]); err != nil {
+			return dst, err
+		}
+		start = i + 1
+	}
+	return append(dst, 0), nil
+}
+
+// appendArray reads the text form of an array (PostgreSQL manual, "Array Input
+// and Output Syntax"): elements in braces with delim between, in double quotes
+// where needed, with bounds before where they do not begin at 1.
+func appendArray(item envelope.Append, delim byte) envelope.Append {
+	if delim == 0 {
+		delim = ','
+	}
+	return func(dst, src []byte) ([]byte, error) {
+		n, err := (&arrayReader{rest: src, delim: delim}).count()
+		if err != nil || n == 0 {
+			return append(dst, 0), err
+		}
+		dst = envelope.AppendLong(dst, int64(n))
+		r := arrayReader{rest: src, delim: delim}
+		for {
+			cell, ok, err := r.next()
+			if err != nil {
+				return dst, err
+			}
+			if !ok {
+				return append(dst, 0), nil
+			}
+			if cell == nil {
+				dst = append(dst, 0)
+			} else if dst, err = item(append(dst, 2), cell); err != nil {
+				return dst, err
+			}
+		}
+	}
+}
+
+// arrayReader takes the text of an array apart.
+type arrayReader struct {
+	rest    []byte
+	delim   byte
+	begun   bool
+	depth   int
+	scratch []byte // for elements that are quoted
+}
+
+// count returns the number of elements and checks the whole text.
+func (r *arrayReader) count() (int, error) {
+	for n := 0; ; n++ {
+		_, ok, err := r.next()
+		if err != nil || !ok {
+			return n, err
+		}
+	}
+}
+
+// next returns the next element, nil for NULL; it is valid until the following
+// call. ok is false at the end.
+func (r *arrayReader) next() (cell []byte, ok bool, err error) {
+	if !r.begun {
+		r.begun = true
+		if len(r.rest) > 0 && r.rest[0] == '[' { // [1:2][0:3]={{…
+			for len(r.rest) > 0 && r.rest[0] != '=' {
+				r.rest = r.rest[1:]
+			}
+			if len(r.rest) > 0 {
+				r.rest = r.rest[1:]
+			}
+		}
+		if len(r.rest) == 0 || r.rest[0] != '{' {
+			return nil, false, errArray
+		}
+	}
+	for len(r.rest) > 0 {
+		switch b := r.rest[0]; {
+		case b == '{':
+			r.depth++
+		case b == '}':
+			if r.depth--; r.depth < 0 {
+				return nil, false, errArray
+			}
+		case r.depth == 0:
+			return nil, false, errTrailing
+		case b == r.delim:
+		case b == '"':
+			cell, err = r.quoted()
+			return cell, err == nil, err
+		default:
+			cell = r.bare()
+			return cell, true, nil
+		}
+		r.rest = r.rest[1:]
+	}
+	if r.depth != 0 {
+		return nil, false, errArray
+	}
+	return nil, false, nil
+}
+
+func (r *arrayReader) bare() []byte {
+	i := 0
+	for i < len(r.rest) && r.rest[i] != r.delim && r.rest[i] != '}' {
+		i++
+	}
+	cell := r.rest[:i:i]
+	r.rest = r.rest[i:]
+	if string(cell) == "NULL" {
+		return nil
+	}
+	return cell
+}
+
+func (r *arrayReader) quoted() ([]byte, error) {
+	r.scratch = r.scratch[:0]
+	for i := 1; i < len(r.rest); i++ {
+		switch b := r.rest[i]; {
+		case b == '"':
+			r.rest = r.rest[i+1:]
+			if r.scratch == nil {
+				return []byte{}, nil
+			}
+			return r.scratch, nil
+		case b == '\\' && i+1 < len(r.rest):
+			i++
+			r.scratch = append(r.scratch, r.rest[i])
+		default:
+			r.scratch = append(r.scratch, b)
+		}
+	}
+	return nil, errArray
+}
