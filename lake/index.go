@@ -9,8 +9,14 @@ package lake
 // number is all ones for a slot whose key was removed.
 type keyIndex struct {
 	slots []uint64
-	used  int // slots that are not free, removed ones included
+	used  int        // slots that are not free, removed ones included
+	file  *indexFile // where the slots are; nil: in memory alone
+	added int        // since the file's pages were given back
 }
+
+// relaxEvery is the number of keys added after which a file's pages are given
+// back.
+const relaxEvery = 1 << 20
 
 const (
 	groupBits   = 20
@@ -32,13 +38,28 @@ func (x *keyIndex) reserve(n int) {
 
 func (x *keyIndex) rehash(size int) {
 	old := x.slots
-	x.slots, x.used = make([]uint64, size), 0
-	for _, s := range old {
-		if g := s & groupMask; g != 0 && g != removedSlot {
-			x.place(s)
+	fill := func(slots []uint64) {
+		x.slots, x.used = slots, 0
+		for _, s := range old {
+			if g := s & groupMask; g != 0 && g != removedSlot {
+				x.place(s)
+			}
 		}
 	}
+	if x.file != nil {
+		slots, err := x.file.grow(size, fill)
+		if err == nil {
+			x.slots = slots
+			return
+		}
+		defer x.file.close() // once old has been read
+		x.file = nil
+	}
+	fill(make([]uint64, size))
 }
+
+// clear forgets every key.
+func (x *keyIndex) clear() { x.slots, x.used = nil, 0 }
 
 // start returns the slot at which a tag's keys begin.
 func (x *keyIndex) start(tag uint64) uint64 {
@@ -46,6 +67,10 @@ func (x *keyIndex) start(tag uint64) uint64 {
 }
 
 func (x *keyIndex) place(s uint64) {
+	if x.added++; x.added >= relaxEvery && x.file != nil {
+		x.added = 0
+		x.file.relax()
+	}
 	mask := uint64(len(x.slots) - 1)
 	for i := x.start(s >> groupBits); ; i = (i + 1) & mask {
 		if x.slots[i] == 0 {
@@ -62,6 +87,19 @@ func (x *keyIndex) add(hash uint64, group int) {
 		x.rehash(max(1024, 2*len(x.slots)))
 	}
 	x.place(hash&^groupMask | uint64(group+1))
+}
+
+// addOnce says the same as add, unless it is said already.
+func (x *keyIndex) addOnce(hash uint64, group int) {
+	if len(x.slots) > 0 {
+		want, mask := hash&^groupMask|uint64(group+1), uint64(len(x.slots)-1)
+		for i := x.start(hash >> groupBits); x.slots[i] != 0; i = (i + 1) & mask {
+			if x.slots[i] == want {
+				return
+			}
+		}
+	}
+	x.add(hash, group)
 }
 
 // find appends to dst the groups that may hold a key with the hash.

@@ -149,7 +149,7 @@ func (c *change) plan(ctx context.Context) error {
 		}
 	}
 	for n := range w.groups { // in order, so that the result is always the same
-		if !candidates[n] {
+		if !candidates[n] || w.groups[n].Key == "" {
 			continue
 		}
 		if err := c.planFile(ctx, n); err != nil {

@@ -242,6 +242,7 @@ func (c *change) publish(ctx context.Context, i Instant, done *Commit) error {
 // adopt makes the commit part of the writer's picture of the table.
 func (c *change) adopt(plans []*filePlan, i Instant, done *Commit) {
 	t := c.t
+	t.w.index.begin()
 	for _, p := range plans {
 		n := p.group
 		if n < 0 {
@@ -259,6 +260,7 @@ func (c *change) adopt(plans []*filePlan, i Instant, done *Commit) {
 			t.w.index.add(merge.Hash(c.keyOf(k)), n)
 		}
 	}
+	t.saveIndex()
 	t.mu.Lock()
 	delete(t.commits, t.w.head.Time) // a long-running writer needs the newest alone
 	t.commits[i.Time] = done

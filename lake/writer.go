@@ -11,20 +11,18 @@ import (
 	"strings"
 	"time"
 
-	"tributary/internal/column"
 	"tributary/internal/fault"
 	"tributary/lake/basefile"
 	"tributary/lake/blob"
-	"tributary/lake/merge"
 )
 
 // writer is what a table has while it is locked: the lease, the newest slice of
 // every file group, and the key index.
 type writer struct {
 	lease      *lease
-	head       Instant // newest instant that groups and index reflect
-	seen       string  // newest instant of any action that is known
-	groups     []BaseFile
+	head       Instant          // newest instant that groups and index reflect
+	seen       string           // newest instant of any action that is known
+	groups     []BaseFile       // by number, which the index knows; without a key: replaced
 	partitions map[string][]int // group numbers, by partition
 	index      keyIndex
 	workers    []*columnWorker // they make columns side by side
@@ -62,6 +60,7 @@ func (t *Table) Lock(ctx context.Context) error {
 	err := t.load(ctx)
 	if err != nil {
 		t.w = nil
+		w.index.close()
 		return errors.Join(err, w.lease.release(context.WithoutCancel(ctx)))
 	}
 	w.sinceClean = t.Timeline().commitsSinceClean()
@@ -85,6 +84,7 @@ func (t *Table) Close(ctx context.Context) error {
 	}
 	w := t.w
 	t.w = nil
+	w.index.close()
 	return w.lease.release(ctx)
 }
 
@@ -125,18 +125,12 @@ func (t *Table) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := t.w
-	w.groups, w.partitions, w.index = nil, map[string][]int{}, keyIndex{}
-	key := column.Column{Kind: column.Bytes}
-	for _, f := range s.files {
-		n, err := t.addGroup(f)
-		if err != nil {
-			return err
-		}
-		if err := t.indexFile(ctx, n, &key); err != nil {
-			return fmt.Errorf("read keys of %s: %w", f.Key, err)
-		}
+	if err := t.loadIndex(ctx, s.files); err != nil {
+		t.w.index.clear()
+		t.w.groups = nil
+		return err
 	}
+	w := t.w
 	w.head, w.seen, w.stale = t.Timeline().Newest(), t.Timeline().last(), false
 	return nil
 }
@@ -150,28 +144,6 @@ func (t *Table) addGroup(f BaseFile) (int, error) {
 	n := len(w.groups) - 1
 	w.partitions[f.Partition] = append(w.partitions[f.Partition], n)
 	return n, nil
-}
-
-// indexFile puts the keys of a group's file into the index.
-func (t *Table) indexFile(ctx context.Context, n int, key *column.Column) error {
-	f := &t.w.groups[n]
-	file, done, err := t.openFile(ctx, f.Key)
-	if err != nil {
-		return err
-	}
-	defer done()
-	f.Rows = file.Rows()
-	t.w.index.reserve(t.w.index.used + int(file.Rows()))
-	for g := range file.Groups() {
-		key.Reset()
-		if err := file.Read(g, metaColumn(metaRecordKey), key); err != nil {
-			return err
-		}
-		for r := range key.Len() {
-			t.w.index.add(merge.Hash(key.Value(r)), n)
-		}
-	}
-	return nil
 }
 
 // openFile opens a base file; done closes it.
