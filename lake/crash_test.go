@@ -17,6 +17,7 @@ type crashCase struct {
 	evolve bool
 	rows   []row
 	cfg    func(*Config)
+	do     func(t *testing.T, tab *Table) error // instead of an upsert
 }
 
 var crashCases = map[string]crashCase{
@@ -41,6 +42,38 @@ var crashCases = map[string]crashCase{
 		cfg:   func(c *Config) { c.PartitionFields, c.HivePartitions = []string{"qty"}, true },
 		setup: func(t *testing.T, tab *Table) { upsert(t, tab, map[string]string{"cursor": "1"}, manyRows(1, 5, 0)...) },
 		rows:  []row{{id: 2, qty: 1000, seq: 100}, {id: 9, qty: 2000, price: 1, at: 1, note: "x", seq: 101}},
+	},
+	"insert overwrite": {
+		cfg: func(c *Config) { c.PartitionFields = []string{"qty"} },
+		setup: func(t *testing.T, tab *Table) {
+			upsert(t, tab, map[string]string{"cursor": "1"}, manyRows(1, 25, 0)...)
+		},
+		do: func(t *testing.T, tab *Table) error {
+			// Key 1 comes from another partition.
+			rows := rowsOf(row{id: 1, qty: 2, price: 1, at: 1, note: "x", seq: 1}, row{id: 90, qty: 2, price: 1, at: 1, note: "y", seq: 2})
+			_, err := tab.InsertOverwrite(t.Context(), rows, false, map[string]string{"cursor": "new"})
+			return err
+		},
+	},
+	"delete partitions": {
+		cfg: func(c *Config) { c.PartitionFields = []string{"qty"} },
+		setup: func(t *testing.T, tab *Table) {
+			upsert(t, tab, map[string]string{"cursor": "1"}, manyRows(1, 25, 0)...)
+		},
+		do: func(t *testing.T, tab *Table) error {
+			_, err := tab.DeletePartitions(t.Context(), []string{"0", "2", "17"}, map[string]string{"cursor": "new"})
+			return err
+		},
+	},
+	"cluster": {
+		setup: func(t *testing.T, tab *Table) {
+			upsert(t, tab, map[string]string{"cursor": "new"}, manyRows(1, 60, 0)...)
+		},
+		do: func(t *testing.T, tab *Table) error {
+			tab.opt.MaxFileRows = 25
+			_, err := tab.Cluster(t.Context(), Clustering{})
+			return err
+		},
 	},
 }
 
@@ -70,6 +103,9 @@ func opener(t *testing.T, clk *clock, store blob.Store) *Table {
 
 // attempt does what the case is about.
 func (c crashCase) attempt(t *testing.T, tab *Table) error {
+	if c.do != nil {
+		return c.do(t, tab)
+	}
 	if c.evolve && tab.Schema().Index("added") < 0 {
 		if _, err := tab.Evolve(Schema{Fields: []Field{{"added", Simple(Long), true}}}); err != nil {
 			t.Fatal(err)

@@ -99,10 +99,10 @@ func (t *Table) mustUndo(ctx context.Context, i Instant) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("read %s of %s: %w", timelineFile(requested), t.base, err)
 		}
-		if rec["clusteringPlan"] == nil {
-			return true, nil
+		if plan, ok := rec["clusteringPlan"].(map[string]any); ok {
+			return true, checkClustering(t.base, i, plan)
 		}
-		return false, fault.Humanf("let Spark finish the clustering or roll it back", "table %s: a clustering is planned at %s", t.base, i.Time)
+		return true, nil
 	default:
 		return false, nil
 	}

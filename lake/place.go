@@ -24,7 +24,7 @@ func (c *change) place() ([]*filePlan, error) {
 	var fresh []*filePlan
 	for _, partition := range c.order0 {
 		rows := c.inserts[partition]
-		if n := c.roomiest(partition); n >= 0 {
+		if n := c.roomiest(partition); n >= 0 && c.replace == nil {
 			p := c.planOf(n)
 			take := min(len(rows), c.limit(p.base)-int(p.base.Rows))
 			p.inserts, rows = rows[:take:take], rows[take:]
@@ -46,7 +46,7 @@ func (c *change) place() ([]*filePlan, error) {
 			out = append(out, p)
 		}
 	}
-	return append(out, fresh...), nil
+	return append(append(out, fresh...), c.bundled...), nil
 }
 
 // planOf returns the plan of a group, touched or not yet.

@@ -26,6 +26,9 @@ type change struct {
 	movedOf []int32           // by row of moved: its key
 	inserts map[string][]int32
 	order0  []string // partitions of inserts, by first appearance
+
+	replace *replacement // nil for an upsert
+	bundled []*filePlan  // of a clustering
 }
 
 // filePlan is what happens to one file group.
@@ -35,6 +38,7 @@ type filePlan struct {
 	changes [][]merge.Change // by row group
 	inserts []int32          // keys; a row of change.moved is ^row
 	removed []int32          // keys that leave the group
+	sources []BaseFile       // of a clustering: the files whose rows it takes
 	updates int
 	deletes int
 }
@@ -149,7 +153,7 @@ func (c *change) plan(ctx context.Context) error {
 		}
 	}
 	for n := range w.groups { // in order, so that the result is always the same
-		if !candidates[n] || w.groups[n].Key == "" {
+		if !candidates[n] || w.groups[n].Key == "" || c.replace != nil && c.replace.groups[n] {
 			continue
 		}
 		if err := c.planFile(ctx, n); err != nil {
@@ -253,6 +257,12 @@ func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, ord
 	var live []hit
 	var ties bool
 	for _, h := range rows {
+		if c.replace != nil { // it is written anew, in another group
+			p.changes[g] = append(p.changes[g], merge.Change{Row: h.row, Group: h.key, Remove: true})
+			p.removed = append(p.removed, h.key)
+			p.deletes++
+			continue
+		}
 		c.matched[h.key] = true
 		switch c.merge.Decide(int(h.key), order, int(h.row)) {
 		case merge.Replace:

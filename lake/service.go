@@ -20,6 +20,11 @@ type Services struct {
 	Archive      bool
 	ArchiveLeast int
 	ArchiveMost  int
+	// Cluster merges small files, as Table.Cluster does with Clustering, every
+	// ClusterEvery commits (default 4).
+	Cluster      bool
+	ClusterEvery int
+	Clustering   Clustering
 }
 
 func (s Services) withDefaults() Services {
@@ -31,6 +36,7 @@ func (s Services) withDefaults() Services {
 	positive(&s.CleanEvery, 10)
 	positive(&s.ArchiveLeast, 20)
 	positive(&s.ArchiveMost, max(30, s.ArchiveLeast+10))
+	positive(&s.ClusterEvery, 4)
 	return s
 }
 
@@ -43,6 +49,16 @@ func (t *Table) serve(ctx context.Context) {
 			w.stale = true
 			t.opt.Log.Warn("table service failed, to be tried again", "table", t.base, "service", name,
 				"err", err, "took", time.Since(began).Round(time.Millisecond))
+		}
+	}
+	if w.sinceCluster++; s.Cluster && w.sinceCluster >= s.ClusterEvery {
+		w.sinceCluster = 0
+		due("clustering", func() error {
+			_, err := t.cluster(ctx, s.Clustering)
+			return err
+		})
+		if w.stale {
+			return
 		}
 	}
 	if w.sinceClean++; s.Clean && w.sinceClean >= s.CleanEvery {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tributary/internal/column"
 	"tributary/lake/blob"
 	"tributary/lake/merge"
 )
@@ -41,11 +42,17 @@ func (t *Table) Upsert(ctx context.Context, rows Rows, extra map[string]string) 
 	if err := c.plan(ctx); err != nil {
 		return Instant{}, err
 	}
+	return c.write(ctx, extra)
+}
+
+// write commits a planned change.
+func (c *change) write(ctx context.Context, extra map[string]string) (Instant, error) {
+	t := c.t
 	plans, err := c.place()
 	if err != nil {
 		return Instant{}, err
 	}
-	if len(plans) == 0 {
+	if len(plans) == 0 && c.replace == nil {
 		same, err := t.sameExtra(ctx, extra)
 		if err != nil || same {
 			return t.w.head, err
@@ -56,7 +63,9 @@ func (t *Table) Upsert(ctx context.Context, rows Rows, extra map[string]string) 
 		t.w.stale = true
 		return Instant{}, fmt.Errorf("commit to %s: %w", t.base, err)
 	}
-	t.serve(ctx)
+	if c.bundled == nil {
+		t.serve(ctx)
+	}
 	return i, nil
 }
 
@@ -98,8 +107,17 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	if err != nil {
 		return Instant{}, err
 	}
+	done := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
+	var requested []byte
+	if c.replace != nil {
+		i.Action = ActionReplaceCommit
+		done.Operation, done.Replaced = c.replace.operation, c.replacedIDs()
+		if requested, err = c.replace.requested(); err != nil {
+			return Instant{}, err
+		}
+	}
 	err = t.w.lease.during(ctx, func(ctx context.Context) error {
-		if err := t.putTimeline(ctx, i, nil); err != nil {
+		if err := t.putTimeline(ctx, i, requested); err != nil {
 			return err
 		}
 		i.State = StateInflight
@@ -111,7 +129,6 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	if err != nil {
 		return Instant{}, err
 	}
-	done := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
 	maps.Copy(done.Extra, extra)
 	done.Extra[extraSchema] = c.schema.JSON()
 	for n, p := range plans {
@@ -130,7 +147,7 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	if err != nil {
 		return Instant{}, err
 	}
-	c.adopt(plans, i, done)
+	c.adopt(ctx, plans, i, done)
 	if err := t.deleteBelow(ctx, ".hoodie/.temp/"+i.Time+"/"); err != nil {
 		// The commit stands, and the next one removes them.
 		t.w.stale = true
@@ -144,6 +161,9 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 // profile is the body of the inflight instant: what is about to be done.
 func (c *change) profile(plans []*filePlan) *Commit {
 	out := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
+	if c.replace != nil {
+		out.Operation = c.replace.operation
+	}
 	for _, p := range plans {
 		s := WriteStat{PrevCommit: "null", NumInserts: int64(len(p.inserts)), NumUpdates: int64(p.updates)}
 		if p.group >= 0 {
@@ -199,6 +219,9 @@ func (c *change) putFile(ctx context.Context, p *filePlan, instant string, task 
 	}
 	p.base.Key, p.base.Instant, p.base.Size = join(t.base, s.Path), instant, int64(buf.Len())
 	s.NumWrites, s.NumInserts = p.base.Rows, int64(len(p.inserts))
+	if p.sources != nil {
+		s.NumInserts = s.NumWrites
+	}
 	s.NumUpdates, s.NumDeletes, s.FileSize = int64(p.updates), int64(p.deletes), p.base.Size
 	return s, nil
 }
@@ -240,9 +263,12 @@ func (c *change) publish(ctx context.Context, i Instant, done *Commit) error {
 }
 
 // adopt makes the commit part of the writer's picture of the table.
-func (c *change) adopt(plans []*filePlan, i Instant, done *Commit) {
+func (c *change) adopt(ctx context.Context, plans []*filePlan, i Instant, done *Commit) {
 	t := c.t
 	t.w.index.begin()
+	if c.replace != nil {
+		t.adoptReplaced(c.replace)
+	}
 	for _, p := range plans {
 		n := p.group
 		if n < 0 {
@@ -258,6 +284,13 @@ func (c *change) adopt(plans []*filePlan, i Instant, done *Commit) {
 		}
 		for _, k := range p.inserts {
 			t.w.index.add(merge.Hash(c.keyOf(k)), n)
+		}
+		if p.sources != nil {
+			if err := t.indexKeys(ctx, n, new(column.Column), false); err != nil {
+				// Not in the picture, so that it is read with the next commit.
+				t.w.groups[n], t.w.stale = BaseFile{}, true
+				t.opt.Log.Warn("keys of a merged file not read, to be tried again", "table", t.base, "err", err)
+			}
 		}
 	}
 	t.saveIndex()

@@ -26,7 +26,9 @@ type fileWriter struct {
 	name    string
 	columns []basefile.Column // Hudi's own, then the table's
 	out     *basefile.Writer
-	seq     int // rows numbered so far
+	seq     int              // rows numbered so far
+	opened  []*basefile.File // the sources of a clustering
+	keys    *keyRange        // theirs
 }
 
 // writeFile writes a plan's file into buf and returns it, without size and key.
@@ -51,7 +53,12 @@ func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, tas
 	if f.out, err = basefile.NewWriter(buf, c.schema.recordName(), f.columns); err != nil {
 		return err
 	}
-	if err := f.groups(ctx); err != nil {
+	if p.sources != nil {
+		err = f.bundle(ctx)
+	} else {
+		err = f.groups(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	pairs, err := f.footer()
@@ -143,8 +150,20 @@ func (f *fileWriter) group(old int, changes []merge.Change, inserts []int32) err
 		return nil
 	}
 	chunks := make([]*basefile.Chunk, len(f.columns))
-	next := make(chan int, len(f.columns))
-	for i := range f.columns {
+	err := f.sideBySide(len(f.columns), func(i int, w *columnWorker) (err error) {
+		chunks[i], err = f.column(g, i, w)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return f.out.Append(chunks)
+}
+
+// sideBySide does n pieces of work, as many at once as there are workers.
+func (f *fileWriter) sideBySide(n int, do func(i int, w *columnWorker) error) error {
+	next := make(chan int, n)
+	for i := range n {
 		next <- i
 	}
 	close(next)
@@ -152,18 +171,14 @@ func (f *fileWriter) group(old int, changes []merge.Change, inserts []int32) err
 	for _, w := range f.c.t.w.workers {
 		workers.Go(func() error {
 			for i := range next {
-				var err error
-				if chunks[i], err = f.column(g, i, w); err != nil {
+				if err := do(i, w); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	if err := workers.Wait(); err != nil {
-		return err
-	}
-	return f.out.Append(chunks)
+	return workers.Wait()
 }
 
 // columnWorker makes chunks. It keeps its memory from one to the next.
@@ -286,6 +301,9 @@ const maxBloomRows = 4
 // keys may stay.
 func (f *fileWriter) footer() ([]basefile.Pair, error) {
 	pairs := []basefile.Pair{{Key: footerSchema, Value: f.c.schema.avro(true)}, {Key: footerModel, Value: "avro"}}
+	if f.keys != nil {
+		return append(pairs, f.keys.pairs()...), nil
+	}
 	if f.old == nil {
 		keys := keyRange{bloom: basefile.NewBloom(len(f.plan.inserts))}
 		f.addInserts(&keys)
@@ -304,15 +322,8 @@ func (f *fileWriter) footer() ([]basefile.Pair, error) {
 	}
 	// Twice the rows, so that the filter need not be made anew soon.
 	keys := keyRange{bloom: basefile.NewBloom(2 * int(f.out.Rows()))}
-	col := column.Column{Kind: column.Bytes}
-	for g := range f.old.Groups() {
-		col.Reset()
-		if err := f.old.Read(g, metaColumn(metaRecordKey), &col); err != nil {
-			return nil, err
-		}
-		for r := range col.Len() {
-			keys.add(col.Value(r))
-		}
+	if err := addKeys(&keys, f.old); err != nil {
+		return nil, err
 	}
 	f.addInserts(&keys)
 	return append(pairs, keys.pairs()...), nil

@@ -19,16 +19,17 @@ import (
 // writer is what a table has while it is locked: the lease, the newest slice of
 // every file group, and the key index.
 type writer struct {
-	lease      *lease
-	head       Instant          // newest instant that groups and index reflect
-	seen       string           // newest instant of any action that is known
-	groups     []BaseFile       // by number, which the index knows; without a key: replaced
-	partitions map[string][]int // group numbers, by partition
-	index      keyIndex
-	workers    []*columnWorker // they make columns side by side
-	buf        bytes.Buffer    // the file that is being written
-	stale      bool            // the table must be read anew before the next commit
-	sinceClean int             // commits since the last clean or the last look for one
+	lease        *lease
+	head         Instant          // newest instant that groups and index reflect
+	seen         string           // newest instant of any action that is known
+	groups       []BaseFile       // by number, which the index knows; without a key: replaced
+	partitions   map[string][]int // group numbers, by partition
+	index        keyIndex
+	workers      []*columnWorker // they make columns side by side
+	buf          bytes.Buffer    // the file that is being written
+	stale        bool            // the table must be read anew before the next commit
+	sinceClean   int             // commits since the last clean or the last look for one
+	sinceCluster int             // the same of clusterings
 }
 
 // Lock takes the table's lease, undoes what a crashed writer has left behind,
