@@ -2,6 +2,7 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -41,28 +42,73 @@ func (t *Table) AsOf(ctx context.Context, instant string) (*Snapshot, error) {
 	} else if err := t.checkHorizon(ctx, tl, at); err != nil {
 		return nil, err
 	}
+	found, err := t.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.snapshotAt(ctx, tl, found, at)
+}
+
+// States returns the table at every completed instant that can be read, oldest
+// first, for the price of one listing.
+func (t *Table) States(ctx context.Context) ([]*Snapshot, error) {
+	tl := t.Timeline()
+	found, err := t.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Snapshot
+	for _, i := range tl.Completed() {
+		if err := t.checkHorizon(ctx, tl, i.Time); errors.Is(err, ErrHorizon) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		s, err := t.snapshotAt(ctx, tl, found, i.Time)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// listing is the table's files, committed or not.
+type listing struct {
+	bases []BaseFile
+	logs  []LogFile
+}
+
+func (t *Table) list(ctx context.Context) (listing, error) {
+	var l listing
+	var err error
+	if l.bases, err = listBaseFiles(ctx, t.store, t.base); err != nil {
+		return l, fmt.Errorf("list files of %s: %w", t.base, err)
+	}
+	if t.props.mergeOnRead() {
+		if l.logs, err = listLogFiles(ctx, t.store, t.base); err != nil {
+			return l, fmt.Errorf("list logs of %s: %w", t.base, err)
+		}
+	}
+	return l, nil
+}
+
+// snapshotAt picks the files that count as of an instant.
+func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at string) (*Snapshot, error) {
 	schema, err := t.schemaAt(ctx, tl, at)
 	if err != nil {
 		return nil, fmt.Errorf("read schema of %s: %w", t.base, err)
-	}
-	files, err := listBaseFiles(ctx, t.store, t.base)
-	if err != nil {
-		return nil, fmt.Errorf("list files of %s: %w", t.base, err)
 	}
 	replaced, err := t.replacedAt(ctx, tl, at)
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{store: t.store, instant: tl.AsOf(at), schema: schema, files: latestSlices(files, tl, at, replaced)}
+	s := &Snapshot{store: t.store, instant: tl.AsOf(at), schema: schema, files: latestSlices(found.bases, tl, at, replaced)}
 	if err := t.countRows(ctx, tl, s.files); err != nil {
 		return nil, err
 	}
 	if t.props.mergeOnRead() {
-		logs, err := listLogFiles(ctx, t.store, t.base)
-		if err != nil {
-			return nil, fmt.Errorf("list logs of %s: %w", t.base, err)
-		}
-		s.slices = logSlices(s.files, logs, at, replaced)
+		s.slices = logSlices(s.files, found.logs, at, replaced)
 		s.at, s.props, s.committed = at, t.props, tl.committed()
 	}
 	return s, nil
