@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"tributary/internal/fault"
 )
@@ -130,5 +131,9 @@ func ParseHeader(data []byte, isKey bool, header func(name string) []byte) (id I
 	if len(data) < 9 {
 		return ID{}, nil, fmt.Errorf("schema id 0: %w", ErrNoID)
 	}
-	return ID{Global: int64(binary.BigEndian.Uint64(data[1:]))}, data[9:], nil
+	global := binary.BigEndian.Uint64(data[1:])
+	if global == 0 || global > math.MaxInt64 {
+		return ID{}, nil, fmt.Errorf("global id %d: %w", global, ErrNoID)
+	}
+	return ID{Global: int64(global)}, data[9:], nil
 }

@@ -51,7 +51,7 @@ var arrows = map[string][]string{
 	"ingest":               {"lake", "lake/bronze", "lake/blob", "internal/avro", "internal/column"},
 
 	"cmd/cdc-source":    {"capture", "capture/emit", "capture/postgres", "capture/mysql", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
-	"cmd/s3-sink":       {"lake/bronze", "lake/blob", "lake/blob/s3", "registry", "internal/topic", "internal/avro", "internal/config", "internal/ops"},
+	"cmd/s3-sink":       {"internal/column", "lake/bronze", "lake/blob", "lake/blob/s3", "registry", "internal/topic", "internal/avro", "internal/config", "internal/ops"},
 	"cmd/deltastreamer": {"ingest", "lake", "lake/bronze", "lake/blob", "lake/blob/s3", "internal/config", "internal/ops"},
 	"cmd/lakeq":         {"lake", "lake/blob", "lake/blob/s3", "internal/column", "internal/ops"},
 	"cmd/demo":          nil, // the demo stands above all
