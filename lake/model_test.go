@@ -1,8 +1,10 @@
 package lake
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -10,6 +12,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"tributary/internal/column"
+	"tributary/internal/fault"
 	"tributary/lake/blob"
 )
 
@@ -37,7 +41,7 @@ func (m tableModel) apply(x row) {
 }
 
 // lines is the model's table as dump shows it.
-func (m tableModel) lines() []string {
+func (m tableModel) lines(added int) []string {
 	var out []string
 	for _, x := range m {
 		cell := func(v any, decimal bool) string {
@@ -56,10 +60,18 @@ func (m tableModel) lines() []string {
 		out = append(out, strings.Join([]string{
 			fmt.Sprint(x.id), cell(x.qty, false), cell(x.price, true), cell(x.at, false), cell(x.note, false),
 			fmt.Sprint(x.del), fmt.Sprintf("%016x", x.seq),
-		}, "|"))
+		}, "|")+strings.Repeat("|-", added))
 	}
 	sort.Strings(out)
 	return out
+}
+
+// modelState is what the table held after a commit.
+type modelState struct {
+	instant string
+	applied int
+	model   tableModel
+	lines   []string
 }
 
 // modelRun drives a table and its model side by side.
@@ -72,18 +84,54 @@ type modelRun struct {
 	tab     *Table
 	seq     int
 	events  []row
-	applied int // events that are in the table
-	model   tableModel
-	past    map[string][]string // what the table held, by instant
-	last    string
+	columns int // added by evolution
+	states  []modelState
+	horizon string
+	pin     string // instant of the savepoint
+	steps   *int
 }
 
+func (r *modelRun) now() *modelState { return &r.states[len(r.states)-1] }
+
+// open opens the table as another process: the one before has died.
 func (r *modelRun) open(t *rapid.T) {
+	if r.tab != nil && r.tab.w != nil {
+		r.tab.w.index.close()
+	}
 	r.clk.at = r.clk.at.Add(r.opt.LockValidity * 2)
 	var err error
 	if r.tab, err = Open(r.t.Context(), r.fault, "silver/shop/sale", r.opt); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// faulty does a step with the store stopped at some operation, or not. After a
+// crash the table is opened anew and healed.
+func (r *modelRun) faulty(t *rapid.T, step func() error) (crashed bool) {
+	*r.steps++
+	if rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
+		r.fault.StopAfter(rapid.IntRange(0, 14).Draw(t, "after"), rapid.Bool().Draw(t, "ambiguous"))
+	}
+	err := step()
+	crashed = r.fault.Stopped()
+	r.fault.StopAfter(-1, false)
+	if err != nil && !crashed {
+		t.Fatal(err)
+	}
+	if !crashed {
+		return false
+	}
+	r.open(t)
+	if rapid.Bool().Draw(t, "crash in healing") {
+		r.fault.StopAfter(rapid.IntRange(0, 6).Draw(t, "after"), rapid.Bool().Draw(t, "ambiguous"))
+		_ = r.tab.Lock(r.t.Context())
+		r.fault.StopAfter(-1, false)
+		r.open(t)
+	}
+	if err := r.tab.Lock(r.t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return true
 }
 
 // draw makes new events.
@@ -114,46 +162,143 @@ func (r *modelRun) draw(t *rapid.T) {
 	}
 }
 
+// rows makes rows of events, with the columns that evolution has added.
+func (r *modelRun) rows(events []row) Rows {
+	rows := rowsOf(events...)
+	for range r.columns {
+		c := column.Column{Kind: column.Int}
+		for range events {
+			c.AppendNull()
+		}
+		rows.Batch.Cols = append(rows.Batch.Cols, c)
+	}
+	return rows
+}
+
 // write gives the table the events from the cursor on, in one batch, and some
-// that it has already.
+// that it has already; sometimes with a column more, or a wider one.
 func (r *modelRun) write(t *rapid.T) {
-	from := r.applied
+	was := r.now()
+	from := was.applied
 	// What was removed for good must not come again: a cursor keeps it away. So
 	// only events after the newest removal are given twice.
 	for back := rapid.IntRange(0, 4).Draw(t, "again"); back > 0 && from > 0 && !r.events[from-1].gone; back-- {
 		from--
 	}
-	to := r.applied
-	if r.applied < len(r.events) {
-		to = rapid.IntRange(r.applied, len(r.events)).Draw(t, "to")
+	to := was.applied
+	if was.applied < len(r.events) {
+		to = rapid.IntRange(was.applied, len(r.events)).Draw(t, "to")
 	}
-	next := maps.Clone(r.model)
-	for _, x := range r.events[r.applied:to] {
+	r.evolve(t)
+	next := maps.Clone(was.model)
+	for _, x := range r.events[was.applied:to] {
 		next.apply(x)
 	}
-	stop := rapid.IntRange(0, 3).Draw(t, "crash") == 0
-	if stop {
-		r.fault.StopAfter(rapid.IntRange(0, 14).Draw(t, "after"), rapid.Bool().Draw(t, "ambiguous"))
+	var i Instant
+	crashed := r.faulty(t, func() (err error) {
+		i, err = r.tab.Upsert(r.t.Context(), r.rows(r.events[from:to]), map[string]string{"cursor": fmt.Sprint(to)})
+		return err
+	})
+	if crashed {
+		r.columns = len(r.tab.Schema().Fields) - len(saleSchema.Fields)
+		i = r.tab.Timeline().Newest()
 	}
-	i, err := r.tab.Upsert(r.t.Context(), rowsOf(r.events[from:to]...), map[string]string{"cursor": fmt.Sprint(to)})
-	stopped := r.fault.Stopped()
-	r.fault.StopAfter(-1, false)
-	if err != nil && !stopped {
+	if i.Time == was.instant || i.IsZero() {
+		return // the old state, which check makes sure of
+	}
+	r.states = append(r.states, modelState{i.Time, to, next, next.lines(r.columns)})
+}
+
+func (r *modelRun) evolve(t *rapid.T) {
+	var in Schema
+	switch rapid.IntRange(0, 15).Draw(t, "evolve") {
+	case 0:
+		if r.columns < 3 {
+			in.Fields = []Field{{fmt.Sprint("added", r.columns), Simple(Long), true}}
+			r.columns++
+		}
+	case 1:
+		in.Fields = []Field{{"qty", Simple(Long), true}}
+	}
+	if _, err := r.tab.Evolve(in); err != nil {
 		t.Fatal(err)
 	}
-	if stopped {
-		r.open(t)
-		cursor, at, ok, extraErr := r.tab.Extra(r.t.Context(), "cursor")
-		if extraErr != nil {
-			t.Fatal(extraErr)
+}
+
+// service runs a table service, which changes no state that stays readable.
+func (r *modelRun) service(t *rapid.T) {
+	r.faulty(t, func() error {
+		var err error
+		switch rapid.IntRange(0, 3).Draw(t, "service") {
+		case 0:
+			keep := Retention{Commits: rapid.IntRange(1, 5).Draw(t, "keep")}
+			_, err = r.tab.Clean(r.t.Context(), keep)
+		case 1:
+			least := rapid.IntRange(1, 3).Draw(t, "least")
+			_, err = r.tab.Archive(r.t.Context(), least, least+1)
+		default:
+			_, err = r.tab.Cluster(r.t.Context(), Clustering{MinFiles: 2})
 		}
-		if err != nil && (!ok || cursor != fmt.Sprint(to) || at.Time == r.last) {
-			return // the old state, which check makes sure of
-		}
-		i = at
+		return err
+	})
+	// A clustering is a commit that changes nothing.
+	if at := r.tab.Timeline().Newest().Time; at > r.now().instant {
+		r.states = append(r.states, modelState{at, r.now().applied, r.now().model, r.now().lines})
 	}
-	r.applied, r.model, r.last = to, next, i.Time
-	r.past[i.Time] = next.lines()
+}
+
+// rollback takes the newest commit back.
+func (r *modelRun) rollback(t *rapid.T) {
+	if len(r.states) < 3 || r.states[len(r.states)-2].instant < r.tab.Timeline().Oldest().Time {
+		return
+	}
+	newest := r.now().instant
+	if newest < r.tab.Timeline().Horizon() || newest == r.pin {
+		if err := r.tab.Rollback(r.t.Context(), newest); !fault.NeedsHuman(err) {
+			t.Fatalf("rolled back to what is cleaned: %v", err)
+		}
+		return
+	}
+	r.faulty(t, func() error { return r.tab.Rollback(r.t.Context(), newest) })
+	if r.tab.Timeline().Newest().Time < newest {
+		r.states = r.states[:len(r.states)-1]
+		r.columns = len(r.tab.Schema().Fields) - len(saleSchema.Fields)
+	}
+}
+
+// savepoint pins an instant, or ends that.
+func (r *modelRun) savepoint(t *rapid.T) {
+	at := r.states[rapid.IntRange(0, len(r.states)-1).Draw(t, "state")].instant
+	tl := r.tab.Timeline()
+	if r.pin == "" && (at < max(tl.Horizon(), tl.Oldest().Time) || at == "") {
+		return
+	}
+	r.faulty(t, func() error {
+		if r.pin != "" {
+			return r.tab.DropSavepoint(r.t.Context(), r.pin)
+		}
+		return r.tab.Savepoint(r.t.Context(), at, "model", "")
+	})
+	r.pin = strings.Join(r.tab.Timeline().Savepoints(), " ")
+}
+
+// restore takes the table back to the savepoint.
+func (r *modelRun) restore(t *rapid.T) {
+	if r.pin == "" || r.now().instant == r.pin {
+		return
+	}
+	r.faulty(t, func() error {
+		_, err := r.tab.Restore(r.t.Context(), r.pin)
+		return err
+	})
+	newest := r.tab.Timeline().Newest().Time
+	if newest != r.now().instant && newest != r.pin {
+		t.Fatalf("restored to %s instead of %s", newest, r.pin)
+	}
+	for r.now().instant > newest {
+		r.states = r.states[:len(r.states)-1]
+	}
+	r.columns = len(r.tab.Schema().Fields) - len(saleSchema.Fields)
 }
 
 // check compares the newest state.
@@ -168,31 +313,56 @@ func (r *modelRun) compare(t *rapid.T, past bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := dump(r.t, reader, ""); !slices.Equal(got, r.model.lines()) {
-		t.Fatalf("the table is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(r.model.lines(), "\n"))
+	if h := reader.Timeline().Horizon(); h < r.horizon {
+		t.Fatalf("the horizon went back from %s to %s", r.horizon, h)
+	} else {
+		r.horizon = h
 	}
-	for at, want := range r.past {
+	if got := dump(r.t, reader, ""); !slices.Equal(got, r.now().lines) {
+		t.Fatalf("the table is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(r.now().lines, "\n"))
+	}
+	for _, s := range r.states[1:] {
 		if !past {
 			break
 		}
-		if got := dump(r.t, reader, at); !slices.Equal(got, want) {
-			t.Fatalf("as of %s the table is\n%s\nwant\n%s", at, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		if s.instant < r.horizon && s.instant != r.pin {
+			if _, err := reader.AsOf(r.t.Context(), s.instant); !errors.Is(err, ErrHorizon) {
+				t.Fatalf("as of %s, before %s: %v", s.instant, r.horizon, err)
+			}
+			continue
+		}
+		if got := dump(r.t, reader, s.instant); !slices.Equal(got, s.lines) {
+			t.Fatalf("as of %s the table is\n%s\nwant\n%s", s.instant, strings.Join(got, "\n"), strings.Join(s.lines, "\n"))
 		}
 	}
 }
 
-// TestTableAgainstModel does random writes, with crashes at random operations,
-// to a table and to a map, and compares every instant.
+// modelSteps is how many steps the test takes at the least: each a commit or a
+// table service, one in four stopped at a random operation.
+const modelSteps = 10_000
+
+// TestTableAgainstModel does random writes and table services, with crashes at
+// random operations, to a table and to a map, and compares every instant.
 func TestTableAgainstModel(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"plain":       func(*Config) {},
-		"partitioned": func(c *Config) { c.PartitionFields, c.HivePartitions = []string{"qty"}, true },
+		"partitioned": partitioned,
 	} {
 		t.Run(name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				r := &modelRun{t: t, clk: newClock(), mem: new(blob.Mem), model: tableModel{}, past: map[string][]string{}}
+			t.Parallel()
+			dir := t.TempDir()
+			steps := 0
+			check := func(rt *rapid.T) {
+				index, err := os.MkdirTemp(dir, "")
+				if err != nil {
+					rt.Fatal(err)
+				}
+				r := &modelRun{
+					t: t, clk: newClock(), mem: new(blob.Mem), steps: &steps,
+					states: []modelState{{model: tableModel{}}},
+				}
 				r.fault = blob.NewFault(r.mem)
-				r.opt = Options{Now: r.clk.now, MaxFileRows: 8, LockValidity: crashOptions.LockValidity}
+				r.opt = Options{Now: r.clk.now, MaxFileRows: 8, LockValidity: crashOptions.LockValidity, IndexDir: index}
 				cfg := saleConfig()
 				change(&cfg)
 				if _, err := Create(t.Context(), r.mem, "silver/shop/sale", cfg, r.opt); err != nil {
@@ -200,13 +370,27 @@ func TestTableAgainstModel(t *testing.T) {
 				}
 				r.open(rt)
 				rt.Repeat(map[string]func(*rapid.T){
-					"draw":  r.draw,
-					"write": r.write,
-					"open":  r.open,
-					"":      r.check,
+					"draw":      r.draw,
+					"write":     r.write,
+					"open":      r.open,
+					"service":   r.service,
+					"rollback":  r.rollback,
+					"savepoint": r.savepoint,
+					"restore":   r.restore,
+					"":          r.check,
 				})
 				r.compare(rt, true)
-			})
+				if r.tab.w != nil {
+					r.tab.w.index.close()
+				}
+			}
+			for steps < modelSteps/2 {
+				rapid.Check(t, check)
+				if t.Failed() || testing.Short() {
+					break
+				}
+			}
+			t.Logf("%d steps", steps)
 		})
 	}
 }

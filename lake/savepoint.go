@@ -111,8 +111,8 @@ func (t *Table) savepointed(ctx context.Context, tl *Timeline) (map[string]bool,
 
 // Rollback undoes the newest commit, as if it had not been: its rows are gone
 // from every instant. It is for a commit that should not have been made; to undo
-// several, Restore to a savepoint. A commit that is savepointed, or without one
-// before it on the active timeline, is refused.
+// several, Restore to a savepoint. A commit that is savepointed, or whose
+// predecessor is archived or cleaned, is refused.
 func (t *Table) Rollback(ctx context.Context, instant string) error {
 	if err := t.ready(ctx); err != nil {
 		return err
@@ -124,6 +124,8 @@ func (t *Table) Rollback(ctx context.Context, instant string) error {
 		return fault.Humanf("roll back the newest commit, or restore to a savepoint", "table %s: %s is not the newest commit, which is %s", t.base, instant, newest.Time)
 	case slices.Contains(tl.Savepoints(), instant):
 		return fault.Humanf("drop the savepoint first", "table %s: %s is savepointed", t.base, instant)
+	case instant < tl.Horizon():
+		return fault.Humanf("restore to a savepoint", "table %s: the files that %s replaced are cleaned", t.base, instant)
 	case len(tl.Completed()) < 2:
 		if gone, err := t.archived(ctx); err != nil || gone {
 			return fault.Humanf("keep more commits on the timeline", "table %s: the commit before %s is archived", t.base, instant)
