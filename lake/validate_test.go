@@ -53,10 +53,12 @@ func TestValidateFindsDamage(t *testing.T) {
 		damage func(t *testing.T, m *blob.Mem, file string)
 		want   string
 	}{
-		"nothing":  {func(*testing.T, *blob.Mem, string) {}, ""},
-		"no file":  {func(t *testing.T, m *blob.Mem, file string) { remove(t, m, file) }, "is missing"},
-		"torn":     {func(t *testing.T, m *blob.Mem, file string) { put(t, m, file, get(t, m, file)[:1000]) }, "1000 bytes, its commit says"},
-		"metadata": {func(t *testing.T, m *blob.Mem, file string) { remove(t, m, file[:strings.LastIndexByte(file, '/')]+"/.hoodie_partition_metadata") }, "Spark reads no row"},
+		"nothing": {func(*testing.T, *blob.Mem, string) {}, ""},
+		"no file": {func(t *testing.T, m *blob.Mem, file string) { remove(t, m, file) }, "is missing"},
+		"torn":    {func(t *testing.T, m *blob.Mem, file string) { put(t, m, file, get(t, m, file)[:1000]) }, "1000 bytes, its commit says"},
+		"metadata": {func(t *testing.T, m *blob.Mem, file string) {
+			remove(t, m, file[:strings.LastIndexByte(file, '/')]+"/.hoodie_partition_metadata")
+		}, "Spark reads no row"},
 		"doubled": {func(t *testing.T, m *blob.Mem, file string) {
 			at := strings.LastIndexByte(file, '/') + 1
 			put(t, m, file[:at]+"x"+file[at:], get(t, m, file))
