@@ -169,3 +169,136 @@ func BenchmarkIndex(b *testing.B) {
 	}
 	b.ReportMetric(float64(8*len(x.slots))/1e6, "bytes/key")
 }
+
+// The benchmarks that follow are the goals of the table's speed, each with the
+// opening of the table and its lease, as a process that starts has it.
+
+// bigTable makes a table of rows in a folder, with a key index.
+func bigTable(b *testing.B, rows int) (blob.Store, Options) {
+	b.Helper()
+	store, err := blob.NewDir(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	opt := Options{IndexDir: b.TempDir(), MaxFileRows: 250_000}
+	tab, err := Create(b.Context(), store, "t", Config{Table: "sale", Schema: wideSchema, KeyFields: []string{"saleid"}, Precombine: "__seq"}, opt)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for from := 0; from < rows; from += 250_000 {
+		if _, err := tab.Upsert(b.Context(), wideRows(from, min(250_000, rows-from), 0), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := tab.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return store, opt
+}
+
+// upsertAgain opens the table, commits the rows and closes it.
+func upsertAgain(b *testing.B, store blob.Store, opt Options, rows Rows) {
+	b.Helper()
+	tab, err := Open(b.Context(), store, "t", opt)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := tab.Upsert(b.Context(), rows, nil); err != nil {
+		b.Fatal(err)
+	}
+	if err := tab.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// every returns n rows of version v, step keys apart.
+func every(step, n, from, v int) Rows {
+	out := wideRows(0, 0, v)
+	for i := range n {
+		one := wideRows(from+i*step, 1, v)
+		for c := range out.Batch.Cols {
+			out.Batch.Cols[c].Append(&one.Batch.Cols[c], 0)
+		}
+		out.Batch.Len++
+	}
+	return out
+}
+
+func BenchmarkGoalBulkInsert1M(b *testing.B) {
+	rows := wideRows(0, 1_000_000, 0)
+	for b.Loop() {
+		b.StopTimer()
+		store, opt := bigTable(b, 0)
+		b.StartTimer()
+		upsertAgain(b, store, opt, rows)
+	}
+	b.ReportMetric(1e6*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func BenchmarkGoalUpsert1PercentOf1M(b *testing.B) {
+	store, opt := bigTable(b, 1_000_000)
+	for name, rows := range map[string]func(v int) Rows{
+		"uniform": func(v int) Rows { return every(100, 10_000, v%100, v) },
+		"recent":  func(v int) Rows { return wideRows(990_000, 10_000, v) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			v := 0
+			for b.Loop() {
+				b.StopTimer()
+				v++
+				r := rows(v)
+				b.StartTimer()
+				upsertAgain(b, store, opt, r)
+			}
+		})
+	}
+}
+
+// BenchmarkGoalTableSize commits 1,000 recent rows to tables of different sizes.
+func BenchmarkGoalTableSize(b *testing.B) {
+	for _, size := range []int{1_000_000, 10_000_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			store, opt := bigTable(b, size)
+			v := 0
+			for b.Loop() {
+				b.StopTimer()
+				v++
+				r := wideRows(size-1000, 1000, v)
+				b.StartTimer()
+				upsertAgain(b, store, opt, r)
+			}
+		})
+	}
+}
+
+// BenchmarkGoalOpen opens a table of 1,000 commits as of one of them.
+func BenchmarkGoalOpen(b *testing.B) {
+	store, err := blob.NewDir(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	tab, err := Create(b.Context(), store, "t", Config{Table: "sale", Schema: wideSchema, KeyFields: []string{"saleid"}, Precombine: "__seq"}, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var at []string
+	for i := range 1000 {
+		in, err := tab.Upsert(b.Context(), wideRows(i, 1, i), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		at = append(at, in.Time)
+	}
+	n := 0
+	for b.Loop() {
+		n += 337
+		tab, err := Open(b.Context(), store, "t", Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s, err := tab.AsOf(b.Context(), at[n%1000])
+		if err != nil || s.Rows() == 0 {
+			b.Fatal(s, err)
+		}
+	}
+}
