@@ -276,3 +276,24 @@ func (v *validator) partition(ctx context.Context, p string) error {
 	v.add(p != "", or(p, "."), "no .hoodie_partition_metadata: Spark reads no row of it")
 	return nil
 }
+
+// MayHold reports whether a base file may have a row with the record key, by its
+// footer alone: false is certain.
+func (t *Table) MayHold(ctx context.Context, f BaseFile, key string) (bool, error) {
+	file, done, err := t.openFile(ctx, f.Key)
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", f.Key, err)
+	}
+	defer done()
+	lo, ok1 := file.Lookup(footerMinKey)
+	hi, ok2 := file.Lookup(footerMaxKey)
+	if ok1 && ok2 && (basefile.CompareKeys([]byte(key), []byte(lo)) < 0 || basefile.CompareKeys([]byte(key), []byte(hi)) > 0) {
+		return false, nil
+	}
+	text, ok := file.Lookup(footerBloom)
+	if code, _ := file.Lookup(footerCode); !ok || code != bloomCode {
+		return true, nil
+	}
+	b, err := basefile.ParseBloom(text)
+	return err != nil || b.Has([]byte(key)), nil
+}

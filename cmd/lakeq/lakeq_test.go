@@ -292,7 +292,7 @@ func TestCache(t *testing.T) {
 		l := &lakeRoot{store: store, cache: newCache(store, root, "bucket", limit)}
 		refs, err := l.tables(t.Context())
 		must(t, err)
-		snap, err := l.snapshot(t.Context(), refs[0], asOf)
+		_, snap, err := l.snapshot(t.Context(), refs[0], window{at: moment{instant: asOf}})
 		must(t, err)
 		paths, err := l.localPaths(t.Context(), snap.Files())
 		must(t, err)

@@ -22,6 +22,8 @@ type lakeRoot struct {
 	prefix string    // of all keys, within store
 	dir    *blob.Dir // when it is a local directory
 	cache  *cache    // when it is not
+
+	temporary []string // files that go when lakeq ends
 }
 
 // openLake finds the lake of the command line.
@@ -81,6 +83,9 @@ func openBucket(ctx context.Context, c *cli, u *url.URL) (*lakeRoot, error) {
 }
 
 func (l *lakeRoot) close() {
+	for _, f := range l.temporary {
+		_ = os.Remove(f) // a temporary file: the system clears what is left
+	}
 	if l.cache != nil {
 		l.cache.trim()
 	}

@@ -27,10 +27,16 @@ Every table of the lake is a view by its name and by database.name:
     lakeq --lake ./lake sql 'select count(*) from sale'
     lakeq sql --as-of '2026-11-25 09:30' 'select * from sale where saleid = 200'
     lakeq sql -o csv 'from ems.venue' > venue.csv
+    lakeq sql --begin 20261125 --end 20261126 'select * from sale'
     lakeq timeline sale
+    lakeq diff sale 20261125 now
+    lakeq history sale 200
 
 --as-of takes a Hudi instant (yyyyMMddHHmmssSSS) or its leading digits, an RFC 3339
-time, or YYYY-MM-DD[ HH:MM[:SS[.mmm]]], in UTC. All times of tables are shown in UTC.
+time, or YYYY-MM-DD[ HH:MM[:SS[.mmm]]], in UTC; or a position in the database's log:
+an LSN (0/16B3748), a binlog position (binlog.000003:1234), or db: and a time there.
+A position is answered with the newest commit that holds nothing from behind it.
+All times of tables are shown in UTC.
 
 Deleted rows stay in their table with __deleted = 'true', unless the streamer is
 told to remove them. Hudi's own columns (_hoodie_commit_time, _hoodie_record_key,
@@ -50,6 +56,10 @@ type cli struct {
 	SQL      sqlCmd      `cmd:"" name:"sql" help:"Run SQL over the tables."`
 	Tables   tablesCmd   `cmd:"" help:"List the tables: rows, size, files, last commit."`
 	Timeline timelineCmd `cmd:"" help:"Show the commits of a table: what each changed, and how far it had read."`
+	Files    filesCmd    `cmd:"" help:"List the files that make up a table."`
+	Diff     diffCmd     `cmd:"" help:"Show the rows of a table that differ between two moments."`
+	History  historyCmd  `cmd:"" help:"Show the life of one row."`
+	Validate validateCmd `cmd:"" help:"Look for damage: files, counts, keys, footers, leftovers."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

@@ -14,12 +14,13 @@ import (
 	_ "github.com/duckdb/duckdb-go/v2" // the engine
 
 	"tributary/internal/fault"
-	"tributary/lake"
 )
 
 type sqlCmd struct {
 	Query []string `arg:"" optional:"" help:"The SQL; - or nothing reads it from the input."`
 	AsOf  string   `help:"The moment whose rows to read." placeholder:"WHEN"`
+	Begin string   `help:"Only rows that were written after this moment." placeholder:"WHEN"`
+	End   string   `help:"With --begin: the moment up to which; as --as-of without it." placeholder:"WHEN"`
 	Out   string   `short:"o" name:"output" help:"Form of the result: table, csv, json, parquet." enum:"table,csv,json,parquet" default:"table"`
 	To    string   `help:"File to write the result to; parquet needs it." placeholder:"FILE" type:"path"`
 	Meta  bool     `help:"Show Hudi's own five columns too."`
@@ -35,11 +36,9 @@ func (c *sqlCmd) Run(a *app) error {
 	if c.Out == "parquet" && c.To == "" {
 		return fault.Humanf("add --to FILE", "parquet is no text and needs a file to go to")
 	}
-	at := ""
-	if c.AsOf != "" {
-		if at, err = lake.ParseInstant(c.AsOf); err != nil {
-			return err
-		}
+	w, err := c.window()
+	if err != nil {
+		return err
 	}
 	start := time.Now()
 	db, err := openEngine(a.ctx, c.Mem)
@@ -47,7 +46,7 @@ func (c *sqlCmd) Run(a *app) error {
 		return err
 	}
 	defer db.Close()
-	names, err := c.register(a, db, query, at)
+	names, err := c.register(a, db, query, w)
 	if err != nil {
 		return err
 	}
@@ -71,6 +70,19 @@ func (c *sqlCmd) Run(a *app) error {
 		return errors.Join(explain(err, names), done())
 	}
 	return done()
+}
+
+// window returns the time that the flags ask for.
+func (c *sqlCmd) window() (w window, err error) {
+	if c.AsOf != "" && (c.Begin != "" || c.End != "") {
+		return w, fault.Humanf("give one of them", "--as-of is a moment, --begin and --end are a span")
+	}
+	if w.at, err = parseMoment(c.AsOf + c.End); err != nil || c.Begin == "" {
+		return w, err
+	}
+	since, err := parseMoment(c.Begin)
+	w.since = &since
+	return w, err
 }
 
 // text returns the SQL without white space and semicolons at its end.
@@ -104,7 +116,7 @@ func (c *sqlCmd) output(stdout io.Writer) (io.Writer, func() error, error) {
 
 // register makes a view of every table that the query may name, and returns the
 // names of all tables of the lake.
-func (c *sqlCmd) register(a *app, db *sql.DB, query, at string) ([]string, error) {
+func (c *sqlCmd) register(a *app, db *sql.DB, query string, w window) ([]string, error) {
 	refs, err := a.lake.tables(a.ctx)
 	if err != nil {
 		return nil, err
@@ -125,7 +137,7 @@ func (c *sqlCmd) register(a *app, db *sql.DB, query, at string) ([]string, error
 			continue
 		}
 		unique := byName[strings.ToLower(r.Name)] == 1
-		if err := a.lake.addView(a.ctx, db, view{ref: r, at: at, meta: meta, plainName: unique}); err != nil {
+		if err := a.lake.addView(a.ctx, db, view{ref: r, window: w, meta: meta, plainName: unique}); err != nil {
 			return nil, err
 		}
 	}

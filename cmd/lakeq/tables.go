@@ -17,12 +17,9 @@ type tablesCmd struct {
 
 // Run lists the tables.
 func (c *tablesCmd) Run(a *app) error {
-	at := ""
-	if c.AsOf != "" {
-		var err error
-		if at, err = lake.ParseInstant(c.AsOf); err != nil {
-			return err
-		}
+	when, err := parseMoment(c.AsOf)
+	if err != nil {
+		return err
 	}
 	start := time.Now()
 	refs, err := a.lake.tables(a.ctx)
@@ -35,7 +32,7 @@ func (c *tablesCmd) Run(a *app) error {
 	}
 	var rows [][]any
 	for _, r := range refs {
-		row, err := a.tableRow(r, at)
+		row, err := a.tableRow(r, when)
 		if err != nil {
 			return err
 		}
@@ -44,10 +41,14 @@ func (c *tablesCmd) Run(a *app) error {
 	return a.print(c.Out, cols, rows, start)
 }
 
-func (a *app) tableRow(ref lake.Ref, at string) ([]any, error) {
-	t, err := lake.Open(a.ctx, a.lake.store, ref.Base, lake.Options{})
+func (a *app) tableRow(ref lake.Ref, when moment) ([]any, error) {
+	t, err := a.lake.open(a.ctx, ref)
 	if err != nil {
-		return nil, fmt.Errorf("open table %s: %w", ref.Name, err)
+		return nil, err
+	}
+	at, err := when.resolve(a.ctx, t)
+	if err != nil {
+		return nil, err
 	}
 	snap, err := t.AsOf(a.ctx, at)
 	if err != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -19,19 +22,26 @@ var hoodieColumns = []string{
 // view says how a table is shown to the engine.
 type view struct {
 	ref       lake.Ref
-	at        string // instant, "" for now
-	meta      bool   // with Hudi's own columns
-	plainName bool   // also without its database
+	window    window
+	meta      bool // with Hudi's own columns
+	plainName bool // also without its database
+}
+
+// window is the part of a table's life that is asked for: its state at a moment,
+// or what changed between two.
+type window struct {
+	at    moment
+	since *moment // only what was written after it
 }
 
 // addView makes the view: the table's columns, in their order and of their
-// types, over the files of its state at v.at.
+// types, over the files of its state at that time.
 func (l *lakeRoot) addView(ctx context.Context, db *sql.DB, v view) error {
-	snap, err := l.snapshot(ctx, v.ref, v.at)
+	_, snap, err := l.snapshot(ctx, v.ref, v.window)
 	if err != nil {
 		return err
 	}
-	text, err := l.viewSelect(ctx, db, v, snap)
+	text, err := l.selectAll(ctx, db, snap, v.meta)
 	if err != nil {
 		return fmt.Errorf("open table %s: %w", v.ref.Name, err)
 	}
@@ -55,58 +65,119 @@ func (l *lakeRoot) addView(ctx context.Context, db *sql.DB, v view) error {
 	return nil
 }
 
-// snapshot opens a table as of an instant. Unlike Hudi, it refuses a moment
-// from before the first commit: an empty answer would look like one.
-func (l *lakeRoot) snapshot(ctx context.Context, ref lake.Ref, at string) (*lake.Snapshot, error) {
+// open opens a table.
+func (l *lakeRoot) open(ctx context.Context, ref lake.Ref) (*lake.Table, error) {
 	t, err := lake.Open(ctx, l.store, ref.Base, lake.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", ref.Name, err)
 	}
-	snap, err := t.AsOf(ctx, at)
+	return t, nil
+}
+
+// snapshot opens a table in a window of time. Unlike Hudi, it refuses a moment
+// from before the first commit: an empty answer would look like one.
+func (l *lakeRoot) snapshot(ctx context.Context, ref lake.Ref, w window) (*lake.Table, *lake.Snapshot, error) {
+	t, err := l.open(ctx, ref)
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", ref.Name, err)
+		return nil, nil, err
+	}
+	at, err := w.at.resolve(ctx, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	var snap *lake.Snapshot
+	if w.since == nil {
+		snap, err = t.AsOf(ctx, at)
+	} else {
+		var since string
+		if since, err = w.since.resolve(ctx, t); err != nil {
+			return nil, nil, err
+		}
+		snap, err = t.Between(ctx, since, at)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("table %s: %w", ref.Name, err)
 	}
 	if at != "" && snap.Instant().IsZero() {
 		first := t.Timeline().Oldest()
 		if first.IsZero() {
-			return nil, fault.Humanf("ask again after the streamer's next commit", "table %s has no commit yet", ref.Name)
+			return nil, nil, fault.Humanf("ask again after the streamer's next commit", "table %s has no commit yet", ref.Name)
 		}
-		return nil, fault.Humanf("ask for "+first.Time+" or later", "table %s did not exist as of %s: its first commit is %s", ref.Name, at, first.Time)
+		return nil, nil, fault.Humanf("ask for "+first.Time+" or later", "table %s did not exist as of %s: its first commit is %s", ref.Name, at, first.Time)
 	}
-	return snap, nil
+	return t, snap, nil
 }
 
-func (l *lakeRoot) viewSelect(ctx context.Context, db *sql.DB, v view, snap *lake.Snapshot) (string, error) {
-	files := snap.Files()
+// selectAll is the query of a snapshot's rows.
+func (l *lakeRoot) selectAll(ctx context.Context, db *sql.DB, snap *lake.Snapshot, meta bool) (string, error) {
+	var paths []string
+	var err error
+	if len(snap.Logs()) > 0 {
+		paths, err = l.merged(ctx, snap)
+	} else {
+		paths, err = l.localPaths(ctx, snap.Files())
+	}
+	if err != nil {
+		return "", err
+	}
+	where := ""
+	if s := snap.Since(); s != "" {
+		where = " WHERE _hoodie_commit_time > " + sqlText(s)
+	}
+	return selectFiles(ctx, db, paths, snap.Schema().Fields, meta, where)
+}
+
+// merged writes the rows of a merge-on-read table to a file that the engine can
+// read.
+func (l *lakeRoot) merged(ctx context.Context, snap *lake.Snapshot) ([]string, error) {
+	f, err := os.CreateTemp("", "lakeq-*.parquet")
+	if err != nil {
+		return nil, fmt.Errorf("merge the logs: %w", err)
+	}
+	l.temporary = append(l.temporary, f.Name())
+	w := bufio.NewWriterSize(f, 1<<20)
+	err = errors.Join(snap.WriteParquet(ctx, w), w.Flush(), f.Close())
+	if err != nil {
+		return nil, fmt.Errorf("merge the logs: %w", err)
+	}
+	return []string{f.Name()}, nil
+}
+
+// readFiles is the engine's function over the files.
+func readFiles(paths []string, more string) string {
+	quoted := make([]string, len(paths))
+	for i, p := range paths {
+		quoted[i] = sqlText(p)
+	}
+	return "read_parquet([" + strings.Join(quoted, ", ") + "], union_by_name = true, hive_partitioning = false" + more + ")"
+}
+
+// selectFiles is the query of the files' rows as the fields, Hudi's own columns
+// first if meta is set.
+func selectFiles(ctx context.Context, db *sql.DB, paths []string, fields []lake.Field, meta bool, where string) (string, error) {
 	from := ""
 	var have []string
-	if len(files) > 0 {
-		paths, err := l.localPaths(ctx, files)
-		if err != nil {
-			return "", err
-		}
-		for i := range paths {
-			paths[i] = sqlText(paths[i])
-		}
-		from = "read_parquet([" + strings.Join(paths, ", ") + "], union_by_name = true, hive_partitioning = false)"
+	if len(paths) > 0 {
+		from = readFiles(paths, "")
+		var err error
 		if have, err = columnsOf(ctx, db, from); err != nil {
 			return "", err
 		}
 	}
 	var exprs []string
-	if v.meta {
+	if meta {
 		for _, name := range hoodieColumns {
 			exprs = append(exprs, columnExpr(name, "VARCHAR", have))
 		}
 	}
-	for _, f := range snap.Schema().Fields {
+	for _, f := range fields {
 		exprs = append(exprs, columnExpr(f.Name, duckType(f.Type), have))
 	}
 	text := "SELECT " + strings.Join(exprs, ", ")
 	if from == "" {
 		return text + " WHERE false", nil
 	}
-	return text + " FROM " + from, nil
+	return text + " FROM " + from + where, nil
 }
 
 // columnExpr is the expression of a column of the view: null where no file has
