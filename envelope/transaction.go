@@ -35,25 +35,33 @@ func (t *Transaction) Begin(out *Changes, s Source, tsNs int64) {
 	}
 }
 
+// messages is where the logical messages of a transaction are counted, as if
+// it were a table. (Debezium has the name of a Java object there.)
+const messages = "message"
+
 // Count gives a change its place in the transaction. An update that changed
 // the key counts twice, as it becomes two events. A change that was delivered
 // before must be counted too.
 func (t *Transaction) Count(c *Change) {
-	if !t.on || c.Table == nil {
+	if !t.on || c.Table == nil && (c.Op != Logical || c.Source.TxID == 0) {
 		return
+	}
+	id := TableID{Name: messages}
+	if c.Table != nil {
+		id = c.Table.ID
 	}
 	n := int64(1)
 	if c.Op == Update && c.OldKey != nil {
 		n = 2
 	}
-	if t.last >= len(t.tables) || t.tables[t.last].Table != c.Table.ID {
+	if t.last >= len(t.tables) || t.tables[t.last].Table != id {
 		for t.last = range t.tables {
-			if t.tables[t.last].Table == c.Table.ID {
+			if t.tables[t.last].Table == id {
 				break
 			}
 		}
-		if len(t.tables) == 0 || t.tables[t.last].Table != c.Table.ID {
-			t.tables = append(t.tables, TableCount{Table: c.Table.ID})
+		if len(t.tables) == 0 || t.tables[t.last].Table != id {
+			t.tables = append(t.tables, TableCount{Table: id})
 			t.last = len(t.tables) - 1
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tributary/envelope"
@@ -129,6 +131,28 @@ func DecodeAvro(schema string, b []byte) (any, error) {
 	return decodeAvro(s, b)
 }
 
+// Float is a number as its bits, so that NaN equals itself and no other NaN.
+type Float struct {
+	bits uint64
+	size int
+}
+
+func (f Float) String() string {
+	if f.size == 32 {
+		return strconv.FormatFloat(float64(math.Float32frombits(uint32(f.bits))), 'g', -1, 32) //nolint:gosec // 32 bits were read
+	}
+	return strconv.FormatFloat(math.Float64frombits(f.bits), 'g', -1, 64)
+}
+
+// MarshalJSON writes a number, or NaN and infinity as text.
+func (f Float) MarshalJSON() ([]byte, error) {
+	text := f.String()
+	if strings.ContainsAny(text, "NI") {
+		return strconv.AppendQuote(nil, text), nil
+	}
+	return []byte(text), nil
+}
+
 type avroDecoder struct {
 	names map[string]any
 	b     []byte
@@ -223,9 +247,9 @@ func (d *avroDecoder) primitive(name string) any {
 	case "int", "long":
 		return d.long()
 	case "float":
-		return fmt.Sprintf("float %x", d.take(4))
+		return Float{uint64(binary.LittleEndian.Uint32(d.take(4))), 32}
 	case "double":
-		return fmt.Sprintf("double %x", d.take(8))
+		return Float{binary.LittleEndian.Uint64(d.take(8)), 64}
 	case "bytes":
 		return fmt.Sprintf("%x", d.take(d.long()))
 	case "string":

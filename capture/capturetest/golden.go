@@ -322,6 +322,10 @@ type Comparer struct {
 // Change encodes c and compares its records with the next wanted ones.
 func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 	t.Helper()
+	if c.Op == envelope.Logical {
+		x.message(t, c)
+		return
+	}
 	if c.Table == nil {
 		if x.Transactions != nil {
 			x.Transactions.Change(t, &c)
@@ -359,6 +363,34 @@ func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 		m.Reset()
 		f.Append(&m, envelope.Wire{}, &each)
 		x.compare(t, f, &c, &m.List[i], want)
+	}
+}
+
+// message compares a logical message with the next wanted record.
+func (x *Comparer) message(t *testing.T, c envelope.Change) {
+	t.Helper()
+	f := x.Format.Event(c.Op)
+	if x.next >= len(x.Want) {
+		t.Errorf("record %d to %s: Debezium has no more", x.next+1, f.Topic)
+		return
+	}
+	want := &x.Want[x.next]
+	x.next++
+	FillTime(&c, want)
+	if ms, ok := Int(want.Payload, "ts_ms"); ok {
+		c.TsNs = ms * 1e6
+	}
+	if x.Fill != nil {
+		x.Fill(&c, want)
+	}
+	var m envelope.Messages
+	f.Append(&m, envelope.Wire{}, &c)
+	at := fmt.Sprintf("record %d to %s", x.next, f.Topic)
+	if f.Topic != want.Topic || string(m.List[0].Key) != string(want.Key) || string(m.List[0].Value) != string(want.Value) {
+		t.Errorf("%s\n got %q %q\nwant %q %q to %s", at, m.List[0].Key, m.List[0].Value, want.Key, want.Value, want.Topic)
+	}
+	if Compact(json.RawMessage(f.KeySchema)) != want.KeySchema || Compact(json.RawMessage(f.ValueSchema)) != want.ValueSchema {
+		t.Errorf("%s: schemas\n got %s %s\nwant %s %s", at, f.KeySchema, f.ValueSchema, want.KeySchema, want.ValueSchema)
 	}
 }
 

@@ -28,20 +28,22 @@ func mapArray(t pgType, m *modes) (mapping, bool) {
 	return mapping{typ: envelope.TypeArray(item.typ), encode: appendArray(item.encode, t.delim), unavailable: unavailableItems(&item), noDefault: true, array: true}, true
 }
 
-// unavailableItems is an array that stands for envelope.Unavailable: with the
-// one element that does, or with a number for each of its letters.
-func unavailableItems(item *mapping) []byte {
-	switch {
-	case item.unavailable != nil && !item.array:
-		return append(append([]byte{2, 2}, item.unavailable...), 0)
+// unavailableItems is an array that stands for an absent value: with the one
+// element that does, or with a number for each letter of the placeholder.
+func unavailableItems(item *mapping) func(placeholder string) []byte {
+	switch one := item.unavailable; {
+	case one != nil && !item.array:
+		return func(p string) []byte { return append(append([]byte{2, 2}, one(p)...), 0) }
 	case item.typ.Kind != envelope.Int && item.typ.Kind != envelope.Long:
 		return nil
 	}
-	out := envelope.AppendLong(nil, int64(len(envelope.Unavailable)))
-	for _, c := range []byte(envelope.Unavailable) {
-		out = envelope.AppendLong(append(out, 2), int64(c))
+	return func(p string) []byte {
+		out := envelope.AppendLong(nil, int64(len(p)))
+		for _, c := range []byte(p) {
+			out = envelope.AppendLong(append(out, 2), int64(c))
+		}
+		return append(out, 0)
 	}
-	return append(out, 0)
 }
 
 // vector is the text "[1,2,3]" of pgvector.

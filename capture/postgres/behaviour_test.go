@@ -23,9 +23,7 @@ func changesAfter(t *testing.T, db *testdb.Database, s *Source, statements ...st
 	db.MustExec(t, statements...)
 	db.MustExec(t, "INSERT INTO zend VALUES (1)")
 	var out []envelope.Change
-	for _, b := range readAll(t, s, pos, func(b *capture.Batch) bool {
-		return slices.ContainsFunc(b.List, func(c envelope.Change) bool { return c.Table.ID.Name == "zend" })
-	}) {
+	for _, b := range readAll(t, s, pos, untilEnd) {
 		out = append(out, b.changes...)
 	}
 	return out[:len(out)-1]

@@ -13,11 +13,9 @@ var errHstore = errors.New("not an hstore")
 
 // hstore maps an hstore to JSON text or, with mode "map", to a map.
 func hstore(mode string) mapping {
-	u := envelope.AppendString(nil, envelope.Unavailable)
 	if mode == "map" {
-		// One entry: the placeholder for key and value.
-		one := append(append(append([]byte{2}, u...), 2), u...)
-		return mapping{typ: envelope.TypeMap(envelope.TypeOf(envelope.String)), noDefault: true, unavailable: append(one, 0),
+		return mapping{typ: envelope.TypeMap(envelope.TypeOf(envelope.String)), noDefault: true,
+			unavailable: func(p string) []byte { return appendPairs(nil, []pair{{[]byte(p), []byte(p)}}) },
 			encode: func(dst, src []byte) ([]byte, error) {
 				pairs, err := parseHstore(src)
 				if err != nil {
@@ -28,7 +26,9 @@ func hstore(mode string) mapping {
 	}
 	out := text(envelope.TypeJSON())
 	out.typ.Zero = envelope.AppendString(nil, "{}")
-	out.unavailable = envelope.AppendString(nil, `{"`+envelope.Unavailable+`":"`+envelope.Unavailable+`"}`)
+	out.unavailable = func(p string) []byte {
+		return envelope.AppendBytes(nil, appendPairsJSON(nil, []pair{{[]byte(p), []byte(p)}}))
+	}
 	out.encode = func(dst, src []byte) ([]byte, error) {
 		pairs, err := parseHstore(src)
 		if err != nil {

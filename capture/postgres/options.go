@@ -1,10 +1,16 @@
 package postgres
 
 import (
+	"cmp"
+	"encoding/hex"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"tributary/capture"
+	"tributary/envelope"
 	"tributary/internal/config"
 )
 
@@ -30,6 +36,14 @@ type Options struct {
 	Unknown         bool   `opt:"include.unknown.datatypes" default:"false" doc:"write values of types without a mapping as the bytes of their text; such columns are left out otherwise"`
 	Version         string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: 3.5 adds origin and origin_lsn to the source block, and tsvector"`
 
+	Streaming    bool   `opt:"slot.streaming" default:"true" doc:"receive large transactions while they are still in work (PostgreSQL 14 and newer), and keep them in files until they commit"`
+	SpoolDir     string `opt:"slot.streaming.dir" doc:"folder for those files; the system's for temporary files when empty"`
+	StreamParams string `opt:"slot.stream.params" doc:"further options of the plugin: name=value;name=value"`
+	Failover     bool   `opt:"slot.failover" default:"false" doc:"make the slot one that is kept on standby servers (PostgreSQL 17 and newer)"`
+
+	MessagesIn  []string `opt:"message.prefix.include.list" doc:"regular expressions of the prefixes of logical messages (pg_logical_emit_message) to capture; all when empty"`
+	MessagesOut []string `opt:"message.prefix.exclude.list" doc:"regular expressions of the prefixes of logical messages not to capture"`
+
 	StatusInterval time.Duration `opt:"status.update.interval.ms" unit:"ms" default:"10000" doc:"how often to report the position to the server when nothing else makes us"`
 }
 
@@ -48,7 +62,66 @@ func (o *Options) Validate() []config.Problem {
 	if o.MoneyDigits < 0 || o.MoneyDigits > 18 {
 		out = append(out, config.Problem{Key: "money.fraction.digits", Message: "must be 0 to 18"})
 	}
+	if _, err := o.prefixFilter(); err != nil {
+		out = append(out, config.Problem{Key: "message.prefix.include.list", Message: err.Error()})
+	}
+	if len(o.MessagesIn) > 0 && len(o.MessagesOut) > 0 {
+		out = append(out, config.Problem{Key: "message.prefix.exclude.list", Message: "contradicts message.prefix.include.list: give one of them"})
+	}
+	for _, p := range strings.Split(o.StreamParams, ";") {
+		if p != "" && !strings.Contains(p, "=") {
+			out = append(out, config.Problem{Key: "slot.stream.params", Message: fmt.Sprintf("%q is not name=value", p)})
+		}
+	}
 	return out
+}
+
+// streamParams are slot.stream.params, taken apart.
+func (o *Options) streamParams() (out [][2]string) {
+	for _, p := range strings.Split(o.StreamParams, ";") {
+		if name, value, ok := strings.Cut(strings.TrimSpace(p), "="); ok {
+			out = append(out, [2]string{strings.TrimSpace(name), strings.TrimSpace(value)})
+		}
+	}
+	return out
+}
+
+// messages reports whether any logical message is captured.
+func (o *Options) messages() bool {
+	return !o.Skips(envelope.Logical) && !slices.Contains(o.MessagesOut, ".*")
+}
+
+// prefixFilter compiles the lists of prefixes; nil lets everything through.
+func (o *Options) prefixFilter() (func(prefix string) bool, error) {
+	list, include := o.MessagesOut, false
+	if len(o.MessagesIn) > 0 {
+		list, include = o.MessagesIn, true
+	}
+	if len(list) == 0 {
+		return nil, nil //nolint:nilnil // no filter
+	}
+	var res []*regexp.Regexp
+	for _, text := range list {
+		re, err := regexp.Compile("(?i)^(?:" + text + ")$")
+		if err != nil {
+			return nil, fmt.Errorf("prefixes of logical messages: %w", err)
+		}
+		res = append(res, re)
+	}
+	return func(prefix string) bool {
+		return slices.ContainsFunc(res, func(re *regexp.Regexp) bool { return re.MatchString(prefix) }) == include
+	}, nil
+}
+
+// placeholder is unavailable.value.placeholder, whose bytes may be given in
+// hexadecimal.
+func (o *Options) placeholder() string {
+	if digits, ok := strings.CutPrefix(o.Unavailable, "hex:"); ok {
+		if raw, err := hex.DecodeString(digits); err == nil {
+			return string(raw)
+		}
+	}
+	return cmp.Or(o.Unavailable, envelope.Unavailable)
 }
 
 // modes are the options that say how values are written.

@@ -13,8 +13,10 @@ import (
 	"tributary/internal/fault"
 )
 
-// The messages of pgoutput, protocol version 1 (PostgreSQL manual, "Logical
-// Replication Message Formats"). All integers are big-endian.
+// The messages of pgoutput, protocol version 2 (PostgreSQL manual, "Logical
+// Replication Message Formats"). All integers are big-endian. Between the start
+// and the stop of a stream, an int32 xid follows the first byte of a message
+// (see spools).
 const (
 	msgBegin    = 'B' // int64 commit LSN, int64 commit time, int32 xid
 	msgCommit   = 'C' // int8 flags, int64 commit LSN, int64 end LSN, int64 commit time
@@ -25,7 +27,12 @@ const (
 	msgUpdate   = 'U' // int32 oid, ['K' tuple | 'O' tuple], 'N', tuple
 	msgDelete   = 'D' // int32 oid, 'K' tuple | 'O' tuple
 	msgTruncate = 'T' // int32 n, int8 options, n × int32 oid
-	msgMessage  = 'M'
+	msgMessage  = 'M' // int8 flags, int64 LSN, string prefix, int32 length, content
+
+	msgStreamStart  = 'S' // int32 xid, int8 first
+	msgStreamStop   = 'E'
+	msgStreamCommit = 'c' // int32 xid, int8 flags, int64 commit LSN, int64 end LSN, int64 commit time
+	msgStreamAbort  = 'A' // int32 xid, int32 xid of the subtransaction
 )
 
 // A tuple is int16 n, n × (kind [int32 length, bytes]).
@@ -69,7 +76,9 @@ type relationColumn struct {
 // calls for Relation messages alone.
 type decoder struct {
 	lookup    lookup
-	skip      [256]bool // operations left out
+	skip      [256]bool                // operations left out
+	keep      bool                     // changes that cannot be decoded are kept aside, not faults
+	prefixes  func(prefix string) bool // logical messages wanted; nil = all
 	now       func() time.Time
 	relations map[uint32]*relation
 
@@ -81,7 +90,7 @@ type decoder struct {
 	originLSN  lsn
 	changes    int64 // row messages of it so far
 	end        lsn   // end of the last transaction that is complete
-	lastCommit lsn   // the same, but 0 before this decoder saw one
+	lastCommit lsn   // the same, but 0 before one was seen
 	resume     *position
 	skipping   bool // the transaction in work was delivered before
 
@@ -94,21 +103,22 @@ func newDecoder(l lookup, o *capture.Options, resume *position) *decoder {
 	d := &decoder{lookup: l, now: time.Now, relations: make(map[uint32]*relation), resume: resume}
 	d.count = envelope.NewTransaction(o.Transactions)
 	if resume != nil {
-		d.end = resume.LSN
+		d.end, d.lastCommit = resume.LSN, resume.LastCommit
 	}
-	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate} {
+	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate, envelope.Logical} {
 		d.skip[op] = o.Skips(op)
 	}
+	d.keep = o.KeepsFailures()
 	return d
 }
 
-// reads reports whether a message changes rows, that is, appends to a batch.
+// reads reports whether a message appends to a batch.
 func reads(data []byte) bool {
 	if len(data) == 0 {
 		return false
 	}
 	switch data[0] {
-	case msgInsert, msgUpdate, msgDelete, msgTruncate:
+	case msgInsert, msgUpdate, msgDelete, msgTruncate, msgMessage:
 		return true
 	}
 	return false
@@ -145,7 +155,7 @@ func (d *decoder) control(ctx context.Context, data []byte) (bool, error) {
 			return false, errShort
 		}
 		return false, nil
-	case msgType, msgMessage:
+	case msgType:
 		return false, nil
 	}
 	return false, fault.Humanf("report this with the server's version", "unknown pgoutput message %q", data[0])
@@ -168,7 +178,7 @@ func (d *decoder) begin(r *reader) error {
 // source is the source block of what lies at a position of the transaction in
 // work.
 func (d *decoder) source(at lsn) envelope.Source {
-	return envelope.Source{TsNs: d.tsNs, TxID: int64(d.xid), LSN: int64(at), LastCommit: int64(d.lastCommit)}
+	return envelope.Source{TsNs: d.tsNs, TxID: int64(d.xid), LSN: int64(at), LastCommit: int64(d.lastCommit), Origin: d.origin, OriginLSN: int64(d.originLSN)}
 }
 
 // began tells that the transaction in work begins, before its first change.
@@ -232,6 +242,9 @@ func (d *decoder) relation(ctx context.Context, r *reader) error {
 // the WAL position that the message came with.
 func (d *decoder) rows(walStart lsn, data []byte, out *envelope.Changes) error {
 	if !d.inTx {
+		if data[0] == msgMessage {
+			return d.message(walStart, data, out)
+		}
 		return errors.New("row outside of a transaction")
 	}
 	d.changes++
@@ -240,7 +253,16 @@ func (d *decoder) rows(walStart lsn, data []byte, out *envelope.Changes) error {
 	}
 	d.began(out)
 	list, buf := len(out.List), len(out.Buf)
-	if err := d.row(walStart, data, out); err != nil {
+	var err error
+	if data[0] == msgMessage {
+		err = d.message(walStart, data, out)
+	} else if err = d.row(walStart, data, out); err != nil && d.keep {
+		clear(out.List[list:])
+		out.List, out.Buf = out.List[:list], out.Buf[:buf]
+		d.aside(walStart, data, err, out)
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	for i := list; i < len(out.List); i++ {
@@ -251,6 +273,51 @@ func (d *decoder) rows(walStart lsn, data []byte, out *envelope.Changes) error {
 		out.List, out.Buf = out.List[:list], out.Buf[:buf]
 	}
 	return nil
+}
+
+// message decodes what pg_logical_emit_message wrote. One that belongs to no
+// transaction comes at once, between two.
+func (d *decoder) message(at lsn, data []byte, out *envelope.Changes) error {
+	r := reader{rest: data[1:]}
+	transactional := r.byte()&1 != 0
+	r.uint64() // at
+	prefix := r.string()
+	content := r.take(int(r.uint32()))
+	switch {
+	case r.bad:
+		return errShort
+	case transactional != d.inTx:
+		return errors.New("message of a transaction outside of one")
+	}
+	source := d.source(at)
+	if !transactional {
+		if d.resume != nil && at < d.resume.LSN {
+			return nil
+		}
+		if source.TxID = 0; source.TsNs == 0 {
+			source.TsNs = d.now().UnixNano()
+		}
+		source.LastCommit, d.lastCommit, d.end = int64(at), at, max(d.end, at+1)
+	}
+	if d.skip[envelope.Logical] || d.prefixes != nil && !d.prefixes(prefix) {
+		return nil
+	}
+	c := out.Next()
+	c.Op, c.Source, c.TsNs = envelope.Logical, source, d.now().UnixNano()
+	c.Event = &envelope.Event{Message: &envelope.LogicalMessage{Prefix: prefix, Content: bytes.Clone(content)}}
+	return nil
+}
+
+// aside keeps a change that could not be decoded.
+func (d *decoder) aside(at lsn, data []byte, reason error, out *envelope.Changes) {
+	f := &envelope.Failure{Reason: reason.Error(), Raw: bytes.Clone(data)}
+	if len(data) >= 5 && data[0] != msgTruncate {
+		if rel := d.relations[binary.BigEndian.Uint32(data[1:])]; rel != nil && rel.captured != nil {
+			f.Table = rel.codec.Table.ID
+		}
+	}
+	c := out.Next()
+	c.Op, c.Source, c.TsNs, c.Event = envelope.Failed, d.source(at), d.now().UnixNano(), &envelope.Event{Failure: f}
 }
 
 // row decodes one message that changes rows.
@@ -294,10 +361,7 @@ func (d *decoder) delivered() bool {
 
 func (d *decoder) next(rel *relation, op envelope.Op, at lsn, out *envelope.Changes) *envelope.Change {
 	c := out.Next()
-	c.Op, c.Table, c.TsNs = op, rel.codec.Table, d.now().UnixNano()
-	c.Source.TsNs, c.Source.TxID = d.tsNs, int64(d.xid)
-	c.Source.LSN, c.Source.LastCommit = int64(at), int64(d.lastCommit)
-	c.Source.Origin, c.Source.OriginLSN = d.origin, int64(d.originLSN)
+	c.Op, c.Table, c.TsNs, c.Source = op, rel.codec.Table, d.now().UnixNano(), d.source(at)
 	return c
 }
 
@@ -395,7 +459,7 @@ func (d *decoder) truncate(at lsn, r *reader, out *envelope.Changes) error {
 
 // position is where to resume after what has been decoded.
 func (d *decoder) position(p *position) {
-	p.LSN, p.Partial = d.end, nil
+	p.LSN, p.LastCommit, p.Partial = d.end, d.lastCommit, nil
 	if d.inTx {
 		p.Partial = &partial{Commit: d.commit, Changes: d.changes}
 	}

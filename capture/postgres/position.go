@@ -21,6 +21,9 @@ type position struct {
 	// LSN: every transaction that ended at or before it has been delivered,
 	// apart from what Snapshot says is left to read.
 	LSN lsn `json:"-"`
+	// LastCommit is the end of the last transaction that was seen: LSN, unless
+	// the log went on since without anything for us. 0 = none was seen yet.
+	LastCommit lsn `json:"-"`
 	// Partial is the transaction that follows LSN, where a batch ended within
 	// it.
 	Partial *partial `json:"-"`
@@ -38,6 +41,7 @@ type partial struct {
 type wire struct {
 	position
 	LSN     string       `json:"lsn"`
+	Commit  string       `json:"last_commit,omitempty"`
 	Partial *wirePartial `json:"partial,omitempty"`
 }
 
@@ -49,6 +53,9 @@ type wirePartial struct {
 // append writes p as JSON to dst.
 func (p *position) append(dst []byte) (capture.Position, error) {
 	w := wire{position: *p, LSN: p.LSN.String()}
+	if p.LastCommit != 0 {
+		w.Commit = p.LastCommit.String()
+	}
 	if p.Partial != nil {
 		w.Partial = &wirePartial{p.Partial.Commit.String(), p.Partial.Changes}
 	}
@@ -72,6 +79,11 @@ func parsePosition(text capture.Position) (*position, error) {
 	var err error
 	if p.LSN, err = pglogrepl.ParseLSN(w.LSN); err != nil {
 		return nil, bad(err)
+	}
+	if w.Commit != "" {
+		if p.LastCommit, err = pglogrepl.ParseLSN(w.Commit); err != nil {
+			return nil, bad(err)
+		}
 	}
 	if w.Partial != nil {
 		p.Partial = &partial{Changes: w.Partial.Changes}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -88,6 +89,21 @@ func (s *server) system(ctx context.Context, conn *pgconn.PgConn) (string, error
 		return "", explain(fmt.Errorf("identify the server: %w", err))
 	}
 	return id.SystemID, nil
+}
+
+// serverVersion is server_version_num of the server at the other end, 0 if it
+// does not tell.
+func serverVersion(conn *pgconn.PgConn) int {
+	major, _, _ := strings.Cut(conn.ParameterStatus("server_version"), ".")
+	digits := strings.IndexFunc(major, func(r rune) bool { return r < '0' || r > '9' })
+	if digits >= 0 {
+		major = major[:digits] // 19beta1
+	}
+	n, err := strconv.Atoi(major)
+	if err != nil {
+		return 0
+	}
+	return n * 10000
 }
 
 // explain marks those errors of the server that only a human can heal, with

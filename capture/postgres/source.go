@@ -24,6 +24,8 @@ type Source struct {
 	opts   Options
 	log    *slog.Logger
 	filter *capture.Filter
+	// prefixes says which logical messages are captured; nil = all.
+	prefixes func(prefix string) bool
 
 	life *life // between Open and Close
 }
@@ -46,6 +48,9 @@ func New(o Options, log *slog.Logger) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{opts: o, log: log.With("connector", o.Name), filter: f}
+	if s.prefixes, err = o.prefixFilter(); err != nil {
+		return nil, err
+	}
 	if o.StatusInterval <= 0 {
 		s.opts.StatusInterval = 10 * time.Second
 	}
@@ -79,7 +84,7 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 }
 
 func (s *Source) newCatalog() *catalog {
-	b := &builder{modes: s.opts.modes(), filter: s.filter}
+	b := &builder{modes: s.opts.modes(), filter: s.filter, placeholder: s.opts.placeholder()}
 	warned := make(map[string]bool)
 	b.warn = func(id envelope.TableID, column, native string) {
 		if key := id.String() + "." + column; !warned[key] {
@@ -314,12 +319,14 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 		pipe: l.pipe, pos: pos, acked: &l.acked, heartbeat: s.opts.Moves(), interval: s.opts.StatusInterval,
 		dec: newDecoder(s.lookup(l.cat), &s.opts.Options, &pos),
 	}
+	st.dec.prefixes = s.prefixes
 	l.acked.Store(uint64(pos.LSN))
 	return func(ctx context.Context) error {
 		st.conn = l.repl
-		if err := st.start(ctx, &s.opts); err != nil {
+		if err := st.start(ctx, &s.opts, serverVersion(l.repl)); err != nil {
 			return err
 		}
+		defer func() { _ = st.spools.close() }() // files without a name, closed for good
 		s.log.Info("streaming", "slot", s.opts.Slot, "lsn", pos.LSN.String())
 		err := st.run(ctx)
 		if !st.conn.IsClosed() { // asked to end, or at a fault of another kind

@@ -31,6 +31,7 @@ type stream struct {
 	beatAt   time.Time // when the position last moved without changes
 	wal      lsn       // the server has sent everything up to here
 	batchEnd lsn       // End of the last batch that was made ready
+	spools   spools    // transactions that are received before they commit
 }
 
 // The least time between two status updates that only confirm progress.
@@ -39,21 +40,36 @@ const confirmInterval = 500 * time.Millisecond
 // tick bounds how long a read waits, and with it how late a confirmation is.
 const tick = 500 * time.Millisecond
 
-// start begins the stream at the position.
-func (s *stream) start(ctx context.Context, o *Options) error {
+// start begins the stream at the position. version is the server's.
+func (s *stream) start(ctx context.Context, o *Options, version int) error {
 	err := pglogrepl.StartReplication(ctx, s.conn, o.Slot, s.pos.LSN, pglogrepl.StartReplicationOptions{
-		Mode: pglogrepl.LogicalReplication,
-		PluginArgs: []string{
-			"proto_version '1'",
-			"publication_names " + quoteLiteral(quoteIdent(o.Publication)),
-		},
+		Mode: pglogrepl.LogicalReplication, PluginArgs: pluginArgs(o, version),
 	})
 	if err != nil {
 		return explain(fmt.Errorf("start replication from slot %s at %s: %w", o.Slot, s.pos.LSN, err))
 	}
+	s.spools.dir = o.SpoolDir
 	s.sent, s.batchEnd = s.pos.LSN, s.pos.LSN
 	s.sentAt, s.beatAt = time.Now(), time.Now()
 	return nil
+}
+
+// pluginArgs are the options of pgoutput.
+func pluginArgs(o *Options, version int) []string {
+	args := []string{"publication_names " + quoteLiteral(quoteIdent(o.Publication))}
+	streams := version >= 140000 && o.Streaming
+	if streams {
+		args = append(args, "proto_version '2'", "streaming 'on'")
+	} else {
+		args = append(args, "proto_version '1'")
+	}
+	if version >= 140000 && o.messages() {
+		args = append(args, "messages 'true'")
+	}
+	for _, p := range o.streamParams() {
+		args = append(args, p[0]+" "+quoteLiteral(p[1]))
+	}
+	return args
 }
 
 // run reads until ctx ends or the connection fails.
@@ -127,6 +143,66 @@ func (s *stream) data(ctx context.Context, at lsn, data []byte) error {
 	if at > s.wal {
 		s.wal = at
 	}
+	if len(data) == 0 {
+		return errShort
+	}
+	r := reader{rest: data[1:]}
+	switch {
+	case data[0] == msgStreamStart:
+		return s.spools.start(at, &r)
+	case data[0] == msgStreamStop:
+		s.spools.stop()
+		return nil
+	case s.spools.open != nil:
+		return s.spools.add(at, data)
+	case data[0] == msgStreamAbort:
+		return s.spools.abort(&r)
+	case data[0] == msgStreamCommit:
+		return s.streamed(ctx, at, &r)
+	}
+	return s.apply(ctx, at, data)
+}
+
+// streamed applies a transaction that was received before it committed, as if
+// it came now and as a whole.
+func (s *stream) streamed(ctx context.Context, at lsn, r *reader) error {
+	xid := r.uint32()
+	commit := append([]byte{msgCommit}, r.rest...) // flags, commit LSN, end LSN, commit time
+	if r.bad || len(commit) < 26 {
+		return errShort
+	}
+	p := s.spools.take(xid)
+	if p == nil {
+		return fmt.Errorf("transaction %d commits that was not streamed", xid)
+	}
+	begin := append([]byte{msgBegin}, commit[2:10]...)
+	begin = binary.BigEndian.AppendUint32(append(begin, commit[18:26]...), xid)
+	if err := s.apply(ctx, p.begin, begin); err != nil {
+		return err
+	}
+	n := 0
+	err := p.replay(func(at lsn, data []byte) error {
+		if n++; n%1024 == 0 { // the server hears from us, and we of the end
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err := s.confirm(ctx, time.Now(), false); err != nil {
+				return err
+			}
+		}
+		return s.apply(ctx, at, data)
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.apply(ctx, at, commit); err != nil {
+		return err
+	}
+	return s.spools.drop(p)
+}
+
+// apply handles one message of a transaction that has committed.
+func (s *stream) apply(ctx context.Context, at lsn, data []byte) error {
 	if !reads(data) {
 		s.dec.at = at
 		end, err := s.dec.control(ctx, data)
@@ -138,10 +214,11 @@ func (s *stream) data(ctx context.Context, at lsn, data []byte) error {
 	b := s.pipe.Acquire()
 	err := s.dec.rows(at, data, &b.Changes)
 	full := err == nil && s.pipe.Limits().Full(b)
-	if full {
+	ready := full || err == nil && !s.dec.inTx && len(b.List) > 0
+	if ready {
 		err = s.end(b)
 	}
-	s.pipe.Release(full && err == nil)
+	s.pipe.Release(ready && err == nil)
 	if err != nil || !full {
 		return err
 	}

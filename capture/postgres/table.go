@@ -13,15 +13,16 @@ import (
 // captured is a table version as it is decoded.
 type captured struct {
 	codec *envelope.Codec
-	// unavailable has for each column the bare Avro form of
-	// envelope.Unavailable, nil where the type has none.
+	// unavailable has for each column the bare Avro form of the placeholder,
+	// nil where the type has none.
 	unavailable [][]byte
 }
 
 // builder makes tables of what the catalog and the log say.
 type builder struct {
-	modes  modes
-	filter *capture.Filter
+	modes       modes
+	filter      *capture.Filter
+	placeholder string // stands for a value that the log does not carry
 	// warn is told of each column that is left out because its type has no
 	// mapping; nil = nobody.
 	warn func(id envelope.TableID, column, native string)
@@ -54,7 +55,11 @@ func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string)
 		col.Declared = &envelope.SourceType{Name: strings.ToUpper(name), Length: length, Scale: scale}
 		t.Columns = append(t.Columns, col)
 		c.codec.Columns = append(c.codec.Columns, m.encode)
-		c.unavailable = append(c.unavailable, m.unavailable)
+		var u []byte
+		if m.unavailable != nil {
+			u = m.unavailable(b.placeholder)
+		}
+		c.unavailable = append(c.unavailable, u)
 	}
 	for _, name := range key {
 		i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == name })

@@ -168,6 +168,7 @@ func TestCopyStatement(t *testing.T) {
 func TestPositionComesBack(t *testing.T) {
 	for _, p := range []position{
 		{Slot: "s", System: "1", LSN: 0x16B374D848},
+		{Slot: "s", System: "1", LSN: 2, LastCommit: 1},
 		{Slot: "s", System: "1", LSN: 1, Partial: &partial{Commit: 99, Changes: 7}},
 		{Slot: "s", System: "1", LSN: 1, Snapshot: &snapshot.Progress{Done: []string{"a.b"}, Table: "a.c", After: [][]byte{{0, 0xff}}, Rows: 5}},
 	} {
@@ -207,7 +208,7 @@ func testDecoder(tb testing.TB) *decoder {
 		columns = append(columns, columnInfo{name: fmt.Sprintf("c%d", i), typ: typ, notNull: i < 7})
 	}
 	d := newDecoder(func(_ context.Context, _ uint32, id envelope.TableID, _ []relationColumn) (*captured, error) {
-		return (&builder{modes: *defaults(), filter: filter}).table(id, columns, []string{"c0"})
+		return (&builder{modes: *defaults(), filter: filter, placeholder: envelope.Unavailable}).table(id, columns, []string{"c0"})
 	}, &capture.Options{}, nil)
 	return d
 }

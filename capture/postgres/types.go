@@ -83,12 +83,14 @@ type modes struct {
 // mapping is how a type is written: its semantic type, the encoder of its
 // text, and what stands for a value that the log does not carry.
 type mapping struct {
-	typ         envelope.Type
-	encode      envelope.Append
-	unavailable []byte // bare Avro form of envelope.Unavailable, nil = cannot be told from a value
-	zeroDefault bool   // a default that is computed counts as the type's zero
-	noDefault   bool   // a default is not told in the schema
-	array       bool   // the encoder takes a whole array
+	typ    envelope.Type
+	encode envelope.Append
+	// unavailable gives the bare Avro form of unavailable.value.placeholder; it
+	// is nil where that cannot be told from a value.
+	unavailable func(placeholder string) []byte
+	zeroDefault bool // a default that is computed counts as the type's zero
+	noDefault   bool // a default is not told in the schema
+	array       bool // the encoder takes a whole array
 }
 
 // plain is a type that is written as one kind whatever the options are.
@@ -98,8 +100,10 @@ func plain(t envelope.Type, fn envelope.Append) mapping {
 
 // text is a type whose text is its value.
 func text(t envelope.Type) mapping {
-	return mapping{typ: t, encode: appendText, unavailable: envelope.AppendString(nil, envelope.Unavailable)}
+	return mapping{typ: t, encode: appendText, unavailable: placeholderText}
 }
+
+func placeholderText(p string) []byte { return envelope.AppendString(nil, p) }
 
 func plainText() mapping { return text(envelope.TypeOf(envelope.String)) }
 
@@ -271,7 +275,7 @@ func binaryText(mode string, decode func(src []byte) ([]byte, error)) mapping {
 		toText = hex.EncodeToString
 	default:
 		out.typ = envelope.TypeOf(envelope.Bytes)
-		out.unavailable = envelope.AppendString(nil, envelope.Unavailable)
+		out.unavailable = placeholderText
 		out.encode = func(dst, src []byte) ([]byte, error) {
 			raw, err := decode(src)
 			if err != nil {
@@ -281,7 +285,7 @@ func binaryText(mode string, decode func(src []byte) ([]byte, error)) mapping {
 		}
 		return out
 	}
-	out.unavailable = envelope.AppendString(nil, toText([]byte(envelope.Unavailable)))
+	out.unavailable = func(p string) []byte { return envelope.AppendString(nil, toText([]byte(p))) }
 	out.encode = func(dst, src []byte) ([]byte, error) {
 		raw, err := decode(src)
 		if err != nil {
