@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 
+	"tributary/capture/mysql/binlog"
 	"tributary/envelope"
 )
 
@@ -18,6 +20,7 @@ import (
 // of the tables, as of where the stream is.
 type goldenCatalog struct {
 	stream  *stream
+	server  func() *serverCatalog // for what is in no recording
 	history []historyEntry
 }
 
@@ -36,14 +39,16 @@ type tableChange struct {
 }
 
 type historyColumn struct {
-	Name       string  `json:"name"`
-	TypeName   string  `json:"typeName"`
-	Charset    *string `json:"charsetName"`
-	Length     *int    `json:"length"`
-	Scale      *int    `json:"scale"`
-	Optional   bool    `json:"optional"`
-	HasDefault bool    `json:"hasDefaultValue"`
-	Default    *string `json:"defaultValueExpression"`
+	Name       string   `json:"name"`
+	TypeName   string   `json:"typeName"`
+	Charset    *string  `json:"charsetName"`
+	Length     *int     `json:"length"`
+	Scale      *int     `json:"scale"`
+	Optional   bool     `json:"optional"`
+	HasDefault bool     `json:"hasDefaultValue"`
+	Default    *string  `json:"defaultValueExpression"`
+	Members    []string `json:"enumValues"`
+	Comment    string   `json:"comment"`
 }
 
 func readHistory(t testing.TB, path string) *goldenCatalog {
@@ -108,7 +113,15 @@ func (c *goldenCatalog) at(pos uint64) map[string]*tableDef {
 }
 
 func (c *goldenCatalog) table(_ context.Context, id envelope.TableID) (*tableDef, error) {
-	return c.at(c.stream.at.Pos)[id.String()], nil
+	if d := c.at(c.stream.at.Pos)[id.String()]; d != nil {
+		return d, nil
+	}
+	for _, h := range c.history { // CREATE TABLE … SELECT: made in the transaction in work
+		if d := c.at(h.pos)[id.String()]; h.pos > c.stream.at.Pos && d != nil {
+			return d, nil
+		}
+	}
+	return nil, nil
 }
 
 func (c *goldenCatalog) charset(id uint64) string {
@@ -126,9 +139,17 @@ func (c *goldenCatalog) charset(id uint64) string {
 	}
 }
 
+// decoder asks a real server: a recording has no character sets.
+func (c *goldenCatalog) decoder(ctx context.Context, charset string) (binlog.Decoder, error) {
+	if c.server == nil {
+		return nil, fmt.Errorf("no server to ask for character set %s", charset)
+	}
+	return c.server().decoder(ctx, charset)
+}
+
 func (h *historyColumn) def() columnDef {
 	word, rest, _ := strings.Cut(strings.ToLower(h.TypeName), " ")
-	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional}
+	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional, Comment: h.Comment}
 	if h.Charset != nil {
 		d.Charset = *h.Charset
 	}
@@ -146,11 +167,16 @@ func (h *historyColumn) def() columnDef {
 		d.FSP = length
 	case "binary", "bit":
 		d.Length = length
-	case "float":
-		if h.Scale != nil {
-			d.Full += "(" + strconv.Itoa(length) + "," + strconv.Itoa(scale) + ")"
+	case "enum", "set":
+		for _, m := range h.Members {
+			d.Members = append(d.Members, unquote(m))
 		}
-	case "json":
+	}
+	switch {
+	case h.Scale != nil:
+		d.Full += "(" + strconv.Itoa(length) + "," + strconv.Itoa(scale) + ")"
+	case h.Length != nil && word != "float":
+		d.Full += "(" + strconv.Itoa(length) + ")"
 	}
 	if rest != "" {
 		d.Full += " " + rest

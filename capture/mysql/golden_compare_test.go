@@ -20,7 +20,8 @@ import (
 // NAME<tab>WHAT<tab>REASON. NAME is a pattern of a variant's name, or of its
 // first parts. WHAT is skip; or a table ("db.table") that is not
 // compared; or a field: of a row ("db.table.column", patterns allowed), of the
-// source block ("source.row") or of the envelope ("transaction").
+// source block ("source.row") or of the envelope ("transaction"); after "live:"
+// it is compared in the recorded log only.
 type differences []difference
 
 type difference struct{ name, what, reason string }
@@ -73,9 +74,13 @@ func (d differences) tables(variant string) []string {
 	return out
 }
 
-func (d differences) field(variant, what string) bool {
+func (d differences) field(variant, what string, live bool) bool {
 	for i := range d {
-		if ok, err := path.Match(d[i].what, what); err == nil && ok && d[i].of(variant) {
+		field, only := strings.CutPrefix(d[i].what, "live:")
+		if only && !live {
+			continue
+		}
+		if ok, err := path.Match(field, what); err == nil && ok && d[i].of(variant) {
 			return true
 		}
 	}
@@ -233,8 +238,8 @@ func (x *comparison) side(t *testing.T, at string, id envelope.TableID, got, wan
 		}
 	}
 	for _, field := range unlike(schema[0], schema[1], "") {
-		if !x.differ.field(x.golden.variant.Name, fieldName(id, field)) {
-			t.Errorf("%s: schema of %s\n got %s\nwant %s", at, field, gotSchema, wantSchema)
+		if !x.differ.field(x.golden.variant.Name, fieldName(id, field), x.fill) {
+			t.Errorf("%s: schema of %s\n got %v\nwant %v", at, field, schemaAt(schema[0], field), schemaAt(schema[1], field))
 		}
 	}
 	if bytes.Equal(got, want) {
@@ -246,8 +251,8 @@ func (x *comparison) side(t *testing.T, at string, id envelope.TableID, got, wan
 		t.Fatalf("%s: decode: %v, %v\n got %x\nwant %x", at, err1, err2, got, want)
 	}
 	for _, field := range unlikeValues(a, b, "") {
-		if !x.differ.field(x.golden.variant.Name, fieldName(id, field)) {
-			t.Errorf("%s: %s\n got %v\nwant %v", at, field, a, b)
+		if !x.differ.field(x.golden.variant.Name, fieldName(id, field), x.fill) {
+			t.Errorf("%s: %s\n got %v\nwant %v", at, field, valueAt(a, field), valueAt(b, field))
 		}
 	}
 }
@@ -283,6 +288,25 @@ func unlike(a, b any, at string) []string {
 		return []string{strings.TrimPrefix(at, ".")}
 	}
 	return out
+}
+
+// schemaAt and valueAt find what a path leads to.
+func schemaAt(s any, field string) any {
+	for name := range strings.SplitSeq(field, ".") {
+		if f, ok := recordFields(s); ok {
+			s = f[name]
+		}
+	}
+	return s
+}
+
+func valueAt(v any, field string) any {
+	for name := range strings.SplitSeq(field, ".") {
+		if m, ok := v.(map[string]any); ok {
+			v = m[name]
+		}
+	}
+	return v
 }
 
 // recordFields returns the fields of a record, of a union with one, or of a

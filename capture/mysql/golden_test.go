@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,7 +100,12 @@ func (g *golden) feed(t *testing.T, x *comparison) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog := readHistory(t, filepath.Join(g.scenario.Dir, "default", "schemahistory.jsonl"))
+	history := filepath.Join(g.variant.Dir, "schemahistory.jsonl")
+	if _, err := os.Stat(history); err != nil {
+		history = filepath.Join(g.scenario.Dir, "default", "schemahistory.jsonl")
+	}
+	catalog := readHistory(t, history)
+	catalog.server = func() *serverCatalog { return g.catalog(t, cfg) }
 	tables := make(map[string]*table)
 	for name, def := range catalog.at(log.StreamStartPos) {
 		tables[name] = &table{}
@@ -140,6 +146,30 @@ func (g *golden) feed(t *testing.T, x *comparison) {
 			x.change(t, b.List[i])
 		}
 	}
+}
+
+// catalog opens that of a real server.
+func (g *golden) catalog(t *testing.T, cfg *settings) *serverCatalog {
+	t.Helper()
+	open := testdb.MySQL
+	if g.maria {
+		open = testdb.MariaDB
+	}
+	db := open(t)
+	o := *cfg.Options
+	o.Host, o.Port, o.User, o.Password = db.Host, db.Port, db.User, config.Secret(db.Password)
+	live := *cfg
+	live.Options = &o
+	c, err := dial(t.Context(), &live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.close() })
+	s, err := newServerCatalog(t.Context(), c, g.maria)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // database makes the scenario's database, under the name that it had, on a

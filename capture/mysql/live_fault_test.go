@@ -45,12 +45,11 @@ func openError(t *testing.T, o Options, resume capture.Position) error {
 
 func TestSettingsOfTheServerThatDoNotDo(t *testing.T) {
 	db := testdb.MySQL(t)
-	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, j JSON)", "INSERT INTO a VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')")
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, j JSON, n INT)", "INSERT INTO a (id, j) VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')")
 	o := options(t, db)
 	for _, c := range []struct{ set, reset, text, hint string }{
 		{"SET GLOBAL binlog_format = 'STATEMENT'", "SET GLOBAL binlog_format = 'ROW'", "binlog_format is STATEMENT", "binlog_format = 'ROW'"},
 		{"SET GLOBAL binlog_row_image = 'MINIMAL'", "SET GLOBAL binlog_row_image = 'FULL'", "binlog_row_image is MINIMAL", "binlog_row_image = 'FULL'"},
-		{"SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON'", "SET GLOBAL binlog_row_value_options = ''", "PARTIAL_JSON", "binlog_row_value_options = ''"},
 	} {
 		if err := db.Server.Exec(t.Context(), c.set); err != nil {
 			t.Fatal(err)
@@ -63,14 +62,13 @@ func TestSettingsOfTheServerThatDoNotDo(t *testing.T) {
 	}
 	// A session can set them for itself.
 	for _, c := range []struct{ statements, text, hint string }{
-		{"SET SESSION binlog_row_image = 'MINIMAL'; UPDATE a SET j = '[]' WHERE id = 1; SET SESSION binlog_row_image = 'FULL'", "without some of its columns", "binlog_row_image=FULL"},
-		{"SET SESSION binlog_row_value_options = 'PARTIAL_JSON'; UPDATE a SET j = JSON_SET(j, '$.b', 2) WHERE id = 1; SET SESSION binlog_row_value_options = ''", "differences of JSON", "binlog_row_value_options=''"},
-		{"SET SESSION binlog_format = 'STATEMENT'; INSERT INTO a VALUES (5,NULL); SET SESSION binlog_format = 'ROW'", "is logged as a statement", "binlog_format=ROW"},
-		{"XA START 'x'; INSERT INTO a VALUES (6,NULL); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'", "XA transaction", "ordinary transactions"},
+		{"SET SESSION binlog_row_image = 'MINIMAL'; UPDATE a SET j = '[]' WHERE id = 1; SET SESSION binlog_row_image = 'FULL'", "without column n", "binlog_row_image=FULL"},
+		{"SET SESSION binlog_format = 'STATEMENT'; INSERT INTO a (id) VALUES (5); SET SESSION binlog_format = 'ROW'", "is logged as a statement", "binlog_format=ROW"},
+		{"XA START 'x'; INSERT INTO a (id) VALUES (6); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'", "XA transaction", "ordinary transactions"},
 	} {
 		s := openSource(t, o, nil)
 		next(t, s)
-		db.MustExec(t, "REPLACE INTO a VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')", c.statements)
+		db.MustExec(t, "REPLACE INTO a (id, j) VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')", c.statements)
 		var err error
 		for err == nil {
 			_, err = s.Next(t.Context())
@@ -148,18 +146,10 @@ func TestRightsThatAreMissing(t *testing.T) {
 
 func TestTablesThatAreWanted(t *testing.T) {
 	db := testdb.MySQL(t)
-	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE shape (id INT PRIMARY KEY, outline POLYGON)",
-		"CREATE TABLE text (id INT PRIMARY KEY, t VARCHAR(10) CHARACTER SET utf16)", "CREATE TABLE kind (id INT PRIMARY KEY, e ENUM('x'))")
-	for table, c := range map[string]struct{ text, hint string }{
-		"nowhere": {`no table matches ` + db.Name + `\.nowhere`, "table.include.list"},
-		"shape":   {"column outline of " + db.Name + ".shape: type polygon", "table.include.list"},
-		"text":    {"column t of " + db.Name + ".text: character set utf16", "utf8mb4"},
-		"kind":    {"column e of " + db.Name + ".kind: type enum", "table.include.list"},
-	} {
-		o := options(t, db)
-		o.IncludeTables = []string{db.Name + `\.a`, db.Name + `\.` + table}
-		wantHuman(t, openError(t, o, nil), c.text, c.hint)
-	}
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+	o := options(t, db)
+	o.IncludeTables = []string{db.Name + `\.a`, db.Name + `\.nowhere`}
+	wantHuman(t, openError(t, o, nil), `no table matches `+db.Name+`\.nowhere`, "table.include.list")
 }
 
 func TestLogThatIsGone(t *testing.T) {

@@ -1,14 +1,17 @@
 package mysql
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"hash/fnv"
 	"os"
 	"strings"
 
 	"tributary/capture"
+	"tributary/capture/mysql/binlog"
 	"tributary/envelope"
 	"tributary/internal/config"
 	"tributary/internal/fault"
@@ -47,15 +50,36 @@ func (o *Options) Validate() []config.Problem {
 	if len(o.IncludeDatabases) > 0 && len(o.ExcludeDatabases) > 0 {
 		out = append(out, config.Problem{Key: "database.exclude.list", Message: "contradicts database.include.list: give one of them"})
 	}
-	if o.Binaries != "" && o.Binaries != "bytes" {
-		out = append(out, config.Problem{Key: "binary.handling.mode", Message: "only bytes is known for MySQL yet"})
-	}
 	for key, list := range map[string][]string{"database.include.list": o.IncludeDatabases, "database.exclude.list": o.ExcludeDatabases} {
 		if _, err := capture.NewFilter(&capture.Options{IncludeTables: list}); err != nil {
 			out = append(out, config.Problem{Key: key, Message: err.Error()})
 		}
 	}
 	return out
+}
+
+// encoding is the text that binary columns become, 0 = none.
+func (o *Options) encoding() binlog.Encoding {
+	switch o.Binaries {
+	case "base64":
+		return binlog.Base64
+	case "base64-url-safe":
+		return binlog.Base64URL
+	case "hex":
+		return binlog.Hex
+	}
+	return 0
+}
+
+// placeholder is unavailable.value.placeholder, whose bytes may be given in
+// hexadecimal.
+func (o *Options) placeholder() string {
+	if digits, ok := strings.CutPrefix(o.Unavailable, "hex:"); ok {
+		if raw, err := hex.DecodeString(digits); err == nil {
+			return string(raw)
+		}
+	}
+	return cmp.Or(o.Unavailable, envelope.Unavailable)
 }
 
 // maria reports whether the connector is the one for MariaDB.

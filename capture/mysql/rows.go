@@ -40,16 +40,8 @@ func (s *stream) rows(h *binlog.Header, body []byte, start uint64, inner bool) e
 }
 
 func checkImage(r *binlog.Rows, b *bound) error {
-	id := b.version.def.ID
-	switch {
-	case r.Kind == binlog.Partial:
-		return fault.Humanf("set binlog_row_value_options='' on the server and in all sessions, then take a new snapshot",
-			"an update of %s is logged as differences of JSON documents, which cannot be captured yet", id)
-	case r.Columns != len(b.layout.Columns):
-		return fmt.Errorf("%w: row event of %d columns for %s, whose table map has %d", binlog.ErrMalformed, r.Columns, id, len(b.layout.Columns))
-	case !r.Full(r.Before) || r.After != nil && !r.Full(r.After):
-		return fault.Humanf("set binlog_row_image=FULL on the server and in all sessions, then take a new snapshot",
-			"a change of %s is logged without some of its columns", id)
+	if r.Columns != len(b.layout.Columns) {
+		return fmt.Errorf("%w: row event of %d columns for %s, whose table map has %d", binlog.ErrMalformed, r.Columns, b.version.def.ID, len(b.layout.Columns))
 	}
 	return nil
 }
@@ -79,13 +71,17 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		source.Row = int32(row)
 		row++
 		list, buf := len(batch.List), len(batch.Buf)
-		rest, err := s.image(batch, r.Kind, b, &source, ts, src)
+		rest, err := s.image(batch, r, b, &source, ts, src)
 		if err != nil {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]
 			s.pipe.Release(false)
 			return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
 		}
 		src = rest
+		if len(batch.List) == list { // of no interest
+			batch.Buf = batch.Buf[:buf]
+			continue
+		}
 		if c := &batch.List[list]; !s.cfg.skipOp[c.Op] {
 			s.count.Count(c)
 		}
@@ -121,39 +117,75 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 }
 
 // image decodes one row: its image, or an update's two. It returns what
-// follows.
-func (s *stream) image(batch *capture.Batch, kind binlog.Kind, b *bound, source *envelope.Source, ts int64, src []byte) (rest []byte, err error) {
+// follows. Nothing is added to the batch for a row that a table with system
+// versioning keeps of the past.
+func (s *stream) image(batch *capture.Batch, r *binlog.Rows, b *bound, source *envelope.Source, ts int64, src []byte) (rest []byte, err error) {
 	c := batch.Next()
 	c.Table, c.Source, c.TsNs = b.version.codec.Table, *source, ts
-	row, key, rest, err := s.half(batch, b, src)
+	before := sides{present: r.Before, whole: r.Full(r.Before), documents: r.Kind == binlog.Partial, kind: r.Kind}
+	row, key, rest, err := s.half(batch, b, src, &before)
 	if err != nil {
 		return nil, err
 	}
-	switch kind {
+	past := b.layout.RowEnd >= 0 && b.layout.Ended
+	switch r.Kind {
 	case binlog.Write:
 		c.Op, c.After, c.Key = envelope.Create, row, key
 	case binlog.Delete:
 		c.Op, c.Before, c.Key = envelope.Delete, row, key
 	default:
 		c.Op, c.Before = envelope.Update, row
+		after := sides{present: r.After, whole: r.Full(r.After), documents: r.Kind == binlog.Partial, kind: r.Kind, before: &before, row: row}
 		var newKey envelope.Row
-		if c.After, newKey, rest, err = s.half(batch, b, rest); err != nil {
+		if c.After, newKey, rest, err = s.half(batch, b, rest, &after); err != nil {
 			return nil, err
 		}
 		c.Key = newKey
 		if !bytes.Equal(key, newKey) {
 			c.OldKey = key
 		}
+		if b.layout.RowEnd >= 0 && b.layout.Ended && !past { // the row ends: it is deleted
+			c.Op, c.After, c.Key, c.OldKey = envelope.Delete, nil, key, nil
+		}
+	}
+	if past {
+		batch.List = batch.List[:len(batch.List)-1]
 	}
 	return rest, nil
 }
 
+// sides is what must be known to decode an image that is not whole.
+type sides struct {
+	present   []byte // bitmap of the columns that the image has
+	whole     bool   // it has all
+	documents bool   // the update gives JSON documents as differences
+	kind      binlog.Kind
+
+	before *sides // of an image after, that before it
+	row    []byte // and its row
+	ends   []int  // of an image before: ends of its columns, from the row's start
+	docs   map[int][]byte
+}
+
+func (d *sides) has(i int) bool { return d.present[i>>3]&(1<<(i&7)) != 0 }
+
 // half decodes one row image and its key.
-func (s *stream) half(batch *capture.Batch, b *bound, src []byte) (row, key envelope.Row, rest []byte, err error) {
+func (s *stream) half(batch *capture.Batch, b *bound, src []byte, side *sides) (row, key envelope.Row, rest []byte, err error) {
 	start := len(batch.Buf)
-	out, rest, err := b.layout.AppendRow(batch.Buf, b.ends, src)
+	var out []byte
+	if side.whole && !side.documents {
+		out, rest, err = b.layout.AppendRow(batch.Buf, b.ends, src)
+	} else {
+		out, rest, err = s.sparse(batch.Buf, b, src, side)
+	}
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	if side.before == nil && (side.kind == binlog.Update || side.kind == binlog.Partial) && !(side.whole && !side.documents) {
+		side.ends = make([]int, len(b.ends))
+		for i, e := range b.ends {
+			side.ends[i] = e - start
+		}
 	}
 	end := len(out)
 	row = out[start:end:end]
@@ -171,6 +203,51 @@ func (s *stream) half(batch *capture.Batch, b *bound, src []byte) (row, key enve
 	}
 	batch.Buf = out
 	return row, key, rest, nil
+}
+
+// sparse decodes an image without some of its columns, or with differences of
+// JSON documents.
+func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, rest []byte, err error) {
+	sp := binlog.Sparse{Present: side.present, Diffs: side.documents && side.before != nil}
+	switch {
+	case sp.Diffs:
+		sp.Documents = side.before.docs
+	case side.documents:
+		side.docs = make(map[int][]byte)
+		sp.Documents = side.docs
+	}
+	sp.Missing = func(dst []byte, i int) ([]byte, error) {
+		c := &b.version.codec.Table.Columns[b.version.at[i]]
+		switch {
+		case side.before == nil && side.kind != binlog.Write:
+			// What was before is not needed to know what is now.
+			return c.AppendMissing(dst), nil
+		case side.before == nil: // left out of an INSERT: it got its default
+			if c.Default != nil {
+				return append(c.AppendPresent(dst), c.Default...), nil
+			}
+			return c.AppendMissing(dst), nil
+		case side.before.has(i): // unchanged
+			start := 0
+			if i > 0 {
+				start = side.before.ends[i-1]
+			}
+			return append(dst, side.row[start:side.before.ends[i]]...), nil
+		}
+		return s.unavailable(dst, c, b.version.def.ID)
+	}
+	return b.layout.AppendSparse(dst, b.ends, src, &sp)
+}
+
+// unavailable appends what stands for a value that is unchanged and not in the
+// log. Only text and bytes have such a thing.
+func (s *stream) unavailable(dst []byte, c *envelope.Column, id envelope.TableID) ([]byte, error) {
+	switch {
+	case c.Type.Kind == envelope.String, c.Type.Kind == envelope.Bytes && c.Type.Logical == "":
+		return envelope.AppendString(c.AppendPresent(dst), s.cfg.placeholder()), nil
+	}
+	return nil, fault.Humanf("set binlog_row_image=FULL (or NOBLOB) on the server and in all sessions, then take a new snapshot",
+		"an update of %s is logged without column %s, and a value of type %s has nothing that could say so", id, c.Name, c.Native)
 }
 
 func columnStart(ends []int, i, start int) int {

@@ -3,12 +3,13 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"tributary/capture/mysql/binlog"
 	"tributary/envelope"
-	"tributary/internal/fault"
 )
 
 // tableDef is a table as information_schema describes it.
@@ -16,6 +17,9 @@ type tableDef struct {
 	ID      envelope.TableID
 	Columns []columnDef
 	Key     []string // columns of the primary key, or of a unique index without null
+	// Versioned is the column that tells until when a row was current, of a
+	// table with system versioning; "" = none.
+	Versioned string
 }
 
 func (d *tableDef) column(name string) *columnDef {
@@ -33,13 +37,17 @@ type catalog interface {
 	table(ctx context.Context, id envelope.TableID) (*tableDef, error)
 	// charset returns the character set of a collation, "" if it is unknown.
 	charset(collation uint64) string
+	// decoder returns how text of a character set becomes UTF-8.
+	decoder(ctx context.Context, charset string) (binlog.Decoder, error)
 }
 
 // serverCatalog reads information_schema.
 type serverCatalog struct {
 	conn     *conn
 	maria    bool
+	comments bool              // columns' comments are of use
 	charsets map[uint64]string // by collation
+	decoders map[string]*binlog.CharsetTable
 }
 
 func newServerCatalog(ctx context.Context, c *conn, maria bool) (*serverCatalog, error) {
@@ -65,7 +73,7 @@ const systemSchemas = "'mysql', 'information_schema', 'performance_schema', 'sys
 
 // tables lists the tables that include takes, by name.
 func (s *serverCatalog) tables(ctx context.Context, include func(envelope.TableID) bool) ([]envelope.TableID, error) {
-	rows, err := s.conn.table(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES"+
+	rows, err := s.conn.table(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES"+
 		" WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ("+systemSchemas+")"+
 		" ORDER BY TABLE_SCHEMA, TABLE_NAME")
 	if err != nil {
@@ -74,13 +82,9 @@ func (s *serverCatalog) tables(ctx context.Context, include func(envelope.TableI
 	var out []envelope.TableID
 	for _, r := range rows {
 		id := envelope.TableID{Catalog: r[0], Name: r[1]}
-		if !include(id) {
-			continue
+		if include(id) {
+			out = append(out, id)
 		}
-		if r[2] != "BASE TABLE" {
-			return nil, fault.Humanf("leave it out of table.include.list", "table %s has system versioning, which cannot be captured yet", id)
-		}
-		out = append(out, id)
 	}
 	slices.SortFunc(out, func(a, b envelope.TableID) int { return strings.Compare(a.String(), b.String()) })
 	return out, nil
@@ -90,15 +94,69 @@ func (s *serverCatalog) table(ctx context.Context, id envelope.TableID) (*tableD
 	where := " WHERE TABLE_SCHEMA = " + quote(id.Catalog) + " AND TABLE_NAME = " + quote(id.Name)
 	d := &tableDef{ID: id}
 	err := s.conn.rows(ctx, "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_SET_NAME,"+
-		" NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH"+
+		" NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, COLUMN_COMMENT, GENERATION_EXPRESSION"+
 		" FROM information_schema.COLUMNS"+where+" ORDER BY ORDINAL_POSITION", func(cells [][]byte) error {
-		d.Columns = append(d.Columns, s.columnDef(cells))
+		c := s.columnDef(cells)
+		if s.maria && strings.EqualFold(string(cells[12]), "ROW END") {
+			d.Versioned = c.Name
+		}
+		d.Columns = append(d.Columns, c)
 		return nil
 	})
 	if err != nil || len(d.Columns) == 0 {
 		return nil, err
 	}
+	if s.maria && d.Versioned == "" {
+		kind, err := s.conn.value(ctx, "SELECT TABLE_TYPE FROM information_schema.TABLES"+where)
+		if err != nil {
+			return nil, err
+		}
+		if kind == "SYSTEM VERSIONED" {
+			d.hidePeriod()
+		}
+	}
+	if !s.maria {
+		if err := s.readTimestampDefaults(ctx, d); err != nil {
+			return nil, err
+		}
+	}
 	return d, s.readKey(ctx, d, where)
+}
+
+// readTimestampDefaults reads the defaults of TIMESTAMP columns once more:
+// MySQL's information_schema has them in the time zone of whoever made the
+// table, SHOW CREATE TABLE in that of our session.
+func (s *serverCatalog) readTimestampDefaults(ctx context.Context, d *tableDef) error {
+	some := slices.ContainsFunc(d.Columns, func(c columnDef) bool { return c.DataType == "timestamp" && c.Default != nil })
+	if !some {
+		return nil
+	}
+	rows, err := s.conn.table(ctx, "SHOW CREATE TABLE "+tableName(d.ID))
+	if err != nil || len(rows) == 0 || len(rows[0]) < 2 {
+		return err
+	}
+	for line := range strings.Lines(rows[0][1]) {
+		m := timestampDefault.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		c := d.column(strings.ReplaceAll(m[1], "``", "`"))
+		if c != nil && c.DataType == "timestamp" && c.Default != nil {
+			c.Default = &m[2]
+		}
+	}
+	return nil
+}
+
+var timestampDefault = regexp.MustCompile("^\\s*`((?:[^`]|``)+)` timestamp.* DEFAULT '([-0-9:. ]+)'")
+
+// hidePeriod adds the columns that the server keeps to itself but logs: from
+// when and until when a row was current.
+func (d *tableDef) hidePeriod() {
+	for _, name := range []string{"row_start", "row_end"} {
+		d.Columns = append(d.Columns, columnDef{Name: name, DataType: "timestamp", Full: "timestamp(6)", FSP: 6, Excluded: true})
+	}
+	d.Versioned = "row_end"
 }
 
 func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
@@ -109,13 +167,15 @@ func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
 	d := columnDef{
 		Name: string(cells[0]), DataType: strings.ToLower(string(cells[1])), Full: string(cells[2]),
 		Nullable: string(cells[3]) == "YES", Charset: string(cells[6]),
-		Precision: number(cells[7]), Scale: number(cells[8]), FSP: number(cells[9]),
+		Comment: string(cells[11]), Precision: number(cells[7]), Scale: number(cells[8]), FSP: number(cells[9]),
 	}
 	switch d.DataType {
 	case "binary":
 		d.Length = number(cells[10])
 	case "bit":
 		d.Length = d.Precision
+	case "enum", "set":
+		d.Members = members(d.Full)
 	}
 	if cells[4] != nil {
 		s.setDefault(&d, string(cells[4]), strings.ToUpper(string(cells[5])))
@@ -162,6 +222,9 @@ func (s *serverCatalog) readKey(ctx context.Context, d *tableDef, where string) 
 		if len(all) == 0 || all[len(all)-1].name != name {
 			all = append(all, index{name: name, usable: true})
 		}
+		if d.Versioned != "" && column == d.Versioned { // the server adds it
+			return nil
+		}
 		last := &all[len(all)-1]
 		last.columns = append(last.columns, column)
 		c := d.column(column)
@@ -185,7 +248,7 @@ func (s *serverCatalog) readKey(ctx context.Context, d *tableDef, where string) 
 func (d *tableDef) exclude(cfg *settings) {
 	for i := range d.Columns {
 		c := &d.Columns[i]
-		c.Excluded = !slices.Contains(d.Key, c.Name) && !cfg.tables.Column(d.ID, c.Name)
+		c.Excluded = c.Excluded || !slices.Contains(d.Key, c.Name) && !cfg.tables.Column(d.ID, c.Name)
 	}
 }
 
@@ -218,4 +281,25 @@ func unquote(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// members reads those of "enum('a','b,c','d”e')".
+func members(full string) []string {
+	out := []string{}
+	at := strings.IndexByte(full, '(')
+	if at < 0 {
+		return out
+	}
+	for rest := full[at+1:]; strings.HasPrefix(rest, "'"); rest = strings.TrimPrefix(rest, ",") {
+		end := 1
+		for end < len(rest) && (rest[end] != '\'' || strings.HasPrefix(rest[end:], "''")) {
+			if rest[end] == '\'' {
+				end++
+			}
+			end++
+		}
+		out = append(out, strings.ReplaceAll(rest[1:min(end, len(rest))], "''", "'"))
+		rest = rest[min(end+1, len(rest)):]
+	}
+	return out
 }

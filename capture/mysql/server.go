@@ -20,7 +20,7 @@ type server struct {
 // inspect reads the server's settings.
 func inspect(ctx context.Context, c *conn) (*server, error) {
 	rows, err := c.table(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', 'binlog_format', 'binlog_row_image',"+
-		" 'binlog_row_value_options', 'binlog_row_metadata', 'gtid_mode')")
+		" 'binlog_row_metadata', 'gtid_mode')")
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +46,9 @@ func (s *server) check(maria bool) error {
 	case v["binlog_format"] != "" && v["binlog_format"] != "ROW":
 		return fault.Humanf("SET GLOBAL binlog_format = 'ROW', also in the server's configuration, and reconnect its clients",
 			"the server's binlog_format is %s: changes are not logged as rows", v["binlog_format"])
-	case v["binlog_row_image"] != "" && !strings.EqualFold(v["binlog_row_image"], "FULL"):
-		return fault.Humanf("SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration, and reconnect its clients",
+	case strings.EqualFold(v["binlog_row_image"], "MINIMAL"):
+		return fault.Humanf("SET GLOBAL binlog_row_image = 'FULL' (or NOBLOB), also in the server's configuration, and reconnect its clients",
 			"the server's binlog_row_image is %s: changes are logged without some of their columns", v["binlog_row_image"])
-	case v["binlog_row_value_options"] != "":
-		return fault.Humanf("SET GLOBAL binlog_row_value_options = '', also in the server's configuration, and reconnect its clients",
-			"the server's binlog_row_value_options is %s: updates of JSON are logged as differences, which cannot be captured yet", v["binlog_row_value_options"])
 	}
 	return nil
 }

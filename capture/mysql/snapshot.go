@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -211,6 +212,16 @@ func (v *version) literal(column string, text []byte) string {
 	switch d := v.def.column(column); d.DataType {
 	case "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year":
 		return string(text)
+	case "enum": // compared as it is ordered: by its number
+		return strconv.Itoa(slices.Index(d.Members, string(text)) + 1)
+	case "set":
+		mask := uint64(0)
+		for m := range strings.SplitSeq(string(text), ",") {
+			if i := slices.Index(d.Members, m); i >= 0 {
+				mask |= 1 << i
+			}
+		}
+		return strconv.FormatUint(mask, 10)
 	case "bit":
 		return "CAST(CONV(" + quote(hex.EncodeToString(text)) + ",16,10) AS UNSIGNED)"
 	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -88,8 +89,8 @@ const maxVersions = 16
 
 // bind fits the table to a TABLE_MAP. errUnfit is wrapped when the table as we
 // know it is not the one of the log.
-func (t *table) bind(m *binlog.TableMap, raw []byte, cat catalog, cfg *settings) (*bound, error) {
-	def, err := fit(t.current().def, m, cat, cfg)
+func (t *table) bind(ctx context.Context, m *binlog.TableMap, raw []byte, cat catalog, cfg *settings) (*bound, error) {
+	def, err := fit(ctx, t.current().def, m, cat, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -110,18 +111,29 @@ func (t *table) bind(m *binlog.TableMap, raw []byte, cat catalog, cfg *settings)
 			t.versions = t.versions[1:]
 		}
 	}
-	return newBound(v, m, raw)
+	return newBound(ctx, v, m, raw, cat, cfg)
 }
 
-func newBound(v *version, m *binlog.TableMap, raw []byte) (*bound, error) {
+func newBound(ctx context.Context, v *version, m *binlog.TableMap, raw []byte, cat catalog, cfg *settings) (*bound, error) {
 	b := &bound{raw: bytes.Clone(raw), version: v, ends: make([]int, len(m.Types))}
 	b.layout.Columns = make([]binlog.Column, len(m.Types))
+	b.layout.RowEnd = -1
 	for i := range m.Types {
 		d := &v.def.Columns[i]
 		lc := &b.layout.Columns[i]
 		*lc = binlog.Column{Name: d.Name, Type: m.Types[i], Meta: m.Meta[i], Skip: d.Excluded}
+		if v.def.Versioned == d.Name {
+			b.layout.RowEnd = i
+		}
 		if d.Excluded {
 			continue
+		}
+		var err error
+		if lc.Decode, err = decoderOf(ctx, cat, d.Charset); err != nil {
+			return nil, err
+		}
+		if lc.Members = d.Members; binaryTypes[d.DataType] {
+			lc.Encoding = cfg.encoding()
 		}
 		if lc.Append = v.types[i].decoder(m.Types[i], m.Meta[i]); lc.Append == nil {
 			return nil, unfit(v.def.ID, d.Name, "its type in the log is another than %s", d.Full)
@@ -166,11 +178,17 @@ func (e unfitError) Unwrap() error { return e.error }
 
 // fit makes the definition that belongs to a TABLE_MAP: now, as the server
 // describes the table, corrected by all that the log itself tells.
-func fit(now *tableDef, m *binlog.TableMap, cat catalog, cfg *settings) (*tableDef, error) {
+func fit(ctx context.Context, now *tableDef, m *binlog.TableMap, cat catalog, cfg *settings) (*tableDef, error) {
+	if m.Names == nil && len(m.Types) == len(now.Columns)+2 && now.Versioned == "" {
+		with := *now // the server does not tell of versioning, or it is over
+		with.Columns = slices.Clone(now.Columns)
+		with.hidePeriod()
+		now = &with
+	}
 	if m.Names == nil && len(m.Types) != len(now.Columns) {
 		return nil, unfit(now.ID, "list", "the log has %d columns, the table has %d", len(m.Types), len(now.Columns))
 	}
-	def := &tableDef{ID: now.ID, Columns: make([]columnDef, len(m.Types)), Key: now.Key}
+	def := &tableDef{ID: now.ID, Columns: make([]columnDef, len(m.Types)), Key: now.Key, Versioned: now.Versioned}
 	for i := range m.Types {
 		var known *columnDef
 		if m.Names == nil {
@@ -178,14 +196,28 @@ func fit(now *tableDef, m *binlog.TableMap, cat catalog, cfg *settings) (*tableD
 		} else {
 			known = now.column(string(m.Names[i]))
 		}
-		d, err := fitColumn(known, m, i, cat, cfg, now.ID)
+		d, err := fitColumn(ctx, known, m, i, cat, cfg, now.ID)
 		if err != nil {
 			return nil, err
 		}
 		def.Columns[i] = d
 	}
+	if m.Names != nil && m.Key != nil {
+		def.Key = nil
+		for _, i := range m.Key {
+			if def.Columns[i].Name == def.Versioned { // the server adds it
+				continue
+			}
+			def.Key = append(def.Key, def.Columns[i].Name)
+			def.Columns[i].Excluded = false
+		}
+	}
 	for _, name := range def.Key {
 		if c := def.column(name); c == nil || c.Nullable {
+			if m.Names != nil { // the log would tell of a primary key
+				def.Key = nil
+				break
+			}
 			return nil, unfit(now.ID, name, "it is part of the key, but the log does not have it as such")
 		}
 	}
@@ -194,7 +226,7 @@ func fit(now *tableDef, m *binlog.TableMap, cat catalog, cfg *settings) (*tableD
 
 // fitColumn corrects a column's definition, or makes one out of the log's
 // metadata if what is known cannot be it.
-func fitColumn(known *columnDef, m *binlog.TableMap, i int, cat catalog, cfg *settings, id envelope.TableID) (columnDef, error) {
+func fitColumn(ctx context.Context, known *columnDef, m *binlog.TableMap, i int, cat catalog, cfg *settings, id envelope.TableID) (columnDef, error) {
 	if known != nil {
 		d := *known
 		d.Nullable = m.Nullable(i)
@@ -212,10 +244,22 @@ func fitColumn(known *columnDef, m *binlog.TableMap, i int, cat catalog, cfg *se
 			switch charset := cat.charset(c); {
 			case charset == "binary" || d.Charset == "":
 				// UUID and INET have a character set in the log only.
-				fits = (charset == "binary") == (d.Charset == "") || d.DataType == "uuid"
+				fits = (charset == "binary") == (d.Charset == "") || opaque[d.DataType]
 			case charset != "":
 				d.Charset = charset
 			}
+		}
+		if list, ok := m.Members[i]; ok {
+			text, err := memberText(ctx, list, cat, d.Charset)
+			if err != nil {
+				return d, err
+			}
+			if !slices.Equal(text, d.Members) {
+				fits = false
+			}
+		}
+		if p, ok := m.Point(i); ok && m.Types[i] == binlog.ColGeometry && p != (d.DataType == "point") {
+			fits = false
 		}
 		if fits {
 			t, err := columnTypeOf(id, &d, cfg)
@@ -230,7 +274,26 @@ func fitColumn(known *columnDef, m *binlog.TableMap, i int, cat catalog, cfg *se
 			return d, unfit(id, d.Name, "its type in the log is another than %s", d.Full)
 		}
 	}
-	return synthesize(m, i, cat, id)
+	return synthesize(ctx, m, i, cat, id)
+}
+
+// opaque are MariaDB's types that the log has as BINARY.
+var opaque = map[string]bool{"uuid": true, "inet4": true, "inet6": true, "vector": true}
+
+// memberText brings the members of an ENUM or SET into UTF-8.
+func memberText(ctx context.Context, list [][]byte, cat catalog, charset string) ([]string, error) {
+	decode, err := decoderOf(ctx, cat, charset)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(list))
+	for i, m := range list {
+		if decode != nil {
+			m = decode(nil, m)
+		}
+		out[i] = string(m)
+	}
+	return out, nil
 }
 
 // plainTypes are the data types that a TABLE_MAP names by itself.
@@ -239,11 +302,11 @@ var plainTypes = map[byte]string{
 	binlog.ColLongLong: "bigint", binlog.ColFloat: "float", binlog.ColDouble: "double", binlog.ColNewDecimal: "decimal",
 	binlog.ColDate: "date", binlog.ColTime: "time", binlog.ColTime2: "time", binlog.ColDatetime: "datetime",
 	binlog.ColDatetime2: "datetime", binlog.ColTimestamp: "timestamp", binlog.ColTimestamp2: "timestamp",
-	binlog.ColYear: "year", binlog.ColBit: "bit", binlog.ColJSON: "json",
+	binlog.ColYear: "year", binlog.ColBit: "bit", binlog.ColJSON: "json", binlog.ColVector: "vector",
 }
 
 // synthesize makes a column's definition out of the log's metadata alone.
-func synthesize(m *binlog.TableMap, i int, cat catalog, id envelope.TableID) (columnDef, error) {
+func synthesize(ctx context.Context, m *binlog.TableMap, i int, cat catalog, id envelope.TableID) (columnDef, error) {
 	d := columnDef{Name: string(m.Names[i]), DataType: plainTypes[m.Types[i]], Nullable: m.Nullable(i)}
 	meta := int(m.Meta[i])
 	switch m.Types[i] {
@@ -253,7 +316,25 @@ func synthesize(m *binlog.TableMap, i int, cat catalog, id envelope.TableID) (co
 		d.FSP = meta
 	case binlog.ColBit:
 		d.Length = meta>>8*8 + meta&0xff
-	case binlog.ColVarchar, binlog.ColVarString, binlog.ColString, binlog.ColBlob:
+	case binlog.ColGeometry:
+		d.DataType = "geometry"
+		if p, _ := m.Point(i); p {
+			d.DataType = "point"
+		}
+	case binlog.ColEnum, binlog.ColSet:
+		c, ok := m.Collation(i)
+		if !ok || m.Members[i] == nil {
+			return d, unfit(id, d.Name, "the log does not tell its members")
+		}
+		d.DataType, d.Charset = "enum", cat.charset(c)
+		if m.Types[i] == binlog.ColSet {
+			d.DataType = "set"
+		}
+		var err error
+		if d.Members, err = memberText(ctx, m.Members[i], cat, d.Charset); err != nil {
+			return d, err
+		}
+	case binlog.ColVarchar, binlog.ColVarString, binlog.ColString, binlog.ColBlob, binlog.ColVarcharCompressed, binlog.ColBlobCompressed:
 		c, ok := m.Collation(i)
 		if !ok {
 			return d, unfit(id, d.Name, "the log does not tell its character set")
@@ -261,6 +342,7 @@ func synthesize(m *binlog.TableMap, i int, cat catalog, id envelope.TableID) (co
 		kind := map[byte][2]string{
 			binlog.ColVarchar: {"varchar", "varbinary"}, binlog.ColVarString: {"varchar", "varbinary"},
 			binlog.ColString: {"char", "binary"}, binlog.ColBlob: {"text", "blob"},
+			binlog.ColVarcharCompressed: {"varchar", "varbinary"}, binlog.ColBlobCompressed: {"text", "blob"},
 		}[m.Types[i]]
 		d.DataType, d.Charset = kind[0], cat.charset(c)
 		if d.Charset == "binary" {

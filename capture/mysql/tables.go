@@ -31,13 +31,13 @@ func (s *stream) tableMap(body []byte) error {
 		s.bounds[m.ID] = nil
 		return nil
 	}
-	b, err := t.bind(m, body, s.cat, s.cfg)
+	b, err := t.bind(s.ctx, m, body, s.cat, s.cfg)
 	if ue := (unfitError{}); errors.As(err, &ue) {
 		// Perhaps it changed without a statement that we understood.
 		if err2 := s.reread(t, id, m); err2 != nil {
 			return err2
 		}
-		b, err = t.bind(m, body, s.cat, s.cfg)
+		b, err = t.bind(s.ctx, m, body, s.cat, s.cfg)
 	}
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (s *stream) reread(t *table, id envelope.TableID, m *binlog.TableMap) error
 		}
 		def = &tableDef{ID: id}
 		for i := range m.Types {
-			d, err := synthesize(m, i, s.cat, id)
+			d, err := synthesize(s.ctx, m, i, s.cat, id)
 			if err != nil {
 				return err
 			}

@@ -86,6 +86,18 @@ func textDecimalString(scale int) envelope.Append {
 
 func textBytes(dst, src []byte) ([]byte, error) { return envelope.AppendBytes(dst, src), nil }
 
+// textVector takes the raw bytes of a VECTOR.
+func textVector(dst, src []byte) ([]byte, error) {
+	if len(src)%4 != 0 {
+		return dst, errText
+	}
+	return envelope.AppendFloats(dst, src), nil
+}
+
+func textEncoded(e binlog.Encoding) envelope.Append {
+	return func(dst, src []byte) ([]byte, error) { return binlog.AppendEncoded(dst, e, src), nil }
+}
+
 func textBit1(dst, src []byte) ([]byte, error) {
 	if len(src) != 1 || src[0] > 1 {
 		return dst, errText
@@ -217,10 +229,9 @@ func floorDiv(a, b int64) int64 {
 }
 
 // textJSON drops the spaces that the server puts between the tokens of a JSON
-// document, and writes doubles in the one form that the log's decoder gives.
+// document, and writes numbers and escapes in the form that the log's decoder
+// gives.
 func textJSON(dst, src []byte) ([]byte, error) {
-	// The text never grows but by the exponents that are written out: none
-	// here, so that its length fits where the longer one was.
 	at := len(dst)
 	dst = envelope.AppendLong(dst, int64(len(src)))
 	head := len(dst) - at
@@ -240,23 +251,16 @@ func textJSON(dst, src []byte) ([]byte, error) {
 			if end >= len(src) {
 				return dst[:at], errText
 			}
-			dst = append(dst, src[i:end+1]...)
+			dst = appendJSONText(dst, src[i:end+1])
 			i = end + 1
 		case b == '-' || b-'0' <= 9:
 			end := i + 1
-			exponent := false
 			for end < len(src) && (src[end]-'0' <= 9 || src[end] == '.' || src[end] == 'e' || src[end] == '-' || src[end] == '+') {
-				exponent = exponent || src[end] == 'e'
 				end++
 			}
-			if !exponent {
-				dst = append(dst, src[i:end]...)
-			} else {
-				f, err := strconv.ParseFloat(string(src[i:end]), 64)
-				if err != nil {
-					return dst[:at], errText
-				}
-				dst = binlog.AppendJSONDouble(dst, f)
+			var ok bool
+			if dst, ok = binlog.AppendJSONNumber(dst, src[i:end]); !ok {
+				return dst[:at], errText
 			}
 			i = end
 		default:
@@ -265,6 +269,25 @@ func textJSON(dst, src []byte) ([]byte, error) {
 		}
 	}
 	return fitLength(dst, at, head, start), nil
+}
+
+// appendJSONText appends a string of JSON, the hexadecimal digits of its
+// escapes in upper case.
+func appendJSONText(dst, text []byte) []byte {
+	at := len(dst)
+	dst = append(dst, text...)
+	for s := dst[at:]; ; {
+		i := bytes.IndexByte(s, '\\')
+		if i < 0 {
+			return dst
+		}
+		if s[i+1] != 'u' {
+			s = s[i+2:]
+			continue
+		}
+		copy(s[i+2:i+6], bytes.ToUpper(s[i+2:min(i+6, len(s))]))
+		s = s[min(i+6, len(s)):]
+	}
 }
 
 // fitLength puts the true length before the bytes from start on; head bytes

@@ -20,14 +20,28 @@ type columnDef struct {
 	Charset   string  // of a character column, else ""
 	Precision int
 	Scale     int
-	FSP       int  // digits of a second
-	Length    int  // bytes of BINARY, bits of BIT
-	NoDefault bool // the default is the current time
-	Excluded  bool // by column.include.list or column.exclude.list
+	FSP       int      // digits of a second
+	Length    int      // bytes of BINARY, bits of BIT
+	NoDefault bool     // the default is the current time
+	Excluded  bool     // by column.include.list or column.exclude.list, or kept from sight by the server
+	Members   []string // of an ENUM or SET
+	Comment   string
 }
 
 func (d *columnDef) unsigned() bool {
 	return strings.Contains(d.Full, "unsigned") || strings.Contains(d.Full, "zerofill")
+}
+
+// native is the type as Debezium tells it: an ENUM has the length 1, a SET that
+// of as many letters with commas between as it has members.
+func (d *columnDef) native() string {
+	switch d.DataType {
+	case "enum":
+		return "enum(1)"
+	case "set":
+		return "set(" + strconv.Itoa(2*len(d.Members)-1) + ")"
+	}
+	return strings.Replace(d.Full, " zerofill", " ZEROFILL", 1)
 }
 
 // columnType is what a column's type becomes, and how its two forms get there.
@@ -105,11 +119,27 @@ var typeRules = []typeRule{
 	{"char", nil, characterType}, {"varchar", nil, characterType},
 	{"tinytext", nil, characterType}, {"text", nil, characterType},
 	{"mediumtext", nil, characterType}, {"longtext", nil, characterType},
-	{"binary", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: shortForms(binlog.AppendShortBytes)})},
-	{"varbinary", nil, fixed(columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: shortForms(binlog.AppendShortBytes)})},
-	{"tinyblob", nil, blobType}, {"blob", nil, blobType}, {"mediumblob", nil, blobType}, {"longblob", nil, blobType},
+	{"enum", nil, func(d *columnDef, _ *settings) columnType {
+		return columnType{typ: envelope.TypeEnum(d.Members), text: textBytes, log: []logForm{{binlog.ColEnum, anyMeta, binlog.AppendEnum}}}
+	}},
+	{"set", nil, func(d *columnDef, _ *settings) columnType {
+		return columnType{typ: envelope.TypeEnumSet(d.Members), text: textBytes, log: []logForm{{binlog.ColSet, anyMeta, binlog.AppendSet}}}
+	}},
+	{"binary", nil, binaryType}, {"varbinary", nil, binaryType},
+	{"tinyblob", nil, binaryType}, {"blob", nil, binaryType}, {"mediumblob", nil, binaryType}, {"longblob", nil, binaryType},
 	{"json", nil, fixed(columnType{typ: envelope.TypeJSON(), text: textJSON, log: []logForm{{binlog.ColJSON, anyMeta, binlog.AppendJSON}}})},
+
 	{"uuid", nil, fixed(columnType{typ: envelope.TypeUUID(), text: textBytes, log: shortForms(binlog.AppendUUID)})},
+	{"inet4", nil, fixed(columnType{typ: envelope.TypeOf(envelope.String), text: textBytes, log: shortForms(binlog.AppendINET4)})},
+	{"inet6", nil, fixed(columnType{typ: envelope.TypeOf(envelope.String), text: textBytes, log: shortForms(binlog.AppendINET6)})},
+
+	{"point", nil, fixed(columnType{typ: envelope.TypePoint(), text: envelope.AppendSpatialPoint,
+		log: []logForm{{binlog.ColGeometry, anyMeta, binlog.AppendPoint}}})},
+	{"geometry", nil, geometryType}, {"linestring", nil, geometryType}, {"polygon", nil, geometryType},
+	{"multipoint", nil, geometryType}, {"multilinestring", nil, geometryType}, {"multipolygon", nil, geometryType},
+	{"geomcollection", nil, geometryType}, {"geometrycollection", nil, geometryType},
+	{"vector", nil, fixed(columnType{typ: envelope.TypeFloatVector(), text: textVector,
+		log: append(shortForms(binlog.AppendShortVector), logForm{binlog.ColVector, anyMeta, binlog.AppendVector})})},
 
 	{"date", nil, dateType},
 	{"time", nil, timeType},
@@ -122,8 +152,21 @@ func shortForms(decode binlog.AppendFunc) []logForm {
 	return []logForm{{binlog.ColString, anyMeta, decode}, {binlog.ColVarchar, anyMeta, decode}, {binlog.ColVarString, anyMeta, decode}}
 }
 
-func blobType(*columnDef, *settings) columnType {
-	return columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes, log: []logForm{{binlog.ColBlob, anyMeta, binlog.AppendLongBytes}}}
+func geometryType(*columnDef, *settings) columnType {
+	return columnType{typ: envelope.TypeGeometry(), text: envelope.AppendSpatial, log: []logForm{{binlog.ColGeometry, anyMeta, binlog.AppendGeometry}}}
+}
+
+// binaryType serves BINARY, VARBINARY and the BLOBs.
+func binaryType(_ *columnDef, o *settings) columnType {
+	compressed := []logForm{
+		{binlog.ColVarcharCompressed, anyMeta, binlog.AppendShortUncompressed}, {binlog.ColBlobCompressed, anyMeta, binlog.AppendLongUncompressed},
+	}
+	if e := o.encoding(); e != 0 {
+		return columnType{typ: envelope.TypeOf(envelope.String), text: textEncoded(e),
+			log: append(append(shortForms(binlog.AppendShortEncoded), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongEncoded}), compressed...)}
+	}
+	return columnType{typ: envelope.TypeOf(envelope.Bytes), text: textBytes,
+		log: append(append(shortForms(binlog.AppendShortBytes), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongBytes}), compressed...)}
 }
 
 func decimalType(d *columnDef, o *settings) columnType {
@@ -149,22 +192,16 @@ func bitType(d *columnDef, _ *settings) columnType {
 	}
 }
 
-// characterType serves CHAR, VARCHAR and the TEXTs. charsetOf has checked the
-// charset.
+// characterType serves CHAR, VARCHAR and the TEXTs.
 func characterType(d *columnDef, _ *settings) columnType {
 	t := columnType{typ: envelope.TypeOf(envelope.String), text: textBytes}
-	switch charsets[d.Charset] {
-	case binlog.Latin1:
-		t.log = append(shortForms(binlog.AppendShortLatin1), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongLatin1})
-	default:
-		t.log = append(shortForms(binlog.AppendShortBytes), logForm{binlog.ColBlob, anyMeta, binlog.AppendLongBytes})
+	short, long := binlog.AppendShortBytes, binlog.AppendLongBytes
+	if !plainCharsets[d.Charset] {
+		short, long = binlog.AppendShortText, binlog.AppendLongText
 	}
+	t.log = append(shortForms(short), logForm{binlog.ColBlob, anyMeta, long},
+		logForm{binlog.ColVarcharCompressed, anyMeta, binlog.AppendShortUncompressed}, logForm{binlog.ColBlobCompressed, anyMeta, binlog.AppendLongUncompressed})
 	return t
-}
-
-// charsets are those whose bytes in the log we can read.
-var charsets = map[string]binlog.Charset{
-	"utf8mb4": binlog.UTF8, "utf8mb3": binlog.UTF8, "utf8": binlog.UTF8, "ascii": binlog.UTF8, "latin1": binlog.Latin1,
 }
 
 func dateType(_ *columnDef, o *settings) columnType {
@@ -204,10 +241,6 @@ func timestampType(d *columnDef, _ *settings) columnType {
 
 // columnTypeOf finds the rule for a column. table is for the error.
 func columnTypeOf(table envelope.TableID, d *columnDef, o *settings) (columnType, error) {
-	if d.Charset != "" && charsets[d.Charset] == 0 {
-		return columnType{}, fault.Humanf("leave the table out of table.include.list, or convert the column to utf8mb4",
-			"column %s of %s: character set %s cannot be captured yet", d.Name, table, d.Charset)
-	}
 	for i := range typeRules {
 		r := &typeRules[i]
 		if r.dataType == d.DataType && (r.when == nil || r.when(d, o)) {
@@ -218,11 +251,15 @@ func columnTypeOf(table envelope.TableID, d *columnDef, o *settings) (columnType
 		"column %s of %s: type %s cannot be captured yet", d.Name, table, d.Full)
 }
 
+var binaryTypes = map[string]bool{
+	"binary": true, "varbinary": true, "tinyblob": true, "blob": true, "mediumblob": true, "longblob": true,
+}
+
 // envelopeColumn makes the envelope's column, with its default encoded.
 func envelopeColumn(d *columnDef, t *columnType) (envelope.Column, error) {
-	c := envelope.Column{Name: d.Name, Type: t.typ, Nullable: d.Nullable, Native: d.Full}
+	c := envelope.Column{Name: d.Name, Type: t.typ, Nullable: d.Nullable, Native: d.native(), Comment: d.Comment}
 	switch {
-	case t.typ.Kind == envelope.Bytes && t.typ.Name == "", d.DataType == "uuid": // Debezium gives these none
+	case binaryTypes[d.DataType], d.DataType == "uuid", t.typ.Kind == envelope.Record, t.typ.Kind == envelope.Array: // Debezium gives these none
 	case d.NoDefault && !d.Nullable:
 		c.Default = t.typ.AppendZero(nil)
 	case d.Default != nil && !d.NoDefault:

@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
@@ -33,8 +34,9 @@ const (
 const maxJSONDepth = 100
 
 // AppendJSON decodes a JSON column as its text, without white space between
-// tokens. Numbers, strings and temporal values are written as the server's own
-// conversion to text does, so that a snapshot gives the same.
+// tokens. Numbers and strings are written as Debezium does, temporal values and
+// those of other SQL types as the server's own conversion to text does: in that
+// text they cannot be told from strings, and a snapshot must give the same.
 func AppendJSON(c *Column, dst, src []byte) ([]byte, int) {
 	v, n := long(c.Meta, src)
 	if n == 0 {
@@ -46,9 +48,9 @@ func AppendJSON(c *Column, dst, src []byte) ([]byte, int) {
 	} else {
 		var ok bool
 		// A document that repeats itself through crossing offsets could grow
-		// without bound; a true one's text is at most six times its size
-		// (control characters), numbers aside.
-		budget := 64*len(v) + 1024
+		// without bound; a true one's text is at most a hundred times its size
+		// (the smallest doubles, written out).
+		budget := jsonBudget(len(v))
 		if c.scratch, ok = appendJSON(c.scratch, v[0], v[1:], 0, budget); !ok {
 			return dst, 0
 		}
@@ -56,6 +58,8 @@ func AppendJSON(c *Column, dst, src []byte) ([]byte, int) {
 	dst = binary.AppendVarint(dst, int64(len(c.scratch)))
 	return append(dst, c.scratch...), n
 }
+
+func jsonBudget(size int) int { return 128*size + 4096 }
 
 func appendJSON(dst []byte, typ byte, v []byte, depth, budget int) ([]byte, bool) {
 	if depth > maxJSONDepth || len(dst) > budget {
@@ -122,57 +126,83 @@ func appendJSON(dst []byte, typ byte, v []byte, depth, budget int) ([]byte, bool
 }
 
 func appendJSONContainer(dst []byte, typ byte, v []byte, depth, budget int) ([]byte, bool) {
-	object := typ <= jsonLargeObject
-	width := 2 + 2*int(typ&1)
-	if len(v) < 2*width {
+	c, ok := openJSON(typ, v)
+	if !ok {
 		return dst, false
 	}
-	count, size := jsonUint(v, width), jsonUint(v[width:], width)
-	if size > len(v) {
-		return dst, false
-	}
-	v = v[:size]
-	keyEntry, valueEntry := 0, width+1
-	if object {
-		keyEntry = width + 2
-	}
-	if count > size || 2*width+count*(keyEntry+valueEntry) > size {
-		return dst, false
-	}
-	keys, values := v[2*width:], v[2*width+count*keyEntry:]
 	opening, closing := byte('['), byte(']')
-	if object {
+	if c.object {
 		opening, closing = '{', '}'
 	}
 	dst = append(dst, opening)
-	for i := range count {
+	for i := range c.count {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if object {
-			e := keys[i*keyEntry:]
-			at, n := jsonUint(e, width), int(binary.LittleEndian.Uint16(e[width:]))
-			if at > size || n > size-at {
-				return dst, false
-			}
-			dst = AppendJSONString(dst, v[at:at+n])
-			dst = append(dst, ':')
+		key, typ, value, ok := c.element(i)
+		if !ok {
+			return dst, false
 		}
-		e := values[i*valueEntry : (i+1)*valueEntry]
-		value := e[1:]
-		if !jsonInlined(e[0], width) {
-			at := jsonUint(value, width)
-			if at > size {
-				return dst, false
-			}
-			value = v[at:]
+		if c.object {
+			dst = append(AppendJSONString(dst, key), ':')
 		}
-		var ok bool
-		if dst, ok = appendJSON(dst, e[0], value, depth+1, budget); !ok {
+		if dst, ok = appendJSON(dst, typ, value, depth+1, budget); !ok {
 			return dst, false
 		}
 	}
 	return append(dst, closing), true
+}
+
+// jsonContainer is an object or array.
+type jsonContainer struct {
+	object               bool
+	count, width         int
+	keyEntry, valueEntry int
+	v, keys, values      []byte
+}
+
+func openJSON(typ byte, v []byte) (c jsonContainer, ok bool) {
+	c.object = typ <= jsonLargeObject
+	c.width = 2 + 2*int(typ&1)
+	if len(v) < 2*c.width {
+		return c, false
+	}
+	size := jsonUint(v[c.width:], c.width)
+	if c.count = jsonUint(v, c.width); size > len(v) {
+		return c, false
+	}
+	c.v = v[:size]
+	c.valueEntry = c.width + 1
+	if c.object {
+		c.keyEntry = c.width + 2
+	}
+	if c.count > size || 2*c.width+c.count*(c.keyEntry+c.valueEntry) > size {
+		return c, false
+	}
+	c.keys, c.values = c.v[2*c.width:], c.v[2*c.width+c.count*c.keyEntry:]
+	return c, true
+}
+
+// element returns element i: its key in an object, its type and value.
+func (c *jsonContainer) element(i int) (key []byte, typ byte, value []byte, ok bool) {
+	if c.object {
+		e := c.keys[i*c.keyEntry:]
+		at, n := jsonUint(e, c.width), int(binary.LittleEndian.Uint16(e[c.width:]))
+		if at > len(c.v) || n > len(c.v)-at {
+			return nil, 0, nil, false
+		}
+		key = c.v[at : at+n]
+	}
+	e := c.values[i*c.valueEntry : (i+1)*c.valueEntry]
+	value = e[1:]
+	if !jsonInlined(e[0], c.width) {
+		at := jsonUint(value, c.width)
+		if at > len(c.v) {
+			return nil, 0, nil, false
+		}
+		value = c.v[at:]
+	}
+	return key, e[0], value, true
 }
 
 // jsonInlined reports whether a value of type typ sits in its entry.
@@ -217,8 +247,12 @@ func appendJSONOpaque(dst, v []byte) ([]byte, bool) {
 		if len(b) < 2 {
 			return dst, false
 		}
-		text, n := decimalText(dst, uint16(b[0])<<8|uint16(b[1]), b[2:])
-		return text, n > 0
+		var buf [maxDigits + 3]byte
+		text, n := decimalText(buf[:0], uint16(b[0])<<8|uint16(b[1]), b[2:])
+		if n == 0 {
+			return dst, false
+		}
+		return AppendJSONNumber(dst, text)
 	case ColDate, ColDatetime, ColTimestamp, ColTime:
 		if len(b) < 8 {
 			return dst, false
@@ -273,36 +307,67 @@ func appendJSONTemporal(dst []byte, typ byte, v int64) []byte {
 	return append(dst, '"')
 }
 
-// AppendJSONDouble appends f in as few digits as tell it from its neighbours,
-// and never in a form that reads as an integer.
+// AppendJSONDouble appends f as Debezium does: in as few digits as tell it from
+// its neighbours, with at least one fraction digit; from 10^7 on and below 10^-3
+// with all the digits that the binary number has.
 func AppendJSONDouble(dst []byte, f float64) []byte {
-	abs := math.Abs(f)
-	if abs != 0 && (abs < 1e-15 || abs >= 1e21) {
-		at := len(dst)
-		dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-		// Go pads exponents to two digits and signs positive ones.
-		for i := at; i < len(dst); i++ {
-			if dst[i] != 'e' {
-				continue
-			}
-			exp, _ := strconv.Atoi(string(dst[i+1:]))
-			return strconv.AppendInt(dst[:i+1], int64(exp), 10)
-		}
-		return dst
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-3 || abs >= 1e7) {
+		return appendExact(dst, f)
 	}
 	at := len(dst)
 	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-	for _, b := range dst[at:] {
-		if b == '.' {
-			return dst
+	if bytes.IndexByte(dst[at:], '.') < 0 {
+		dst = append(dst, '.', '0')
+	}
+	return dst
+}
+
+// appendExact appends every digit of f, in plain notation.
+func appendExact(dst []byte, f float64) []byte {
+	if math.Abs(f) >= 1<<53 { // a whole number
+		return strconv.AppendFloat(dst, f, 'f', 0, 64)
+	}
+	// 1074 is how many fraction digits the least of all doubles has.
+	at := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'f', 1074, 64)
+	end := len(dst)
+	for end > at && dst[end-1] == '0' {
+		end--
+	}
+	if dst[end-1] == '.' {
+		end--
+	}
+	return dst[:end]
+}
+
+// AppendJSONNumber appends a number that the server printed as text. One with a
+// fraction or an exponent is a double, unless it cannot be: more digits than a
+// double has, or zeros at its end, make it a DECIMAL, which stays as it is.
+// (A DECIMAL that reads as a double would is written as one, so that the log,
+// which could tell them apart, gives what a snapshot does.)
+func AppendJSONNumber(dst, text []byte) (out []byte, ok bool) {
+	point := bytes.IndexByte(text, '.')
+	exponent := bytes.IndexByte(text, 'e') >= 0
+	if point < 0 && !exponent {
+		return append(dst, text...), true
+	}
+	if !exponent {
+		zeros := text[len(text)-1] == '0' && point != len(text)-2
+		digits := len(bytes.TrimLeft(bytes.ReplaceAll(text, []byte("."), nil), "-0"))
+		if zeros || digits > 17 && text[len(text)-1] != '0' {
+			return append(dst, text...), true
 		}
 	}
-	return append(dst, '.', '0')
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return dst, false
+	}
+	return AppendJSONDouble(dst, f), true
 }
 
 // AppendJSONString appends s, which is UTF-8, as a JSON string.
 func AppendJSONString(dst, s []byte) []byte {
-	const hex = "0123456789abcdef"
+	const hex = "0123456789ABCDEF" // as Debezium has it
 	dst = append(dst, '"')
 	for _, b := range s {
 		switch {

@@ -1,6 +1,9 @@
 package binlog
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // AppendFunc appends the Avro form of the value at the start of src to dst,
 // without any union tag, and returns how many bytes of src the value took.
@@ -20,14 +23,23 @@ type Column struct {
 
 	Skip   bool   // leave the column out of the record
 	Zero   []byte // what a zero date stands for where it cannot be null
-	Length int    // bytes that a BINARY or UUID value is padded to; 0: as it comes
+	Length int    // bytes that a BINARY value is padded to; 0: as it comes
 
-	scratch []byte // JSON text, before its length is known
+	Members  []string // of an ENUM or SET
+	Decode   Decoder  // of text that is not in UTF-8
+	Encoding Encoding // of binary data that becomes text
+
+	scratch []byte // text, before its length is known
 }
 
 // Layout decodes the row images of one version of one table.
 type Layout struct {
 	Columns []Column
+	// RowEnd is the column that tells until when a row of a table with system
+	// versioning was current; negative when there is none.
+	RowEnd int
+	// Ended is whether the row decoded last was current no more.
+	Ended bool
 }
 
 // AppendRow appends the Avro record body of the row image at the start of src
@@ -43,6 +55,9 @@ func (l *Layout) AppendRow(dst []byte, ends []int, src []byte) (out, rest []byte
 	ends = ends[:len(l.Columns)]
 	for i := range l.Columns {
 		c := &l.Columns[i]
+		if i == l.RowEnd {
+			l.Ended = !forever(c, src)
+		}
 		if c.Skip {
 			if nulls[i>>3]&(1<<(i&7)) == 0 {
 				n := size(c.Type, c.Meta, src)
@@ -107,13 +122,27 @@ func size(typ byte, meta uint16, src []byte) int {
 		n = (int(meta>>8)*8 + int(meta&0xff) + 7) / 8
 	case ColEnum, ColSet:
 		n = int(meta & 0xff)
-	case ColVarchar, ColVarString, ColString:
+	case ColVarchar, ColVarString, ColString, ColVarcharCompressed:
 		_, n = short(meta, src)
-	case ColBlob, ColJSON, ColGeometry, ColVector:
+	case ColBlob, ColJSON, ColGeometry, ColVector, ColBlobCompressed:
 		_, n = long(meta, src)
 	}
 	if n > len(src) {
 		return 0
 	}
 	return n
+}
+
+// forever reports whether the value at the start of src is the end of a row
+// that is current: the last moment of a TIMESTAMP(6), or the greatest
+// transaction number.
+func forever(c *Column, src []byte) bool {
+	if c.Type == ColLongLong {
+		return len(src) >= 8 && binary.LittleEndian.Uint64(src) == 1<<64-1
+	}
+	if len(src) < 4 {
+		return false
+	}
+	sec := binary.BigEndian.Uint32(src)
+	return sec == 1<<31-1 || sec == 1<<32-1
 }

@@ -144,12 +144,7 @@ func TestLatin1(t *testing.T) {
 	for i := range all {
 		all[i] = byte(i)
 	}
-	out := AppendLatin1(nil, all)
-	n, head := binary.Varint(out)
-	text := string(out[head:])
-	if int(n) != len(text) {
-		t.Fatalf("length %d of %d bytes", n, len(text))
-	}
+	text := string(Latin1(nil, all))
 	runes := []rune(text)
 	if len(runes) != 256 || runes[0x41] != 'A' || runes[0x80] != '€' || runes[0x81] != 0x81 || runes[0x9f] != 'Ÿ' || runes[0xe9] != 'é' {
 		t.Errorf("%q", text)
@@ -157,7 +152,7 @@ func TestLatin1(t *testing.T) {
 }
 
 func TestJSONTextOfDoubles(t *testing.T) {
-	for f, want := range map[float64]string{1: "1.0", -0.5: "-0.5", 1e100: "1e100", 1.5e-20: "1.5e-20", 1e15: "1000000000000000.0", 0.0001: "0.0001", 123456789.125: "123456789.125"} {
+	for f, want := range map[float64]string{1: "1.0", -0.5: "-0.5", 1e23: "99999999999999991611392", 1e15: "1000000000000000", 0.001: "0.001", 0x1p-20: "0.00000095367431640625", 123456789.125: "123456789.125", -1e7: "-10000000", 9999999: "9999999.0"} {
 		if got := string(AppendJSONDouble(nil, f)); got != want {
 			t.Errorf("%g is %s, want %s", f, got, want)
 		}
@@ -170,7 +165,9 @@ func FuzzRow(f *testing.F) {
 	decoders := []AppendFunc{AppendTiny, AppendUShort, AppendInt24, AppendULong, AppendLongLong, AppendULongLongDecimal, AppendFloat, AppendFloatDouble,
 		AppendDouble, AppendBit1, AppendBits, AppendYear, AppendDecimal, AppendDecimalString, AppendDecimalDouble, AppendDate, AppendDatetimeMicros,
 		AppendDatetimeMillis, AppendDatetimeOldMillis, AppendTimeMicros, AppendTimeMillis, AppendTimeOldMicros, AppendTimeOldMillis, AppendTimestamp,
-		AppendTimestampOld, AppendShortBytes, AppendShortLatin1, AppendLongBytes, AppendLongLatin1, AppendUUID, AppendJSON}
+		AppendTimestampOld, AppendShortBytes, AppendShortText, AppendLongBytes, AppendLongText, AppendUUID, AppendJSON,
+		AppendEnum, AppendSet, AppendGeometry, AppendPoint, AppendVector, AppendShortVector, AppendShortEncoded, AppendLongEncoded,
+		AppendINET4, AppendINET6, AppendShortUncompressed, AppendLongUncompressed}
 	_, image := sale()
 	f.Add([]byte{3, 0, 0, 12, 8, 2, 30, 0, 4}, image)
 	f.Add([]byte{30, 0, 4, 30, 0, 1}, unhex(f, "00 0c000000 00 01000c00 0b00 0100 056200 61"))
@@ -180,6 +177,7 @@ func FuzzRow(f *testing.F) {
 			l.Columns = append(l.Columns, Column{
 				Append: decoders[int(shape[0])%len(decoders)], Meta: uint16(shape[1])<<8 | uint16(shape[2]),
 				Type: shape[1], Skip: shape[0] > 250, Nullable: shape[0]&1 == 0, ValueTag: 2, Zero: []byte{0},
+				Decode: Latin1, Members: []string{"a", "b"},
 			})
 		}
 		ends := make([]int, len(l.Columns))
@@ -192,7 +190,7 @@ func FuzzRow(f *testing.F) {
 			if len(rest) > len(src) || len(ends) > 0 && ends[len(ends)-1] != len(out) {
 				t.Fatalf("%d bytes left of %d, last end %d of %d", len(rest), len(src), ends[len(ends)-1], len(out))
 			}
-			if len(out) > 80*len(image)+8192 {
+			if len(out) > 160*len(image)+16384 {
 				t.Fatalf("%d bytes made of %d", len(out), len(image))
 			}
 			src = rest

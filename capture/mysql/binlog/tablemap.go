@@ -1,6 +1,9 @@
 package binlog
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Column types of TABLE_MAP (MySQL's enum_field_types). Those named here are
 // the ones that can occur in a log.
@@ -25,6 +28,11 @@ const (
 	ColDatetime2  = 18
 	ColTime2      = 19
 	ColVector     = 242
+
+	// MariaDB's COMPRESSED columns.
+	ColBlobCompressed    = 140
+	ColVarcharCompressed = 141
+
 	ColJSON       = 245
 	ColNewDecimal = 246
 	ColEnum       = 247
@@ -41,6 +49,13 @@ const (
 	metaDefaultCharset = 2
 	metaColumnCharset  = 3
 	metaColumnName     = 4
+	metaSetMembers     = 5
+	metaEnumMembers    = 6
+	metaGeometryType   = 7
+	metaKey            = 8
+	metaKeyPrefix      = 9
+	metaEnumCharset    = 10 // default, of ENUM and SET
+	metaEnumCharsets   = 11
 )
 
 // TableMap is a TABLE_MAP event: the columns of the row events that follow it.
@@ -60,6 +75,17 @@ type TableMap struct {
 	Collations []uint64
 	// Names has each column's name; nil unless binlog_row_metadata=FULL.
 	Names [][]byte
+	// Key has the columns of the primary key, in its order; nil when there is
+	// none, or it is not logged.
+	Key []int
+	// Members has those of each ENUM and SET, by column, in the column's own
+	// character set; nil when not logged.
+	Members map[int][][]byte
+	// EnumCollations has a collation id for each ENUM and SET, in order.
+	EnumCollations []uint64
+	// Geometries has the type of each geometry column (0 = any, 1 = point), in
+	// order; nil when not logged.
+	Geometries []uint64
 }
 
 // ParseTableMap decodes the body of a TABLE_MAP event (header and checksum
@@ -141,9 +167,9 @@ func (t *TableMap) parseMeta(m []byte) error {
 
 func metaSize(typ byte) int {
 	switch typ {
-	case ColString, ColNewDecimal, ColVarString, ColVarchar, ColBit, ColEnum, ColSet:
+	case ColString, ColNewDecimal, ColVarString, ColVarchar, ColVarcharCompressed, ColBit, ColEnum, ColSet:
 		return 2
-	case ColBlob, ColDouble, ColFloat, ColGeometry, ColVector, ColJSON, ColTime2, ColDatetime2, ColTimestamp2:
+	case ColBlob, ColBlobCompressed, ColDouble, ColFloat, ColGeometry, ColVector, ColJSON, ColTime2, ColDatetime2, ColTimestamp2:
 		return 1
 	default:
 		return 0
@@ -160,37 +186,109 @@ func resolveString(b0, b1 byte) (typ byte, meta uint16) {
 }
 
 func (t *TableMap) parseOptional(b []byte) error {
-	var defaultCharset, columnCharset []byte
+	fields := make(map[byte][]byte)
 	for len(b) > 0 {
 		tag := b[0]
 		v, n := lenencBytes(b[1:])
 		if n == 0 {
 			return malformed("table map optional metadata")
 		}
-		b = b[1+n:]
-		switch tag {
-		case metaSignedness:
-			t.Signedness = v
-		case metaDefaultCharset:
-			defaultCharset = v
-		case metaColumnCharset:
-			columnCharset = v
-		case metaColumnName:
-			if err := t.parseNames(v); err != nil {
-				return err
-			}
+		fields[tag], b = v, b[1+n:]
+	}
+	t.Signedness = fields[metaSignedness]
+	if v, ok := fields[metaColumnName]; ok {
+		if err := t.parseNames(v); err != nil {
+			return err
 		}
 	}
-	switch {
-	case columnCharset != nil:
-		var ok bool
-		if t.Collations, ok = intSeq(columnCharset); !ok {
-			return malformed("table map column charsets")
-		}
-	case defaultCharset != nil:
-		return t.spreadDefaultCharset(defaultCharset)
+	var ok [6]bool
+	t.Collations, ok[0] = t.charsets(fields, metaDefaultCharset, metaColumnCharset, t.IsCharacter)
+	t.EnumCollations, ok[1] = t.charsets(fields, metaEnumCharset, metaEnumCharsets, t.IsEnum)
+	t.Geometries, ok[2] = intSeq(fields[metaGeometryType])
+	ok[3] = t.parseKey(fields)
+	ok[4] = t.parseMembers(fields[metaSetMembers], ColSet)
+	ok[5] = t.parseMembers(fields[metaEnumMembers], ColEnum)
+	if slices.Contains(ok[:], false) {
+		return malformed("table map optional metadata")
 	}
 	return nil
+}
+
+// charsets reads the collations of the columns that of tells: one for each, or
+// the form "default, then (number among those columns, collation) pairs".
+func (t *TableMap) charsets(fields map[byte][]byte, def, each byte, of func(i int) bool) ([]uint64, bool) {
+	if v, ok := fields[each]; ok {
+		return intSeq(v)
+	}
+	v, ok := fields[def]
+	if !ok {
+		return nil, true
+	}
+	seq, ok := intSeq(v)
+	if !ok || len(seq)%2 != 1 {
+		return nil, false
+	}
+	var out []uint64
+	for i := range t.Types {
+		if of(i) {
+			out = append(out, seq[0])
+		}
+	}
+	for p := seq[1:]; len(p) > 0; p = p[2:] {
+		if p[0] >= uint64(len(out)) {
+			return nil, false
+		}
+		out[p[0]] = p[1]
+	}
+	return out, true
+}
+
+func (t *TableMap) parseKey(fields map[byte][]byte) bool {
+	step := 1
+	v, ok := fields[metaKey]
+	if !ok {
+		step = 2 // column, length of the prefix
+		if v, ok = fields[metaKeyPrefix]; !ok {
+			return true
+		}
+	}
+	seq, ok := intSeq(v)
+	if !ok || len(seq)%step != 0 {
+		return false
+	}
+	for ; len(seq) > 0; seq = seq[step:] {
+		if seq[0] >= uint64(len(t.Types)) {
+			return false
+		}
+		t.Key = append(t.Key, int(seq[0])) //nolint:gosec // checked
+	}
+	return true
+}
+
+func (t *TableMap) parseMembers(v []byte, typ byte) bool {
+	for i := 0; i < len(t.Types) && len(v) > 0; i++ {
+		if t.Types[i] != typ {
+			continue
+		}
+		count, n := lenenc(v)
+		if n == 0 || count > uint64(len(v)) {
+			return false
+		}
+		v = v[n:]
+		members := make([][]byte, 0, count)
+		for range count {
+			m, n := lenencBytes(v)
+			if n == 0 {
+				return false
+			}
+			members, v = append(members, m), v[n:]
+		}
+		if t.Members == nil {
+			t.Members = make(map[int][][]byte)
+		}
+		t.Members[i] = members
+	}
+	return len(v) == 0
 }
 
 func (t *TableMap) parseNames(v []byte) error {
@@ -206,27 +304,6 @@ func (t *TableMap) parseNames(v []byte) error {
 		return malformed("table map names %d of %d columns", len(names), len(t.Types))
 	}
 	t.Names = names
-	return nil
-}
-
-// spreadDefaultCharset fills Collations from the form "default, then
-// (character column number, collation) pairs".
-func (t *TableMap) spreadDefaultCharset(v []byte) error {
-	seq, ok := intSeq(v)
-	if !ok || len(seq)%2 != 1 {
-		return malformed("table map default charset")
-	}
-	for i := range t.Types {
-		if t.IsCharacter(i) {
-			t.Collations = append(t.Collations, seq[0])
-		}
-	}
-	for p := seq[1:]; len(p) > 0; p = p[2:] {
-		if p[0] >= uint64(len(t.Collations)) {
-			return malformed("table map default charset")
-		}
-		t.Collations[p[0]] = p[1]
-	}
 	return nil
 }
 
@@ -250,34 +327,48 @@ func (t *TableMap) Unsigned(i int) (unsigned, ok bool) {
 	if t.Signedness == nil || !t.IsNumeric(i) {
 		return false, false
 	}
-	n := 0
-	for j := range i {
-		if t.IsNumeric(j) {
-			n++
-		}
-	}
+	n := t.ordinal(i, t.IsNumeric)
 	if n>>3 >= len(t.Signedness) {
 		return false, false
 	}
 	return t.Signedness[n>>3]&(0x80>>(n&7)) != 0, true
 }
 
-// Collation returns the collation id of character column i; ok is false when
-// the log does not say.
+// Collation returns the collation id of column i, of characters or an ENUM or
+// SET; ok is false when the log does not say.
 func (t *TableMap) Collation(i int) (id uint64, ok bool) {
-	if t.Collations == nil || !t.IsCharacter(i) {
+	list, of := t.Collations, t.IsCharacter
+	if t.IsEnum(i) {
+		list, of = t.EnumCollations, t.IsEnum
+	} else if !of(i) {
 		return 0, false
 	}
+	n := t.ordinal(i, of)
+	if n >= len(list) {
+		return 0, false
+	}
+	return list[n], true
+}
+
+// Point reports whether geometry column i holds points only; ok is false when
+// the log does not say.
+func (t *TableMap) Point(i int) (point, ok bool) {
+	n := t.ordinal(i, func(j int) bool { return t.Types[j] == ColGeometry })
+	if n >= len(t.Geometries) {
+		return false, false
+	}
+	return t.Geometries[n] == 1, true
+}
+
+// ordinal counts the columns before i of which of is true.
+func (t *TableMap) ordinal(i int, of func(i int) bool) int {
 	n := 0
 	for j := range i {
-		if t.IsCharacter(j) {
+		if of(j) {
 			n++
 		}
 	}
-	if n >= len(t.Collations) {
-		return 0, false
-	}
-	return t.Collations[n], true
+	return n
 }
 
 // IsNumeric reports whether column i has a bit in Signedness.
@@ -292,8 +383,11 @@ func (t *TableMap) IsNumeric(i int) bool {
 // IsCharacter reports whether column i has an entry in Collations.
 func (t *TableMap) IsCharacter(i int) bool {
 	switch t.Types[i] {
-	case ColString, ColVarString, ColVarchar, ColBlob:
+	case ColString, ColVarString, ColVarchar, ColBlob, ColBlobCompressed, ColVarcharCompressed:
 		return true
 	}
 	return false
 }
+
+// IsEnum reports whether column i is an ENUM or SET.
+func (t *TableMap) IsEnum(i int) bool { return t.Types[i] == ColEnum || t.Types[i] == ColSet }
