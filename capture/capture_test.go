@@ -309,15 +309,21 @@ func TestOptionFaults(t *testing.T) {
 	if f := good.Faults(); len(f) > 0 {
 		t.Errorf("faults of good options: %v", f)
 	}
-	bad := Options{
-		IncludeTables: []string{"(", "a"}, ExcludeTables: []string{"b"}, Skipped: []string{"q"}, Transforms: []string{"flatten"},
-		UnwrapOptions: UnwrapOptions{Deletes: "drop", OldDeletes: "none", AddFields: []string{"a.b.c"}},
+	bad := Options{IncludeTables: []string{"(", "a"}, ExcludeTables: []string{"b"}, Skipped: []string{"q"}}
+	bad.MaskWith = map[string]string{"column.mask.with.x.chars": "a"}
+	bad.Keys = "a"
+	bad.Transforms = []string{"flatten", "unwrap", "route", "when"}
+	bad.Transform = map[string]string{
+		"transforms.unwrap.add.fields": "a.b.c", "transforms.unwrap.delete.tombstone.handling.mode": "drop", "transforms.unwrap.delete.handling.mode": "none",
+		"transforms.route.type": "org.apache.kafka.connect.transforms.RegexRouter", "transforms.route.regex": "(", "transforms.route.colour": "red",
+		"transforms.when.type": "io.debezium.transforms.Filter", "transforms.when.condition": "value.op ==", "transforms.when.predicate": "p", "transforms.other.type": "x",
 	}
 	keys := make(map[string]bool)
 	for _, f := range bad.Faults() {
 		keys[f.Key] = true
 	}
-	for _, want := range []string{"table.include.list", "table.exclude.list", "skipped.operations", "transforms",
+	for _, want := range []string{"table.include.list", "table.exclude.list", "skipped.operations", "transforms.flatten.type",
+		"message.key.columns", "column.mask.with.x.chars", "transforms.route.regex", "transforms.route.colour", "transforms.when.condition", "transforms.when.predicate", "transforms.other.type",
 		"transforms.unwrap.delete.handling.mode", "transforms.unwrap.add.fields", "max.batch.size", "max.batch.size.in.bytes", "snapshot.fetch.size"} {
 		if !keys[want] {
 			t.Errorf("no fault of %s", want)
@@ -327,20 +333,27 @@ func TestOptionFaults(t *testing.T) {
 
 func TestFormerDeleteOptions(t *testing.T) {
 	for _, c := range []struct {
-		u    UnwrapOptions
-		want envelope.DeleteMode
+		mode, former, drop string
+		want               envelope.DeleteMode
 	}{
-		{UnwrapOptions{}, envelope.DeleteTombstone},
-		{UnwrapOptions{OldDeletes: "rewrite"}, envelope.DeleteRewrite},
-		{UnwrapOptions{OldDeletes: "rewrite", OldTombstones: "true"}, envelope.DeleteRewrite},
-		{UnwrapOptions{OldDeletes: "rewrite", OldTombstones: "false"}, envelope.DeleteRewriteTombstone},
-		{UnwrapOptions{OldDeletes: "drop", OldTombstones: "false"}, envelope.DeleteTombstone},
-		{UnwrapOptions{OldTombstones: "true"}, envelope.DeleteDrop},
-		{UnwrapOptions{OldDeletes: "none"}, envelope.DeleteToTombstone},
-		{UnwrapOptions{Deletes: "drop"}, envelope.DeleteDrop},
+		{want: envelope.DeleteTombstone},
+		{former: "rewrite", want: envelope.DeleteRewrite},
+		{former: "rewrite", drop: "true", want: envelope.DeleteRewrite},
+		{former: "rewrite", drop: "false", want: envelope.DeleteRewriteTombstone},
+		{former: "drop", drop: "false", want: envelope.DeleteTombstone},
+		{drop: "true", want: envelope.DeleteDrop},
+		{former: "none", want: envelope.DeleteToTombstone},
+		{mode: "drop", want: envelope.DeleteDrop},
 	} {
-		if got := c.u.deleteMode(); got != c.want {
-			t.Errorf("%+v: %s, want %s", c.u, got, c.want)
+		o := TransformOptions{Transforms: []string{"flat"}, Transform: map[string]string{"transforms.flat.type": envelope.UnwrapClass}}
+		for k, v := range map[string]string{"delete.tombstone.handling.mode": c.mode, "delete.handling.mode": c.former, "drop.tombstones": c.drop} {
+			if v != "" {
+				o.Transform["transforms.flat."+k] = v
+			}
+		}
+		got, faults := o.chain()
+		if len(faults) > 0 || got.unwrap == nil || got.unwrap.Deletes != c.want {
+			t.Errorf("%+v: %+v, %v", c, got.unwrap, faults)
 		}
 	}
 }

@@ -56,18 +56,7 @@ type Options struct {
 
 	ColumnOptions
 
-	Transforms []string `opt:"transforms" doc:"unwrap, or nothing"`
-	UnwrapOptions
-}
-
-// UnwrapOptions are those of the flat form (ExtractNewRecordState).
-type UnwrapOptions struct {
-	Type          string   `opt:"transforms.unwrap.type" default:"io.debezium.transforms.ExtractNewRecordState" enum:"io.debezium.transforms.ExtractNewRecordState" doc:"the one transform that there is"`
-	AddFields     []string `opt:"transforms.unwrap.add.fields" doc:"fields of the envelope or its source block to add to the row, e.g. op,table,lsn,source.ts_ms"`
-	FieldsPrefix  string   `opt:"transforms.unwrap.add.fields.prefix" default:"__" doc:"what the added fields' names begin with"`
-	Deletes       string   `opt:"transforms.unwrap.delete.tombstone.handling.mode" enum:"drop,tombstone,rewrite,rewrite-with-tombstone,delete-to-tombstone" doc:"what becomes of a delete; tombstone when not given"`
-	OldDeletes    string   `opt:"transforms.unwrap.delete.handling.mode" enum:"drop,rewrite,none" doc:"former name: use transforms.unwrap.delete.tombstone.handling.mode"`
-	OldTombstones string   `opt:"transforms.unwrap.drop.tombstones" enum:"true,false" doc:"former name: use transforms.unwrap.delete.tombstone.handling.mode"`
+	TransformOptions
 }
 
 // Fault is a fault of one option.
@@ -100,11 +89,6 @@ func (o *Options) Faults() []Fault {
 			add("skipped.operations", "%q is none of c, u, d, t, none", op)
 		}
 	}
-	for _, t := range o.Transforms {
-		if t != "unwrap" {
-			add("transforms", "%q is not known: unwrap is the one transform that there is", t)
-		}
-	}
 	if o.BatchSize < 1 {
 		add("max.batch.size", "must be at least 1")
 	}
@@ -114,14 +98,8 @@ func (o *Options) Faults() []Fault {
 	if o.FetchSize < 1 {
 		add("snapshot.fetch.size", "must be at least 1")
 	}
-	if o.Deletes != "" && (o.OldDeletes != "" || o.OldTombstones != "") {
-		add("transforms.unwrap.delete.handling.mode", "contradicts transforms.unwrap.delete.tombstone.handling.mode: give one of them")
-	}
-	for _, s := range o.AddFields {
-		if _, err := envelope.ParseAddField(s); err != nil {
-			add("transforms.unwrap.add.fields", "%v", err)
-		}
-	}
+	_, faults = o.chain()
+	out = append(out, faults...)
 	return out
 }
 
@@ -166,38 +144,7 @@ func (o *Options) Format(block envelope.Block) envelope.Options {
 	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones}
 	f.Rewrite, _ = o.rewrite() // Faults has told
 	f.DeadLetters = cmp.Or(o.DeadLetters, o.Prefix+".dead-letters")
-	if len(o.Transforms) > 0 {
-		f.Unwrap = &envelope.Unwrap{Deletes: o.deleteMode(), Prefix: o.FieldsPrefix}
-		for _, s := range o.AddFields {
-			a, err := envelope.ParseAddField(s)
-			if err == nil { // Faults has told
-				f.Unwrap.Add = append(f.Unwrap.Add, a)
-			}
-		}
-	}
+	c, _ := o.chain() // Faults has told
+	f.Unwrap, f.Before, f.After = c.unwrap, c.before, c.after
 	return f
-}
-
-func (u *UnwrapOptions) deleteMode() envelope.DeleteMode {
-	switch {
-	case u.Deletes != "":
-		return envelope.DeleteMode(u.Deletes)
-	case u.OldDeletes == "" && u.OldTombstones == "":
-		return envelope.DeleteTombstone
-	}
-	keep := u.OldTombstones == "false"
-	switch u.OldDeletes {
-	case "rewrite":
-		if keep {
-			return envelope.DeleteRewriteTombstone
-		}
-		return envelope.DeleteRewrite
-	case "none":
-		return envelope.DeleteToTombstone
-	default:
-		if keep {
-			return envelope.DeleteTombstone
-		}
-		return envelope.DeleteDrop
-	}
 }

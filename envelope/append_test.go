@@ -88,9 +88,9 @@ func TestDecimalEdges(t *testing.T) {
 	}
 }
 
-func TestVariableDecimalKeepsItsScale(t *testing.T) {
+func TestVariableDecimalHasNoZerosAtItsEnd(t *testing.T) {
 	got, err := AppendVariableDecimal(nil, []byte("-1.50"))
-	if err != nil || !bytes.Equal(got, []byte{4, 4, 0xff, 0x6a}) {
+	if err != nil || !bytes.Equal(got, []byte{2, 2, 0xf1}) {
 		t.Errorf("%x, %v", got, err)
 	}
 }

@@ -47,6 +47,30 @@ type EventFormat struct {
 // Event returns the Format of a kind of change, nil for a kind that becomes no
 // record.
 func (f *Format) Event(op Op) *EventFormat {
+	out := f.event(op)
+	if out != nil {
+		for _, s := range append(f.opts.Before[:len(f.opts.Before):len(f.opts.Before)], f.opts.After...) {
+			out.Topic = routed(s, out.Topic)
+		}
+	}
+	return out
+}
+
+// routed is the topic to which a transform sends the records of a topic that
+// are not about rows.
+func routed(s Step, topic string) string {
+	switch s := s.(type) {
+	case regexRouter:
+		return s.route(topic)
+	case conditional:
+		if s.when.Topic != nil && s.when.Topic.MatchString(topic) != s.when.Negate {
+			return routed(s.step, topic)
+		}
+	}
+	return topic
+}
+
+func (f *Format) event(op Op) *EventFormat {
 	n := f.opts.Naming
 	switch op {
 	case Heartbeat:

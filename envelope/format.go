@@ -13,6 +13,8 @@ type Options struct {
 	Naming     Naming
 	Tombstones bool    // a delete is followed by a record without value
 	Unwrap     *Unwrap // nil = the envelope
+	Before     []Step  // transforms before the unwrapping, or all without it
+	After      []Step  // transforms of the flat form
 	Rewrite    Rewrite // done to rows before all else
 	// DeadLetters is the topic of changes that could not be decoded.
 	DeadLetters string
@@ -31,6 +33,9 @@ type TableFormat struct {
 	Topic       string
 	KeySchema   string // Avro schema of the keys, "" for a table without key
 	ValueSchema string // Avro schema of the values: envelope or flat
+	// Routed is whether each Message says its Topic: a transform decides it
+	// by the record.
+	Routed bool
 
 	opts    Options
 	out     *Table        // Table, or what the rewrite makes of it
@@ -38,6 +43,7 @@ type TableFormat struct {
 	source  []segment     // the source block, as encoded
 	added   []segment     // flat form: the fields that follow the row
 	keys    []Column      // the key's columns, for headers
+	chain   *chain        // nil = no transforms but the unwrapping
 }
 
 // segment is a stretch of an encoded record: constant bytes, or what a
@@ -51,6 +57,9 @@ type segment struct {
 // human: a name that Avro does not allow.
 func (f *Format) Table(t *Table) (*TableFormat, error) {
 	tf := &TableFormat{Table: t, Topic: f.opts.Naming.Topic(t.ID), opts: f.opts, out: t}
+	if u := tf.opts.Unwrap; u != nil && u.When != nil && u.When.Topic != nil && u.When.Topic.MatchString(tf.Topic) == u.When.Negate {
+		tf.opts.Unwrap = nil
+	}
 	var err error
 	if tf.rewrite, err = f.opts.Rewrite.table(t); err != nil {
 		return nil, err
@@ -62,13 +71,16 @@ func (f *Format) Table(t *Table) (*TableFormat, error) {
 		tf.keys = append(tf.keys, t.Columns[i])
 	}
 	tf.source = f.opts.Block.segments(t)
-	if u := f.opts.Unwrap; u != nil {
+	if u := tf.opts.Unwrap; u != nil {
 		tf.added = join(u.segments(&f.opts.Block, t))
 	}
-	if err := tf.schemas(); err != nil {
+	if tf.chain, err = tf.compileChain(); err != nil {
 		return nil, err
 	}
-	return tf, nil
+	if tf.chain != nil {
+		return tf, tf.chain.schemas(tf)
+	}
+	return tf, tf.schemas()
 }
 
 // segments gives the encoded form of the field within the source block.
@@ -123,37 +135,56 @@ func appendSegments(dst []byte, segments []segment, c *Change) []byte {
 }
 
 func (tf *TableFormat) schemas() error {
-	t := tf.out
+	t, n := tf.out, tf.opts.Naming
 	if len(t.Key) > 0 {
-		name, err := tf.opts.Naming.record(t.ID, "Key")
+		name, err := n.record(t.ID, "Key")
+		if err != nil {
+			return err
+		}
+		fields, err := n.named(t.ID, tf.keys)
 		if err != nil {
 			return err
 		}
 		w := newSchemaWriter()
-		if err := w.row(tf, name, "", tf.keys); err != nil {
-			return err
-		}
+		w.fields(name, "", fields, 0)
 		tf.KeySchema = string(w.b)
 	}
-	value, err := tf.opts.Naming.record(t.ID, "Value")
+	value, err := n.record(t.ID, "Value")
 	if err != nil {
 		return err
 	}
 	w := newSchemaWriter()
-	if tf.opts.Unwrap != nil {
-		w.added = tf.opts.Unwrap.fields(&tf.opts.Block)
-		if err := w.row(tf, value, "", t.Columns); err != nil {
+	if u := tf.opts.Unwrap; u != nil {
+		fields, err := tf.flat(u)
+		if err != nil {
 			return err
 		}
-	} else if err := w.envelope(tf, value); err != nil {
-		return err
+		w.fields(value, "", fields, 0)
+	} else {
+		full, err := n.record(t.ID, "Envelope")
+		if err != nil {
+			return err
+		}
+		if err := w.envelope(tf, value, full); err != nil {
+			return err
+		}
 	}
 	tf.ValueSchema = string(w.b)
 	return nil
 }
 
-// row writes the record of a row or key. space is the enclosing namespace.
-func (w *schemaWriter) row(tf *TableFormat, full, space string, columns []Column) error {
+// flat returns the fields of the flat form.
+func (tf *TableFormat) flat(u *Unwrap) ([]Column, error) {
+	out, err := tf.opts.Naming.named(tf.Table.ID, tf.out.Columns)
+	for _, f := range u.fields(&tf.opts.Block) {
+		out = append(out, Column{Name: f.name, Nullable: true, Type: TypeOf(f.kind), schema: f.schema})
+	}
+	return out, err
+}
+
+// fields writes a record. space is the enclosing namespace, version its
+// connect.version, 0 = none.
+func (w *schemaWriter) fields(full, space string, columns []Column, version int) {
 	own, name := splitName(full)
 	w.raw(`{"type":"record"`)
 	w.attr("name", name)
@@ -165,39 +196,34 @@ func (w *schemaWriter) row(tf *TableFormat, full, space string, columns []Column
 		if i > 0 {
 			w.raw(",")
 		}
-		field, err := tf.opts.Naming.field(tf.Table.ID, columns[i].Name)
-		if err != nil {
-			return err
+		c := &columns[i]
+		if c.schema != "" {
+			w.field(c.Name, `["null",`+c.schema+`]`, "null")
+		} else {
+			w.column(c.Name, c)
 		}
-		w.column(field, &columns[i])
-	}
-	for i, f := range w.added {
-		if i > 0 || len(columns) > 0 {
-			w.raw(",")
-		}
-		w.field(f.name, `["null",`+f.schema+`]`, "null")
 	}
 	w.raw("]")
+	if version > 0 {
+		w.attrInt("connect.version", version)
+	}
 	w.attr("connect.name", full)
 	w.raw("}")
-	return nil
 }
 
-// envelope writes the record of the envelope around the row's record.
-func (w *schemaWriter) envelope(tf *TableFormat, value string) error {
-	full, err := tf.opts.Naming.record(tf.Table.ID, "Envelope")
+// envelope writes the record called full around the row's record called value.
+func (w *schemaWriter) envelope(tf *TableFormat, value, full string) error {
+	space, name := splitName(full)
+	_, row := splitName(value)
+	fields, err := tf.opts.Naming.named(tf.Table.ID, tf.out.Columns)
 	if err != nil {
 		return err
 	}
-	space, name := splitName(full)
-	_, row := splitName(value)
 	w.raw(`{"type":"record"`)
 	w.attr("name", name)
 	w.attr("namespace", space)
 	w.raw(`,"fields":[{"name":"before","type":["null",`)
-	if err := w.row(tf, value, space, tf.out.Columns); err != nil {
-		return err
-	}
+	w.fields(value, space, fields, 0)
 	w.raw(`],"default":null},{"name":"after","type":["null",`)
 	w.quote(row)
 	w.raw(`],"default":null},{"name":"source","type":`)
@@ -225,6 +251,11 @@ type Message struct {
 	Value       []byte // nil = tombstone
 	Header      string // name of the one header, "" = none
 	HeaderValue []byte
+
+	// What transforms say.
+	Topic   string          // "" = that of the TableFormat
+	Headers []MessageHeader // further ones
+	Millis  int64           // timestamp in ms since 1970, 0 = now
 }
 
 // Messages collects the Kafka records of changes; their memory is Buf.
@@ -247,14 +278,14 @@ const (
 
 // Append adds the records of c: one, or for a delete also the tombstone, or
 // for an update that changed the key the delete of the old row, its tombstone
-// and the create of the new one. Depending on the options it may add none.
-func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) {
+// and the create of the new one. Depending on the options it may add none. An
+// error is of a transform.
+func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) error {
 	if tf.rewrite != nil {
 		c = tf.rewrite.change(r, c)
 	}
 	if c.Op != Update || c.OldKey == nil {
-		tf.append(r, w, c, "", nil)
-		return
+		return tf.append(r, w, c, "", nil)
 	}
 	start := len(r.Buf)
 	r.Buf = tf.appendKeyJSON(r.Buf, c.Key)
@@ -264,30 +295,35 @@ func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) {
 
 	half := *c
 	half.Op, half.Key, half.OldKey, half.After = Delete, c.OldKey, nil, nil
-	tf.append(r, w, &half, headerNewKey, newKey)
+	if err := tf.append(r, w, &half, headerNewKey, newKey); err != nil {
+		return err
+	}
 	half = *c
 	half.Op, half.OldKey, half.Before = Create, nil, nil
 	if c.Order > 0 {
 		half.Order, half.TableOrder = c.Order+1, c.TableOrder+1
 	}
-	tf.append(r, w, &half, headerOldKey, oldKey)
+	return tf.append(r, w, &half, headerOldKey, oldKey)
 }
 
-func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, headerValue []byte) {
+func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, headerValue []byte) error {
+	record, tombstone := true, c.Op == Delete && tf.opts.Tombstones
+	if u := tf.opts.Unwrap; u != nil {
+		if c.Op == Truncate {
+			return nil // it has no flat form
+		}
+		if c.Op == Delete {
+			record, tombstone = u.Deletes.emits(tombstone)
+		}
+	}
+	if tf.chain != nil {
+		return tf.appendTransformed(r, w, c, Message{Header: header, HeaderValue: headerValue}, record, tombstone)
+	}
 	rec := Message{Header: header, HeaderValue: headerValue}
 	if c.Key != nil {
 		start := len(r.Buf)
 		r.Buf = append(append(r.Buf, w.Key...), c.Key...)
 		rec.Key = r.Buf[start:len(r.Buf):len(r.Buf)]
-	}
-	record, tombstone := true, c.Op == Delete && tf.opts.Tombstones
-	if u := tf.opts.Unwrap; u != nil {
-		if c.Op == Truncate {
-			return // it has no flat form
-		}
-		if c.Op == Delete {
-			record, tombstone = u.Deletes.emits(tombstone)
-		}
 	}
 	if record {
 		start := len(r.Buf)
@@ -304,6 +340,7 @@ func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, hea
 		rec.Value = nil
 		r.List = append(r.List, rec)
 	}
+	return nil
 }
 
 func (tf *TableFormat) appendEnvelope(dst []byte, c *Change) []byte {
@@ -327,15 +364,18 @@ func appendOptional(dst []byte, r Row) []byte {
 // appendFlat appends the row that a change leaves or, for a delete, found, and
 // the added fields.
 func (tf *TableFormat) appendFlat(dst []byte, c *Change) []byte {
+	return appendSegments(tf.appendRow(dst, c), tf.added, c)
+}
+
+func (tf *TableFormat) appendRow(dst []byte, c *Change) []byte {
 	switch {
 	case c.Op != Delete:
-		dst = append(dst, c.After...)
+		return append(dst, c.After...)
 	case c.Before != nil:
-		dst = append(dst, c.Before...)
+		return append(dst, c.Before...)
 	default:
-		dst = tf.appendKeyOnly(dst, c.Key)
+		return tf.appendKeyOnly(dst, c.Key)
 	}
-	return appendSegments(dst, tf.added, c)
 }
 
 // appendKeyOnly makes a row of a key, for a log that carries no more of a

@@ -64,7 +64,12 @@ func (n Naming) sanitize(name string) string {
 // record returns the full name of a record of the table ("Key", "Value",
 // "Envelope").
 func (n Naming) record(id TableID, what string) (string, error) {
-	full := n.Topic(id) + "." + what
+	return n.recordOf(n.Topic(id), what, id)
+}
+
+// recordOf is record for a topic of another name.
+func (n Naming) recordOf(topic, what string, id TableID) (string, error) {
+	full := topic + "." + what
 	adjusted := n.Schemas.apply(full, true)
 	for part := range strings.SplitSeq(adjusted, ".") {
 		if !legal(part) {

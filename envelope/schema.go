@@ -14,7 +14,6 @@ import (
 type schemaWriter struct {
 	b     []byte
 	names map[string]bool // full names already defined
-	added []addedField    // fields that follow the row's own
 }
 
 func newSchemaWriter() *schemaWriter { return &schemaWriter{names: make(map[string]bool)} }

@@ -53,6 +53,8 @@ type Column struct {
 	Native string
 	// Comment is the column's comment, "" if it has none or none is wanted.
 	Comment string
+
+	schema string // of the non-null value of a field that is no column of a table
 }
 
 // SourceType is a column's type as column.propagate.source.type tells it.

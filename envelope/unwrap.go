@@ -42,14 +42,23 @@ type Unwrap struct {
 	Deletes DeleteMode
 	Prefix  string     // add.fields.prefix
 	Add     []AddField // add.fields
+
+	HeadersPrefix string     // add.headers.prefix
+	Headers       []AddField // add.headers
+	RouteBy       string     // route.by.field, "" = none
+	When          *Predicate // which topics are unwrapped, nil = all
 }
 
-// AddField is one of add.fields: a field of the envelope or of its source
-// block.
+// dynamic reports whether there is more to do than to make a flat record.
+func (u *Unwrap) dynamic() bool { return len(u.Headers) > 0 || u.RouteBy != "" }
+
+// AddField is one of add.fields or add.headers: a field of the envelope, of its
+// source block or of its transaction block.
 type AddField struct {
-	Source bool   // named with "source."
-	Name   string // "op", "ts_ms", "lsn"…
-	As     string // name in the record, without prefix
+	Source      bool   // named with "source."
+	Transaction bool   // named with "transaction."
+	Name        string // "op", "ts_ms", "lsn"…
+	As          string // name in the record, without prefix
 }
 
 // ParseAddField parses an entry of add.fields: NAME, source.NAME, and either
@@ -59,6 +68,8 @@ func ParseAddField(s string) (AddField, error) {
 	f := AddField{Name: name}
 	if rest, ok := strings.CutPrefix(name, "source."); ok {
 		f.Source, f.Name = true, rest
+	} else if rest, ok := strings.CutPrefix(name, "transaction."); ok {
+		f.Transaction, f.Name = true, rest
 	}
 	f.As = strings.ReplaceAll(name, ".", "_")
 	if renamed {
@@ -73,6 +84,7 @@ func ParseAddField(s string) (AddField, error) {
 // addedField is a field of the flat form beside the row's.
 type addedField struct {
 	name   string
+	kind   Kind
 	schema string // of the non-null value
 	segs   func(t *Table) []segment
 }
@@ -83,7 +95,7 @@ func (u *Unwrap) fields(b *Block) []addedField {
 	var out []addedField
 	if u.Deletes.rewrites() {
 		yes, no := AppendString([]byte{2}, "true"), AppendString([]byte{2}, "false")
-		out = append(out, addedField{u.Prefix + "deleted", `"string"`, dynamic(func(dst []byte, c *Change) []byte {
+		out = append(out, addedField{u.Prefix + "deleted", String, `"string"`, dynamic(func(dst []byte, c *Change) []byte {
 			if c.Op == Delete {
 				return append(dst, yes...)
 			}
@@ -106,15 +118,18 @@ func dynamic(fn func(dst []byte, c *Change) []byte) func(*Table) []segment {
 }
 
 func (a AddField) resolve(b *Block) (addedField, bool) {
+	if a.Transaction {
+		return a.transaction(b)
+	}
 	if !a.Source {
 		unit := map[string]int64{"ts_ms": 1e6, "ts_us": 1e3, "ts_ns": 1}[a.Name]
 		switch {
 		case a.Name == "op":
-			return addedField{schema: `"string"`, segs: dynamic(func(dst []byte, c *Change) []byte {
+			return addedField{kind: String, schema: `"string"`, segs: dynamic(func(dst []byte, c *Change) []byte {
 				return append(dst, 2, 2, byte(c.Op))
 			})}, true
 		case unit > 0:
-			return addedField{schema: `"long"`, segs: dynamic(func(dst []byte, c *Change) []byte {
+			return addedField{kind: Long, schema: `"long"`, segs: dynamic(func(dst []byte, c *Change) []byte {
 				return AppendLong(append(dst, 2), floorDiv(c.TsNs, unit))
 			})}, true
 		}
@@ -127,13 +142,39 @@ func (a AddField) resolve(b *Block) (addedField, bool) {
 	return addedField{}, false
 }
 
+// transaction resolves a field of the transaction block.
+func (a AddField) transaction(b *Block) (addedField, bool) {
+	number := func(get func(*Change) int64) (addedField, bool) {
+		return addedField{kind: Long, schema: `"long"`, segs: dynamic(func(dst []byte, c *Change) []byte {
+			if c.Order == 0 {
+				return append(dst, 0)
+			}
+			return AppendLong(append(dst, 2), get(c))
+		})}, true
+	}
+	switch a.Name {
+	case "id":
+		return addedField{kind: String, schema: `"string"`, segs: dynamic(func(dst []byte, c *Change) []byte {
+			if c.Order == 0 {
+				return append(dst, 0)
+			}
+			return b.appendTransactionID(append(dst, 2), c)
+		})}, true
+	case "total_order":
+		return number(func(c *Change) int64 { return c.Order })
+	case "data_collection_order":
+		return number(func(c *Change) int64 { return c.TableOrder })
+	}
+	return addedField{}, false
+}
+
 // added is the source field as ["null", T], whatever it is in the block.
 func (f *SourceField) added(b *Block) addedField {
 	schema := `"` + f.Kind.String() + `"`
 	if f.snapshot {
 		schema = enumSnapshot
 	}
-	return addedField{schema: schema, segs: func(t *Table) []segment {
+	return addedField{kind: f.Kind, schema: schema, segs: func(t *Table) []segment {
 		if f.Const != nil {
 			return []segment{{fixed: AppendString([]byte{2}, f.Const(b, t))}}
 		}
@@ -152,4 +193,59 @@ func (u *Unwrap) segments(b *Block, t *Table) []segment {
 		out = append(out, f.segs(t)...)
 	}
 	return out
+}
+
+// compile does what is beside the flat record itself: headers and routing.
+func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
+	type header struct {
+		name string
+		col  Column
+		segs []segment
+	}
+	var headers []header
+	for _, a := range u.Headers {
+		if f, ok := a.resolve(&s.table.opts.Block); ok {
+			headers = append(headers, header{u.HeadersPrefix + a.As, Column{Nullable: true, Type: TypeOf(f.kind)}, join(f.segs(s.table.Table))})
+		}
+	}
+	route := -1
+	if u.RouteBy != "" {
+		if i, err := field(s.value, u.RouteBy); err == nil { // a table without it keeps its topic
+			route, s.routed = i, true
+		}
+	}
+	if len(headers) == 0 && route < 0 {
+		return nil
+	}
+	routeColumn := Column{}
+	if route >= 0 {
+		routeColumn = s.value[route]
+	}
+	return func(r *record) (bool, error) {
+		for i := range headers {
+			h := &headers[i]
+			cell := r.keep(func(dst []byte) []byte { return appendSegments(dst, h.segs, r.c) })
+			r.headers = append(r.headers, MessageHeader{h.name, r.keep(func(dst []byte) []byte { return appendText(dst, &h.col, cell) })})
+		}
+		if route >= 0 && !r.null {
+			if topic := appendText(nil, &routeColumn, r.value[route]); len(topic) > 0 {
+				r.topic = string(topic)
+			}
+		}
+		return true, nil
+	}
+}
+
+// appendText appends a cell as text, as Connect writes values of headers: null
+// as nothing, text as it is, other values as JSON.
+func appendText(dst []byte, c *Column, cell []byte) []byte {
+	v, _, null := value(c, cell)
+	if null {
+		return dst
+	}
+	if c.Type.Kind == String {
+		_, text := decodeLong(v)
+		return append(dst, text...)
+	}
+	return appendJSONValue(dst, &c.Type, v)
 }

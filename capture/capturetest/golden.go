@@ -496,3 +496,14 @@ func Text(m map[string]json.RawMessage, field string) string {
 	_ = json.Unmarshal(m[field], &v) // "" for what is no string
 	return v
 }
+
+// Takes reports whether there is an option of that name, or one for all names
+// that begin as it does.
+func Takes(options map[string]bool, name string) bool {
+	for o := range options {
+		if p, ok := strings.CutSuffix(o, "*"); ok && strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return options[name]
+}

@@ -91,6 +91,7 @@ type target struct {
 type tableState struct {
 	format *envelope.TableFormat
 	target *target
+	other  map[string]*target // where transforms send its records
 }
 
 // eventState is a kind of change beside those of rows that is ready to be
@@ -212,9 +213,19 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 		}
 		for j := from; j < len(e.messages.List); j++ {
 			m := &e.messages.List[j]
+			to := to
+			if m.Topic != "" && m.Topic != to.topic {
+				if to, err = e.reroute(ctx, m); err != nil {
+					return err
+				}
+			}
+			at := now
+			if m.Millis != 0 {
+				at = time.UnixMilli(m.Millis)
+			}
 			e.records = append(e.records, topic.Record{
 				Topic: to.topic, Partition: topic.ByKey, Key: m.Key, Value: m.Value,
-				Headers: to.header(m), Timestamp: now,
+				Headers: to.header(m), Timestamp: at,
 			})
 		}
 	}
@@ -244,8 +255,7 @@ func (e *Emitter) append(ctx context.Context, c *envelope.Change) (*target, erro
 		}
 		e.last = t
 	}
-	t.format.Append(&e.messages, t.target.wire, c)
-	return t.target, nil
+	return t.target, t.format.Append(&e.messages, t.target.wire, c)
 }
 
 // header returns the headers of a record: those of its wire format, after one
@@ -255,10 +265,40 @@ func (t *target) header(m *envelope.Message) []topic.Header {
 	if m.Value == nil {
 		base = t.keyOnly
 	}
-	if m.Header == "" {
+	if m.Header == "" && len(m.Headers) == 0 {
 		return base
 	}
-	return append([]topic.Header{{Key: m.Header, Value: m.HeaderValue}}, base...)
+	out := make([]topic.Header, 0, len(base)+len(m.Headers)+1)
+	if m.Header != "" {
+		out = append(out, topic.Header{Key: m.Header, Value: m.HeaderValue})
+	}
+	for _, h := range m.Headers {
+		out = append(out, topic.Header{Key: h.Key, Value: h.Value})
+	}
+	return append(out, base...)
+}
+
+// reroute makes ready the topic to which a transform sends a record of the
+// table before, and puts the ids of that topic's schemas into it.
+func (e *Emitter) reroute(ctx context.Context, m *envelope.Message) (*target, error) {
+	t := e.last
+	to, ok := t.other[m.Topic]
+	if !ok {
+		if !legalTopic(m.Topic) {
+			return nil, fault.Humanf("correct the transform, or what it takes the name from", "a transform sends a record of %s to a topic whose name Kafka does not allow", t.format.Table.ID)
+		}
+		var err error
+		if to, err = e.prepare(ctx, m.Topic, t.format.KeySchema, t.format.ValueSchema); err != nil {
+			return nil, err
+		}
+		if t.other == nil {
+			t.other = make(map[string]*target)
+		}
+		t.other[m.Topic] = to
+	}
+	copy(m.Key, to.wire.Key)
+	copy(m.Value, to.wire.Value)
+	return to, nil
 }
 
 // table makes a table version ready.
@@ -271,7 +311,10 @@ func (e *Emitter) table(ctx context.Context, t *envelope.Table) (*tableState, er
 		return nil, err
 	}
 	out := &tableState{format: f}
-	if out.target, err = e.prepare(ctx, f.Topic, f.KeySchema, f.ValueSchema); err != nil {
+	if f.Routed { // room for ids that reroute fills in
+		room := e.wire.AppendHeader(nil, registry.ID{})
+		out.target = &target{wire: envelope.Wire{Key: room, Value: room}}
+	} else if out.target, err = e.prepare(ctx, f.Topic, f.KeySchema, f.ValueSchema); err != nil {
 		return nil, err
 	}
 	name := t.ID.String()
@@ -340,4 +383,14 @@ func headers(in []registry.Header) []topic.Header {
 		out = append(out, topic.Header{Key: h.Key, Value: h.Value})
 	}
 	return out
+}
+
+// legalTopic reports whether Kafka allows the name.
+func legalTopic(name string) bool {
+	for _, r := range name {
+		if r != '.' && r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
+			return false
+		}
+	}
+	return name != "" && name != "." && name != ".." && len(name) <= 249
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"tributary/capture"
 	"tributary/internal/config"
 	"tributary/internal/fault"
 )
@@ -33,8 +34,13 @@ func importCommand(_ context.Context, args []string, _ *slog.Logger) error {
 // meaningless are options, or beginnings of options, that say something about
 // Kafka Connect or the JVM and have no counterpart because none is needed.
 var meaningless = []string{
-	"tasks.max", "key.converter", "value.converter", "schema.history.internal.", "include.schema.changes",
-	"driver.", "max.queue.size", "poll.interval.ms", "snapshot.locking.mode", "snapshot.max.threads", "producer.override.", "errors.log.",
+	"tasks.max", "key.converter", "value.converter", "header.converter", "config.action.reload", "schema.history.internal", "database.history",
+	"database.jdbc.driver", "database.protocol", "database.server.name", "driver.", "max.queue.size", "poll.interval.ms", "min.row.count.to.stream.results",
+	"producer.override.", "consumer.override.", "admin.override.", "errors.log.", "errors.retry.", "errors.max.retries", "exactly.once.support",
+	"transaction.boundary", "offsets.storage.topic", "topic.cache.size", "internal.", "custom.metric.tags", "guardrail.", "connection.validation.timeout.ms",
+	"snapshot.locking.mode", "snapshot.lock.timeout.ms", "snapshot.delay.ms", "snapshot.query.mode", "enable.time.adjuster", "table.ignore.builtin",
+	"retriable.restart.connector.wait.ms", "slot.max.retries", "slot.retry.delay.ms", "xmin.fetch.interval.ms", "slot.stream.params", "connect.timeout.ms",
+	"connect.backoff.", "connect.max.attempts", "query.fetch.size", "query.timeout.ms", "converters",
 }
 
 // convert makes the text of a YAML file of a connector's JSON, which is either
@@ -57,15 +63,90 @@ func convert(text []byte) (string, error) {
 		switch {
 		case ok && len(o.Enum) > 0 && !slices.Contains(o.Enum, value):
 			note("not supported: %s: %s (one of %s)", key, value, strings.Join(o.Enum, ", "))
-		case ok:
+		case ok || prefixed(known, key):
 			out[key] = value
 		case !slices.ContainsFunc(meaningless, func(p string) bool { return strings.HasPrefix(key, p) }):
 			note("not supported: %s: %s", key, value)
 		}
 	}
 	complete(in, out, note)
+	refuse(out, note)
 	slices.Sort(notes)
 	return render(out, notes), nil
+}
+
+// prefixed reports whether there is an option for all names that begin as key
+// does.
+func prefixed(known map[string]config.Option, key string) bool {
+	for name := range known {
+		if p, ok := strings.CutSuffix(name, "*"); ok && strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse takes out what the check of the options finds fault with: transforms
+// that are not known, masks of types that there are not, and the like. A
+// transform goes as a whole, with all of its options.
+func refuse(out map[string]string, note func(string, ...any)) {
+	for range len(out) {
+		faults := commonOf(out).Faults()
+		if len(faults) == 0 {
+			return
+		}
+		f := faults[0]
+		value, given := out[f.Key]
+		if !given && strings.HasPrefix(f.Key, "transforms.") || strings.HasSuffix(f.Key, ".type") || f.Key == "transforms" {
+			name, _, _ := strings.Cut(strings.TrimPrefix(f.Key, "transforms."), ".")
+			note("not supported: transform %s: %s", name, f.Message)
+			drop(out, name)
+			continue
+		}
+		note("not supported: %s: %s (%s)", f.Key, value, f.Message)
+		if !given {
+			return // it is of nothing that could be taken out
+		}
+		delete(out, f.Key)
+	}
+}
+
+func drop(out map[string]string, transform string) {
+	var stay []string
+	for t := range strings.SplitSeq(out["transforms"], ",") {
+		if t = strings.TrimSpace(t); t != transform && t != "" {
+			stay = append(stay, t)
+		}
+	}
+	out["transforms"] = strings.Join(stay, ",")
+	for k := range out {
+		if strings.HasPrefix(k, "transforms."+transform+".") {
+			delete(out, k)
+		}
+	}
+}
+
+// commonOf reads the options that all databases have in common.
+func commonOf(out map[string]string) *capture.Options {
+	known := make(map[string]bool)
+	all := make(map[string]config.Option)
+	for _, o := range config.Options(&capture.Options{}) {
+		known[o.Name], all[o.Name] = true, o
+	}
+	text := ""
+	for k, v := range out {
+		if (known[k] || prefixed(all, k)) && !strings.HasPrefix(v, "${") {
+			text += k + ": " + scalar(v) + "\n"
+		}
+	}
+	for _, k := range []string{"name", "connector.class", "topic.prefix"} {
+		if out[k] == "" || strings.HasPrefix(out[k], "${") {
+			text += k + ": x\n"
+		}
+	}
+	o := &capture.Options{}
+	_ = config.Parse("imported", []byte(text), o) // what cannot be read at all is told by run
+	return o
 }
 
 func readConnector(text []byte) (map[string]string, error) {
@@ -161,7 +242,7 @@ func render(out map[string]string, notes []string) string {
 	}
 	slices.Sort(rest)
 	for _, k := range append(keys, rest...) {
-		if v := out[k]; v != "" {
+		if v := out[k]; v != "" || strings.HasSuffix(k, ".static.value") || strings.HasSuffix(k, ".replacement") {
 			fmt.Fprintf(&b, "%s: %s\n", k, scalar(v))
 		}
 	}
@@ -177,7 +258,7 @@ func render(out map[string]string, notes []string) string {
 // scalar writes a YAML value, quoted where it needs to be. JSON's strings are
 // YAML's too.
 func scalar(v string) string {
-	if strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") == "" && v[0] != '-' {
+	if v != "" && strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") == "" && v[0] != '-' {
 		return v
 	}
 	quoted, _ := json.Marshal(v) // a string always marshals

@@ -1,0 +1,68 @@
+package emit
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"tributary/envelope"
+	"tributary/internal/fault"
+	"tributary/registry"
+)
+
+// TestRecordsGoWhereTransformsSendThem has two topics of one table, by the
+// record: each with its schemas, and none for the table itself.
+func TestRecordsGoWhereTransformsSendThem(t *testing.T) {
+	o := newOptions(t)
+	opts := envelope.NewStepOptions(map[string]string{"topic.expression": "value.t_id > 5 ? 'large' : (value.t_id < 0 ? 'not legal' : 'small')"})
+	s, ok := envelope.NewStep("io.debezium.transforms.ContentBasedRouter", opts)
+	if !ok || len(opts.Faults()) > 0 {
+		t.Fatal(opts.Faults())
+	}
+	format := envelope.NewFormat(envelope.Options{
+		Block:  envelope.Block{Version: "1", Connector: "test", Package: "io.test", Name: "p", Fields: envelope.CommonFields(nil)},
+		Naming: envelope.Naming{Prefix: "p"}, Unwrap: &envelope.Unwrap{}, After: []envelope.Step{s},
+	})
+	e, err := New(o, "routed", format, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	if _, err := e.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Emit(t.Context(), batch("1", table("t_id"), 1, 9, 2, 8)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := o.Registry(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]int32{"small": {1, 2}, "large": {9, 8}} {
+		got := read(t, o, name, 2)
+		if len(got) != 2 {
+			t.Fatalf("%d records in %s", len(got), name)
+		}
+		for i, r := range got {
+			id, body, err := registry.ParseHeader(r.Value, false, nil)
+			if err != nil || string(body) != string(envelope.AppendInt(nil, want[i])) {
+				t.Errorf("%s: %x, %v", name, r.Value, err)
+			}
+			text, err := client.Schema(t.Context(), id)
+			if err != nil || !strings.Contains(text, "p.s.t.Value") {
+				t.Errorf("%s: schema %s, %v", name, text, err)
+			}
+		}
+	}
+	if err := e.admin.EnsureTopics(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ends, err := e.admin.End(t.Context(), "p.s.t"); err == nil && len(ends) > 0 {
+		t.Errorf("the table has a topic of its own: %v", ends)
+	}
+	bad := batch("2", table("t_id"), -1)
+	bad.List[0].Op, bad.List[0].After, bad.List[0].Before = envelope.Create, bad.List[0].Before, nil
+	if err := e.Emit(t.Context(), bad); !fault.NeedsHuman(err) {
+		t.Errorf("a topic that Kafka does not allow: %v", err)
+	}
+}
