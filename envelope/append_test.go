@@ -88,7 +88,7 @@ func TestDecimalEdges(t *testing.T) {
 	}
 }
 
-func TestVariableDecimalHasNoZerosAtItsEnd(t *testing.T) {
+func TestVariableDecimalHasTheLeastScale(t *testing.T) {
 	got, err := AppendVariableDecimal(nil, []byte("-1.50"))
 	if err != nil || !bytes.Equal(got, []byte{2, 2, 0xf1}) {
 		t.Errorf("%x, %v", got, err)
