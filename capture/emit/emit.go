@@ -168,6 +168,30 @@ func (e *Emitter) Position(ctx context.Context, a *topic.Admin) (capture.Positio
 	return pos, nil
 }
 
+// Stored reads the connector's position without taking over from a process
+// that is running.
+func (e *Emitter) Stored(ctx context.Context) (capture.Position, error) {
+	a, err := topic.NewAdmin(ctx, e.opts.Options, e.log)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	return e.Position(ctx, a)
+}
+
+// SetPosition stores a position, nil for none: the next start takes it. It
+// fences off a process of the same connector that is running. Resume must
+// have been called.
+func (e *Emitter) SetPosition(ctx context.Context, p capture.Position) error {
+	err := e.writer.WriteTx(ctx, []topic.Record{{
+		Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: p, Timestamp: time.Now(),
+	}})
+	if err != nil {
+		return fmt.Errorf("store the position of %s: %w", e.name, err)
+	}
+	return nil
+}
+
 func replication(n int) int16 {
 	if n <= 0 {
 		return 0

@@ -26,6 +26,7 @@ func main() {
 	os.Exit(ops.Main("cdc-source", "captures the changes of a database into Kafka",
 		ops.Command{Name: "run", Usage: "-c FILE  start the daemon", Options: commonGroup().Options, Groups: optionGroups(), Run: run},
 		ops.Command{Name: "check", Usage: "-c FILE  connect to everything and print what would be done", Options: commonGroup().Options, Groups: optionGroups(), Run: check},
+		ops.Command{Name: "offsets", Usage: "show|set|reset -c FILE [JSON]   print, replace or forget the position from which the connector goes on", Run: offsetsCommand},
 		ops.Command{Name: "import", Usage: "JSON     turn a Kafka Connect connector into a file for run", Run: importCommand},
 		ops.Command{Name: "registry", Usage: "-c FILE  serve the embedded schema registry", Options: &server.Config{}, Run: serveRegistry},
 	))
