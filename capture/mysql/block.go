@@ -13,6 +13,9 @@ func Block(o *Options, version string) envelope.Block {
 	if o.maria() {
 		b.Connector, b.Package = "mariadb", "io.debezium.connector.mariadb"
 	}
+	if o.Version == "3.5" {
+		b.Revision = 1
+	}
 	b.Fields = append(envelope.CommonFields(nil),
 		envelope.TableField(true),
 		envelope.LongField("server_id", false, func(s *envelope.Source) int64 { return s.ServerID }),

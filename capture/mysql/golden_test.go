@@ -67,6 +67,9 @@ func goldenOptions(t *testing.T, v *capturetest.Variant) Options {
 			text += fmt.Sprintf("%s: %q\n", k, val)
 		}
 	}
+	if strings.Contains(v.Name, "/v35-") {
+		text += "debezium.version: \"3.5\"\n"
+	}
 	var o Options
 	if err := config.Parse("connector.json", []byte(text), &o); err != nil {
 		t.Fatal(err)

@@ -33,6 +33,7 @@ type Options struct {
 	ExcludeDatabases []string `opt:"database.exclude.list" doc:"regular expressions of databases not to capture"`
 
 	Unsigned string `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
+	Version  string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
 }
 
 // Validate returns what the tags cannot express.
