@@ -171,9 +171,16 @@ func (t *Table) finishArchive(ctx context.Context, tl *Timeline, folder string, 
 			was[Instant{Time: at, Action: Action(action), State: StateCompleted}] = true
 		}
 	}
+	// What was newer may have been rolled back since. The newest commit stays: a
+	// timeline without any has no start, so that no file would count. So does what
+	// a savepoint pins.
+	cut := min(tl.horizon, tl.Newest().Time)
+	for _, at := range tl.Savepoints() {
+		cut = min(cut, at)
+	}
 	var left []Instant
 	for _, i := range tl.all {
-		if was[i] && i.Time < tl.horizon {
+		if was[i] && i.Time < cut {
 			left = append(left, i)
 		}
 	}
