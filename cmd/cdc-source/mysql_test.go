@@ -70,7 +70,6 @@ func TestRunMySQLTellsWhatIsWrong(t *testing.T) {
 	}{
 		"wrong password":       {replace("password: "+db.Server.Password, "password: wrong"), "Access denied", true},
 		"missing table":        {replace("topic.prefix:", "table.include.list: "+db.Name+".itm\ntopic.prefix:"), db.Name + ".itm", true},
-		"unsupported type":     {replace("topic.prefix:", "table.include.list: "+db.Name+".shape\ntopic.prefix:"), "column outline of " + db.Name + ".shape: type polygon", true},
 		"unreachable database": {replace(fmt.Sprintf("port: %d", db.Server.Port), "port: 1"), "connect to ", false},
 		"other brand":          {replace("class: mysql", "class: mariadb"), "not a MariaDB", true},
 	} {
