@@ -19,8 +19,9 @@ build: ## build the daemons (static binaries), lakeq and the demo into build/bin
 setup: ## install the servers that tests and the demo use, as far as they are missing (needs root)
 	@tests/setup.sh
 
-demo: build ## run the whole pipeline on real databases of its own and tell its story (KEEP=1 leaves it running)
+demo: ## run the whole pipeline on real databases of its own and tell its story (KEEP=1 leaves it running)
 	@tests/setup.sh demo
+	@$(MAKE) --no-print-directory build
 	@$(BIN)/demo run $(if $(KEEP),--keep)
 
 test: build ## run every test: unit, golden, fuzz smoke, real databases, end to end, readers of other makers
@@ -37,4 +38,5 @@ interop: build setup ## let real Hudi (Spark) and hudi-rs read and write our tab
 	@tests/interop/interop.sh
 
 clean: ## remove everything that was built or downloaded into the build folder
+	@[ ! -e $(BUILD)/demo/running.json ] || $(BIN)/demo stop
 	rm -rf $(BUILD)

@@ -78,7 +78,8 @@ func (r *remote) send(ctx context.Context, q request) ([]byte, error) {
 			return nil, explain(err, r.base)
 		}
 		if time.Since(began)+pause > r.opts.Patience {
-			return nil, fmt.Errorf("registry %s, tried for %s: %w", r.base, time.Since(began).Round(time.Second), err)
+			err = fmt.Errorf("registry %s, tried for %s: %w", r.base, time.Since(began).Round(time.Second), err)
+			return nil, fault.Hinted(err, "see that the registry runs there and that schema.registry.url is right")
 		}
 		if r.down.CompareAndSwap(false, true) {
 			r.opts.Log.Warn("registry unreachable, trying again", "url", r.base, "error", err)

@@ -133,7 +133,10 @@ status=0
 for name; do
 	case $name in
 	postgresql | mysql | mariadb) "$name" || status=1 ;;
-	demo) { postgresql && { mysql || mariadb; }; } || status=1 ;;
+	demo)
+		postgresql || status=1
+		mysql || mariadb || status=1
+		;;
 	*)
 		say "setup.sh: no such server: $name (postgresql, mysql, mariadb, demo)"
 		exit 2

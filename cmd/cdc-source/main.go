@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ import (
 	"tributary/capture/emit"
 	"tributary/envelope"
 	"tributary/internal/config"
+	"tributary/internal/fault"
 	"tributary/internal/ops"
 	"tributary/internal/topic"
 	"tributary/registry/server"
@@ -67,9 +69,19 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		if q := c.common.HeartbeatAction; q != "" {
 			o.HeartbeatAction = func(ctx context.Context) error { return source.Exec(ctx, q) }
 		}
-		return capture.Run(gctx, source, emitter, o)
+		return hinted(capture.Run(gctx, source, emitter, o))
 	})
 	return g.Wait()
+}
+
+// hinted says what to look at where the network failed: Kafka and the registry
+// say so themselves, so what is left is the database.
+func hinted(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fault.Hinted(err, "see that the database runs there and that database.hostname and database.port are right")
+	}
+	return err
 }
 
 func check(ctx context.Context, args []string, log *slog.Logger) error {
@@ -103,7 +115,7 @@ func check(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	fmt.Printf("kafka        answers; positions in %s\n", c.emit.OffsetTopic)
-	return source.Check(ctx, pos, os.Stdout)
+	return hinted(source.Check(ctx, pos, os.Stdout))
 }
 
 func serveRegistry(ctx context.Context, args []string, log *slog.Logger) error {

@@ -219,7 +219,7 @@ func wantError(t *testing.T, err error, text string, human bool) {
 	if fault.NeedsHuman(err) != human {
 		t.Errorf("error %v: needs a human %v, want %v", err, fault.NeedsHuman(err), human)
 	}
-	if human && fault.Hint(err) == "" {
+	if fault.Hint(err) == "" {
 		t.Errorf("error %v has no hint", err)
 	}
 }

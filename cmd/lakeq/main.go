@@ -25,8 +25,8 @@ const about = `Ask questions of the lake's tables, as of any moment.
 Every table of the lake is a view by its name and by database.name:
 
     lakeq --lake ./lake sql 'select count(*) from sale'
-    lakeq sql --as-of '2026-11-25 09:30' 'select * from sale where saleid = 200'
-    lakeq sql -o csv 'from ems.venue' > venue.csv
+    lakeq sql --as-of '2026-11-25 09:30' 'select * from sale where salesid = 200'
+    lakeq sql -o csv 'from venue' > venue.csv
     lakeq sql --begin 20261125 --end 20261126 'select * from sale'
     lakeq timeline sale
     lakeq diff sale 20261125 now
@@ -36,7 +36,7 @@ Every table of the lake is a view by its name and by database.name:
 time, or YYYY-MM-DD[ HH:MM[:SS[.mmm]]], in UTC; or a position in the database's log:
 an LSN (0/16B3748), a binlog position (binlog.000003:1234), or db: and a time there.
 A position is answered with the newest commit that holds nothing from behind it.
-All times of tables are shown in UTC.
+A time with seconds includes the whole second. All times of tables are shown in UTC.
 
 Deleted rows stay in their table with __deleted = 'true', unless the streamer is
 told to remove them. Hudi's own columns (_hoodie_commit_time, _hoodie_record_key,

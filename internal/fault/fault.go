@@ -30,6 +30,24 @@ func Humanf(hint, format string, args ...any) error {
 	return Human(fmt.Errorf(format, args...), hint)
 }
 
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h *hinted) Error() string { return h.err.Error() }
+func (h *hinted) Unwrap() error { return h.err }
+
+// Hinted gives err, which a retry may heal, a sentence that says what to look at
+// when it does not. An error that has a hint already keeps that one, which is
+// nearer to the cause. A nil err stays nil.
+func Hinted(err error, hint string) error {
+	if err == nil || Hint(err) != "" {
+		return err
+	}
+	return &hinted{err: err, hint: hint}
+}
+
 // NeedsHuman reports whether err, or an error that it wraps, was marked by
 // Human.
 func NeedsHuman(err error) bool {
@@ -37,16 +55,27 @@ func NeedsHuman(err error) bool {
 	return errors.As(err, &h)
 }
 
-// Hint returns what to do about err, or "".
+// Hint returns what to do about err, or "": the hint nearest to the outside.
 func Hint(err error) string {
-	for {
-		var h *human
-		if !errors.As(err, &h) {
-			return ""
+	switch e := err.(type) { //nolint:errorlint // each error of the chain is looked at in turn
+	case nil:
+		return ""
+	case *human:
+		if e.hint != "" {
+			return e.hint
 		}
-		if h.hint != "" {
-			return h.hint
-		}
-		err = h.err
+	case *hinted:
+		return e.hint
 	}
+	switch e := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		return Hint(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if h := Hint(err); h != "" {
+				return h
+			}
+		}
+	}
+	return ""
 }

@@ -209,7 +209,7 @@ func (o *Options) connect(ctx context.Context, log *slog.Logger, extra ...kgo.Op
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%w (the broker hung up: check security.protocol and the login)", err)
 		}
-		return nil, classify(err)
+		return nil, fault.Hinted(classify(err), "see that the broker runs there and that bootstrap.servers is right")
 	}
 	return cl, nil
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tributary/internal/fault"
 )
 
 // Dir keeps objects as files below a local directory. Many processes may share
@@ -45,7 +47,7 @@ func NewDir(root string) (*Dir, error) {
 	}
 	d := &Dir{root: abs}
 	if err := os.MkdirAll(d.private(""), 0o755); err != nil {
-		return nil, fmt.Errorf("make store directory: %w", err)
+		return nil, fault.Human(fmt.Errorf("make store directory: %w", err), "give a path in which this user may create a directory")
 	}
 	entries, err := os.ReadDir(d.private(""))
 	if err != nil {

@@ -89,5 +89,10 @@ func (s *Store) explain(doing string, err error) error {
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return fault.Human(wrapped, "no such host: correct the store's URL, the bucket's name or the region")
 	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		// The client's own text around it names the request and each attempt.
+		return fault.Hinted(fmt.Errorf("%s in %s: %w", doing, s.where, op), "see that the store answers there, and that store.url is right")
+	}
 	return wrapped
 }
