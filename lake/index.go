@@ -1,5 +1,10 @@
 package lake
 
+import (
+	"cmp"
+	"slices"
+)
+
 // keyIndex tells for the hash of a record key which file groups may hold it. It
 // takes 8 bytes a slot, at most three quarters of them used: 11 to 21 bytes a
 // key. It never misses a key; rarely it names a group that lacks it, so that the
@@ -12,11 +17,17 @@ type keyIndex struct {
 	used  int        // slots that are not free, removed ones included
 	file  *indexFile // where the slots are; nil: in memory alone
 	added int        // since the file's pages were given back
+	found int        // likewise
 }
 
-// relaxEvery is the number of keys added after which a file's pages are given
-// back.
-const relaxEvery = 1 << 20
+// After so many keys added, or looked up, the file's pages are given back: each
+// touches a page of 4 KiB, a look-up brings 15 neighbours with it.
+const (
+	// indexResident is the size up to which all of a file may stay in memory.
+	indexResident   = 160 << 20
+	relaxAfterAdds  = 1 << 15
+	relaxAfterFinds = 1 << 10
+)
 
 const (
 	groupBits   = 20
@@ -67,7 +78,7 @@ func (x *keyIndex) start(tag uint64) uint64 {
 }
 
 func (x *keyIndex) place(s uint64) {
-	if x.added++; x.added >= relaxEvery && x.file != nil {
+	if x.added++; x.added >= relaxAfterAdds && x.file != nil {
 		x.added = 0
 		x.file.relax()
 	}
@@ -89,6 +100,20 @@ func (x *keyIndex) add(hash uint64, group int) {
 	x.place(hash&^groupMask | uint64(group+1))
 }
 
+// addAll says so of many keys. Their order is changed: that of the slots, so that
+// those of a large index are passed over once.
+func (x *keyIndex) addAll(hashes []uint64, group int) {
+	x.reserve(x.used + len(hashes))
+	if 8*len(x.slots) > indexResident {
+		slices.SortFunc(hashes, func(a, b uint64) int {
+			return cmp.Compare(x.start(a>>groupBits), x.start(b>>groupBits))
+		})
+	}
+	for _, h := range hashes {
+		x.add(h, group)
+	}
+}
+
 // addOnce says the same as add, unless it is said already.
 func (x *keyIndex) addOnce(hash uint64, group int) {
 	if len(x.slots) > 0 {
@@ -106,6 +131,10 @@ func (x *keyIndex) addOnce(hash uint64, group int) {
 func (x *keyIndex) find(dst []int32, hash uint64) []int32 {
 	if len(x.slots) == 0 {
 		return dst
+	}
+	if x.found++; x.found >= relaxAfterFinds && x.file != nil {
+		x.found = 0
+		x.file.relax()
 	}
 	tag, mask := hash>>groupBits, uint64(len(x.slots)-1)
 	for i := x.start(tag); x.slots[i] != 0; i = (i + 1) & mask {

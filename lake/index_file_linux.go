@@ -174,10 +174,10 @@ func (f *indexFile) commit(used int, groups []BaseFile) error {
 	return nil
 }
 
-// relax gives the mapped pages back to the system, which keeps them as long as
-// it has room: the table's size shall not be the process's.
+// relax gives the mapped pages of a large file back to the system, which keeps
+// them as long as it has room: the table's size shall not be the process's.
 func (f *indexFile) relax() {
-	if f.mem != nil {
+	if len(f.mem) > indexResident {
 		_ = syscall.Madvise(f.mem, syscall.MADV_DONTNEED)
 	}
 }

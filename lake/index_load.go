@@ -100,9 +100,7 @@ func (t *Table) indexKeys(ctx context.Context, n int, key *column.Column, again 
 	}
 	defer done()
 	f.Rows = file.Rows()
-	if !again {
-		t.w.index.reserve(t.w.index.used + int(file.Rows()))
-	}
+	var hashes []uint64
 	for g := range file.Groups() {
 		key.Reset()
 		if err := file.Read(g, metaColumn(metaRecordKey), key); err != nil {
@@ -112,10 +110,11 @@ func (t *Table) indexKeys(ctx context.Context, n int, key *column.Column, again 
 			if h := merge.Hash(key.Value(r)); again {
 				t.w.index.addOnce(h, n)
 			} else {
-				t.w.index.add(h, n)
+				hashes = append(hashes, h)
 			}
 		}
 	}
+	t.w.index.addAll(hashes, n)
 	return nil
 }
 

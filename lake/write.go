@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,7 +29,7 @@ type fileWriter struct {
 	out     *basefile.Writer
 	seq     int              // rows numbered so far
 	opened  []*basefile.File // the sources of a clustering
-	keys    *keyRange        // theirs
+	keys    *keyRange        // of a file whose keys are known by now
 }
 
 // writeFile writes a plan's file into buf and returns it, without size and key.
@@ -53,11 +54,19 @@ func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, tas
 	if f.out, err = basefile.NewWriter(buf, c.schema.recordName(), f.columns); err != nil {
 		return err
 	}
-	if p.sources != nil {
+	var filter sync.WaitGroup
+	switch {
+	case p.sources != nil:
 		err = f.bundle(ctx)
-	} else {
+	case f.old == nil:
+		// The filter of a new file takes as long as several columns.
+		f.keys = &keyRange{bloom: basefile.NewBloom(len(p.inserts))}
+		filter.Go(func() { f.addInserts(f.keys) })
+		err = f.groups(ctx)
+	default:
 		err = f.groups(ctx)
 	}
+	filter.Wait()
 	if err != nil {
 		return err
 	}
@@ -303,11 +312,6 @@ func (f *fileWriter) footer() ([]basefile.Pair, error) {
 	pairs := []basefile.Pair{{Key: footerSchema, Value: f.c.schema.avro(true)}, {Key: footerModel, Value: "avro"}}
 	if f.keys != nil {
 		return append(pairs, f.keys.pairs()...), nil
-	}
-	if f.old == nil {
-		keys := keyRange{bloom: basefile.NewBloom(len(f.plan.inserts))}
-		f.addInserts(&keys)
-		return append(pairs, keys.pairs()...), nil
 	}
 	if keys, ok := f.oldRange(); ok {
 		if len(f.plan.inserts) == 0 {
