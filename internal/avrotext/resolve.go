@@ -64,7 +64,11 @@ func (r *resolver) name(name, space string) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("referenced schema %s: %w", full, err)
 	}
-	if o, ok := def.(*object); ok && o.get("namespace") == nil && !strings.Contains(o.text("name"), ".") {
+	o, ok := def.(*object)
+	if !ok || qualify(o.text("name"), o.text("namespace"), "") != full {
+		return name, nil // another type than the reference says
+	}
+	if o.get("namespace") == nil && !strings.Contains(o.text("name"), ".") {
 		// On its own it had no namespace; here it would get the enclosing one.
 		o.set("namespace", "")
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -17,17 +18,24 @@ func globally(tx, *http.Request) (scope, error) { return everything(), nil }
 
 func ofGroupPath(t tx, r *http.Request) (scope, error) {
 	id := r.PathValue("group")
-	if id != defaultGroup {
-		if _, err := t.group(id); err != nil {
-			return nil, err
-		}
+	if id == defaultGroup && r.Method != http.MethodPost {
+		return nil, groupNotFound("null")
 	}
-	return ofGroup(id), nil
+	if id == defaultGroup {
+		return nil, &problem{status: 405, name: "NotAllowedException", message: "HTTP 405 Method Not Allowed", allow: "GET"}
+	}
+	_, err := t.group(id)
+	return ofGroup(id), err
 }
 
 func ofArtifactPath(t tx, r *http.Request) (scope, error) {
 	k := artifactKey(r)
 	_, err := t.mustArtifact(k)
+	var p *problem
+	if errors.As(err, &p) && r.Method == http.MethodPost {
+		err = p.in(k)
+		p.old = nil // both say so
+	}
 	return ofArtifact(k), err
 }
 

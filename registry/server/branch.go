@@ -52,7 +52,11 @@ func (t tx) systemBranch(k key, id string) (*branch, error) {
 	}
 	all = slices.DeleteFunc(all, func(v *version) bool { return (v.State == stateDraft) != (id == branchDrafts) })
 	if len(all) == 0 {
-		return nil, nil
+		a, err := t.artifact(k)
+		if err != nil || a == nil || id == branchLatest && a.Ranks == 0 || id == branchDrafts && !a.Drafts {
+			return nil, err
+		}
+		return &branch{ID: id, Created: a.Created, Modified: a.Modified}, nil // it had versions
 	}
 	slices.SortStableFunc(all, func(a, b *version) int { return a.Rank - b.Rank })
 	b := &branch{ID: id, Created: all[0].Created, Modified: all[len(all)-1].Created}
@@ -186,7 +190,7 @@ func (t tx) clearBranches(k key) error {
 }
 
 func noTip(k key, branch string) *problem {
-	return versionNotFound(k, fmt.Sprintf("<tip of the branch '%s'>", branch))
+	return versionNotFound(k, fmt.Sprintf("<tip of the branch '%s'>", branch)).in(k)
 }
 
 // tip returns the newest version of a branch that is not disabled.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,10 +137,13 @@ func (t tx) checkSubject(d *draft) error {
 	switch d.artifactType {
 	case "AVRO":
 	case "JSON":
-		if !json.Valid(d.text) {
-			return notDiscovered
+		if isJSONSchema(d.text) {
+			return nil
 		}
-		return nil
+		if _, err := avrotext.Print(string(d.text)); err == nil {
+			return unprocessable("Given schema is not from type: JSON")
+		}
+		return notDiscovered
 	default:
 		return nil
 	}
@@ -161,6 +165,19 @@ func (t tx) checkSubject(d *draft) error {
 	}
 	_, err := avrotext.Print(text)
 	return orProblem(err, avrotext.ErrNotAvro, notDiscovered)
+}
+
+// isJSONSchema tells a JSON Schema as Apicurio discovers it: by its $schema or
+// its properties.
+func isJSONSchema(text []byte) bool {
+	var o struct {
+		Schema     *string         `json:"$schema"`
+		Properties json.RawMessage `json:"properties"`
+	}
+	if json.Unmarshal(text, &o) != nil {
+		return false
+	}
+	return o.Schema != nil && strings.Contains(*o.Schema, "json-schema.org") || o.Properties != nil
 }
 
 // orProblem is err, or p where err is of a kind.
@@ -423,21 +440,27 @@ func (h *handler) subjects(r *http.Request) (answer, error) {
 	deleted := q.Get("deleted") == "true"
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		var found []*artifact
+		newest := make(map[string]int64) // globalIds, for 2.6's order
 		err := t.scan(bArtifacts, append(append([]byte(group), 0), q.Get("subjectPrefix")...), func(_, raw []byte) error {
 			a := new(artifact)
 			if err := json.Unmarshal(raw, a); err != nil {
 				return err
 			}
-			if !deleted {
-				if v, err := t.latest(a.key()); err != nil || v == nil {
-					return err
+			v, err := t.latest(a.key())
+			if h.flavour == v26 { // which knows the newest version alone
+				v, err = t.published(a.key())
+				if v != nil {
+					newest[a.ID] = v.GlobalID
 				}
+			}
+			if err != nil || !deleted && (v == nil || !v.active()) {
+				return err
 			}
 			found = append(found, a)
 			return nil
 		})
 		if h.flavour == v26 {
-			slices.SortStableFunc(found, func(a, b *artifact) int { return a.Created.Compare(b.Created) })
+			slices.SortFunc(found, func(a, b *artifact) int { return cmp.Compare(newest[a.ID], newest[b.ID]) })
 		}
 		names := []string{}
 		for _, a := range found {
@@ -507,6 +530,11 @@ func (t tx) numbered(r *http.Request, deleted bool) (*version, error) {
 	v, err := t.ordered(k, n)
 	if err == nil && (v == nil || !deleted && !v.active()) {
 		err = versionNotFound(k, name)
+		if v == nil && deleted {
+			if last, e := t.latest(k); e != nil || last == nil {
+				err = errorFirst(e, artifactNotFound(k))
+			}
+		}
 	}
 	return v, err
 }
@@ -584,6 +612,10 @@ func (h *handler) deleteSubjectVersion(r *http.Request) (answer, error) {
 		if err := h.writable(t, v.Artifact); err != nil {
 			return err
 		}
+		if permanent && v.State != stateDisabled {
+			return &problem{status: 409, name: "SchemaNotSoftDeletedException", code: 40407,
+				message: fmt.Sprintf("Subject %s version %s must be soft deleted first", v.Artifact, r.PathValue("version"))}
+		}
 		if err := t.unreferenced(v); err != nil {
 			return err
 		}
@@ -593,10 +625,6 @@ func (h *handler) deleteSubjectVersion(r *http.Request) (answer, error) {
 			return err
 		}
 		if permanent {
-			if v.State != stateDisabled {
-				return &problem{status: 409, name: "SchemaNotSoftDeletedException", code: 40407,
-					message: fmt.Sprintf("Subject %s version %d must be soft deleted first", v.Artifact, v.Order)}
-			}
 			return h.store.removeVersion(t, a, v)
 		}
 		if v.State == stateDisabled {
@@ -636,18 +664,29 @@ func (h *handler) deleteSubject(r *http.Request) (answer, error) {
 		if err := h.writable(t, k.artifact); err != nil {
 			return err
 		}
+		left := false
+		for _, v := range all {
+			if v.active() || permanent || h.flavour == v33 {
+				orders = append(orders, v.Order)
+			}
+			left = left || v.active()
+		}
+		kept := left
+		if h.flavour == v26 && len(all) > 0 { // which looks at the newest version alone
+			kept = all[len(all)-1].active()
+		}
+		if permanent && kept {
+			p := &problem{status: 409, name: "SubjectNotSoftDeletedException", code: 40405,
+				message: fmt.Sprintf("Subject %s must be soft deleted first", k.artifact)}
+			old := *p
+			old.message = fmt.Sprintf("Subject :%s must be soft deleted first", k.artifact)
+			p.old = &old
+			return p
+		}
 		if err := t.unreferenced(all...); err != nil {
 			return err
 		}
-		left := false
-		for _, v := range all {
-			orders = append(orders, v.Order)
-			left = left || v.active()
-		}
 		switch {
-		case permanent && left && h.flavour == v33:
-			return &problem{status: 409, name: "SubjectNotSoftDeletedException", code: 40405,
-				message: fmt.Sprintf("Subject %s must be soft deleted first", k.artifact)}
 		case permanent:
 			return h.store.deleteArtifact(t, a)
 		case !left:

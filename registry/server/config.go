@@ -27,16 +27,28 @@ func (t tx) level(s scope) string {
 	return "NONE"
 }
 
+// subjectExists is a problem if the request names a subject that does not.
+func (t tx) subjectExists(r *http.Request) error {
+	if r.PathValue("subject") == "" {
+		return nil
+	}
+	_, err := t.mustArtifact(subjectKey(r))
+	return err
+}
+
 // config answers with the level of a subject, which must exist, or the global
-// one. A subject's level is its own alone: NONE where it has none.
+// one. A subject's level is its own alone, NONE where it has none, unless the
+// global one is asked for then.
 func (h *handler) config(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
-		if r.PathValue("subject") != "" {
-			if _, err := t.mustArtifact(subjectKey(r)); err != nil {
-				return answer{}, err
-			}
+		if err := t.subjectExists(r); err != nil {
+			return answer{}, err
 		}
-		return asJSON(map[string]string{"compatibilityLevel": t.level(configScope(r))})
+		level := t.level(configScope(r))
+		if t.rule(configScope(r), ruleCompatibility) == "" && h.flavour == v33 && r.URL.Query().Get("defaultToGlobal") == "true" {
+			level = t.level(everything())
+		}
+		return asJSON(map[string]string{"compatibilityLevel": level})
 	})
 }
 
@@ -68,6 +80,9 @@ func (h *handler) setConfig(r *http.Request) (answer, error) {
 func (h *handler) deleteConfig(r *http.Request) (answer, error) {
 	var was string
 	err := h.store.update(func(t tx) error {
+		if err := t.subjectExists(r); err != nil {
+			return err
+		}
 		was = t.level(configScope(r))
 		return t.setRule(configScope(r), ruleCompatibility, "")
 	})
@@ -133,7 +148,7 @@ func (h *handler) toCompare(t tx, r *http.Request, d *draft) ([]*version, error)
 		all, err := t.versions(d.key)
 		return slices.DeleteFunc(all, func(v *version) bool { return !v.active() }), err
 	}
-	v, err := t.numbered(r, false)
+	v, err := t.numbered(r, true)
 	return []*version{v}, err
 }
 

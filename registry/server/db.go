@@ -216,9 +216,17 @@ func (t tx) mustNamed(k key, name string) (*version, error) {
 	return v, err
 }
 
-// latest returns the artifact's newest active version, or nil: that with the
-// highest rank, which is the order unless drafts were published late.
-func (t tx) latest(k key) (*version, error) {
+// latest returns the artifact's newest active version, or nil.
+func (t tx) latest(k key) (*version, error) { return t.newest(k, (*version).active) }
+
+// published returns the artifact's newest version that is no draft, or nil.
+func (t tx) published(k key) (*version, error) {
+	return t.newest(k, func(v *version) bool { return v.State != stateDraft })
+}
+
+// newest returns the version with the highest rank of those that count, or
+// nil. The rank is the order unless drafts were published late.
+func (t tx) newest(k key, counts func(*version) bool) (*version, error) {
 	var found *version
 	a, err := t.artifact(k)
 	if err != nil || a == nil {
@@ -241,7 +249,7 @@ func (t tx) latest(k key) (*version, error) {
 		if err != nil || v == nil {
 			return nil, err
 		}
-		if v.active() && (found == nil || v.Rank > found.Rank) {
+		if counts(v) && (found == nil || v.Rank > found.Rank) {
 			found = v
 		}
 		if found != nil && !a.Drafts {
@@ -249,6 +257,15 @@ func (t tx) latest(k key) (*version, error) {
 		}
 	}
 	return found, nil
+}
+
+// lastOrder returns the order of an artifact's newest version, or 0.
+func (t tx) lastOrder(k key) (int, error) {
+	all, err := t.versions(k)
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	return all[len(all)-1].Order, nil
 }
 
 // versions returns an artifact's versions, oldest first.

@@ -37,17 +37,29 @@ func (e edit) apply(m *meta) {
 // called too: v2 does not tell them apart.
 func (s *store) editArtifact(k key, e edit, latestToo bool) error {
 	return s.update(func(t tx) error {
-		a, err := t.mustArtifact(k)
+		a, err := t.artifact(k)
+		if err == nil && a == nil {
+			err = artifactNotFound(k)
+			if latestToo && s.flavour == v33 {
+				err = noTip(k, branchLatest)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		v, err := t.published(k)
+		if s.flavour == v26 && err == nil {
+			v, err = t.latest(k)
+			if v == nil && latestToo {
+				err = errorFirst(err, artifactNotFound(k))
+			}
+		}
 		if err != nil {
 			return err
 		}
 		e.apply(&a.meta)
 		a.Modified = s.now()
-		if err := t.putArtifact(a); err != nil || !latestToo {
-			return err
-		}
-		v, err := t.latest(k)
-		if err != nil || v == nil {
+		if err := t.putArtifact(a); err != nil || !latestToo || v == nil {
 			return err
 		}
 		v.Modified = s.now()
@@ -130,7 +142,7 @@ func (s *store) setState(k key, find func(t tx) (*version, error), state string,
 			return err
 		}
 		if v.State == stateDraft {
-			if err := s.publish(t, a, v, dryRun); err != nil {
+			if err := s.publish(t, a, v, state != stateDisabled, dryRun); err != nil {
 				return err
 			}
 		}
@@ -146,16 +158,22 @@ func (s *store) setState(k key, find func(t tx) (*version, error), state string,
 	})
 }
 
-// publish gives a draft its true content and its rank.
-func (s *store) publish(t tx, a *artifact, v *version, dryRun bool) error {
+// publish gives a draft its true content and its rank. It is judged by the
+// rules unless it is to be disabled.
+func (s *store) publish(t tx, a *artifact, v *version, judged, dryRun bool) error {
 	old, err := t.content(v.ContentID)
 	if err != nil || old == nil {
 		return err
 	}
-	d := &draft{key: v.key(), artifactType: a.Type, text: old.Text, mediaType: old.MediaType, refs: old.Refs}
+	d := &draft{key: v.key(), artifactType: a.Type, publishes: v.GlobalID, text: old.Text, mediaType: old.MediaType, refs: old.Refs}
 	d.hash = contentHash(d.text, d.refs)
-	if err := s.applyRules(t, d); err != nil || dryRun {
-		return err
+	if judged {
+		if err := s.applyRules(t, d); err != nil {
+			return err
+		}
+	}
+	if dryRun {
+		return nil
 	}
 	c, err := s.contentFor(t, d)
 	if err != nil {
@@ -178,8 +196,8 @@ func (s *store) publish(t tx, a *artifact, v *version, dryRun bool) error {
 
 // Deletion.
 
-// deleteVersion forgets a version. Its number, its id and, unless it is 2.6,
-// its content stay taken.
+// deleteVersion forgets a version. Its id and, unless it is 2.6, its content
+// stay taken.
 func (s *store) deleteVersion(t tx, a *artifact, v *version) error {
 	for bucket, id := range map[string][]byte{
 		string(bOf):       orderKey(v.key(), v.Order),
@@ -198,6 +216,13 @@ func (s *store) deleteVersion(t tx, a *artifact, v *version) error {
 		return err
 	}
 	a.Revision++
+	if v.Order == a.Orders {
+		// As in Apicurio, the number of the newest version is free again.
+		var err error
+		if a.Orders, err = t.lastOrder(a.key()); err != nil {
+			return err
+		}
+	}
 	if s.flavour != v26 {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,6 +40,8 @@ func (h *handler) ids(mux *http.ServeMux, a api, base string, dereference func(*
 				id, err := find(t, a, r)
 				if err == nil {
 					out, err = t.references(id)
+				} else if n := r.PathValue("globalId"); n != "" && isProblem(err) {
+					err = artifactNotFound(key{"null", "gid-" + n})
 				}
 				return err
 			})
@@ -86,6 +89,12 @@ func (h *handler) findHash(t tx, _ api, r *http.Request) (int64, error) {
 		}
 	}
 	return 0, contentNotFound("hash", text)
+}
+
+// isProblem reports whether err is for the client.
+func isProblem(err error) bool {
+	var p *problem
+	return errors.As(err, &p)
 }
 
 // text answers with a content, its references put in place if asked.

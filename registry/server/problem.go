@@ -81,12 +81,13 @@ func shown(group string) string {
 }
 
 func artifactNotFound(k key) *problem {
-	const say = "No artifact with ID '%s' in group '%s' was found."
-	return &problem{
-		status: 404, name: "ArtifactNotFoundException", message: fmt.Sprintf(say, k.artifact, k.group),
-		code: 40401, ccompat: fmt.Sprintf("Subject '%s' not found.", k.artifact),
-		old: &problem{status: 404, name: "ArtifactNotFoundException", message: fmt.Sprintf(say, k.artifact, shown(k.group)), code: 40401},
+	p := &problem{
+		status: 404, name: "ArtifactNotFoundException", code: 40401,
+		message: fmt.Sprintf("No artifact with ID '%s' in group '%s' was found.", k.artifact, shown(k.group)),
 	}
+	old := *p
+	p.old, p.ccompat = &old, fmt.Sprintf("Subject '%s' not found.", k.artifact)
+	return p
 }
 
 func versionNotFound(k key, v string) *problem {
@@ -96,6 +97,14 @@ func versionNotFound(k key, v string) *problem {
 	}
 	old := *p
 	p.old, p.ccompat = &old, fmt.Sprintf("Version %s not found.", v)
+	return p
+}
+
+// in names the default group as it is called, where 3.3's messages do.
+func (p *problem) in(k key) *problem {
+	if k.group == defaultGroup {
+		p.message = strings.Replace(p.message, "in group 'null'", "in group 'default'", 1)
+	}
 	return p
 }
 

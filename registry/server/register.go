@@ -41,13 +41,15 @@ type draft struct {
 	inherit      bool // 2.6: what the latest version was called goes on
 	branches     []string
 
+	publishes int64 // the globalId of the version that it is, when a draft is published
 	contentID int64 // to be kept, when importing; 0 gives the next
 	order     int   // likewise
 
 	artifactMeta meta
 	versionMeta  meta
 
-	created bool // whether it made a version
+	created, createdArtifact bool // what it made
+	renames                  bool // 3.3's v2: what the version is called, the artifact is from then on
 
 	hashed      bool
 	hash, canon [sha256.Size]byte
@@ -215,6 +217,16 @@ func (s *store) existing(t tx, d *draft) (*artifact, *version, error) {
 		}
 		return nil, nil, nil
 	}
+	if d.renames && d.ifExists != mustExist && a.Orders == 0 {
+		// 3.3's v2 looks for a version to answer with.
+		return nil, nil, noTip(d.key, branchLatest)
+	}
+	if s.flavour == v26 && d.ifExists != existsFail && d.ifExists != existsEnabled && a.Orders > 0 {
+		// What has disabled versions alone does not exist for 2.6.
+		if v, err := t.latest(d.key); err != nil || v == nil {
+			return nil, nil, errorOr(err, artifactNotFound(d.key))
+		}
+	}
 	switch d.ifExists {
 	case existsFail:
 		return nil, nil, conflict("ArtifactAlreadyExistsException",
@@ -223,10 +235,11 @@ func (s *store) existing(t tx, d *draft) (*artifact, *version, error) {
 		v, err := t.latest(d.key)
 		return a, v, err
 	case existsFind, existsEnabled:
-		if d.isDraft {
-			return a, nil, nil
+		like := *d
+		if d.isDraft { // whose own hash is that of nothing else
+			like.hash, like.hashed = contentHash(d.text, d.refs), false
 		}
-		v, err := t.find(d, d.canonical, d.ifExists == existsEnabled)
+		v, err := t.find(&like, d.canonical, d.ifExists == existsEnabled)
 		return a, v, err
 	}
 	return a, nil, nil
@@ -323,7 +336,10 @@ func (s *store) add(t tx, a *artifact, d *draft) (*artifact, *version, error) {
 	if err := t.newVersion(v); err != nil {
 		return nil, nil, err
 	}
-	d.created = true
+	d.created, d.createdArtifact = true, isNew
+	if d.renames && !isNew {
+		edit{name: v.Name, description: v.Description}.apply(&a.meta)
+	}
 	for _, b := range d.branches {
 		if err := t.toBranch(v, b, now); err != nil {
 			return nil, nil, err
@@ -345,12 +361,17 @@ func (s *store) compose(t tx, a *artifact, d *draft, now time.Time) (*version, e
 		return nil, errorOr(err, &problem{status: 422, name: "InvalidVersionException", code: 42202,
 			message: fmt.Sprintf("Version %d of subject %s exists.", v.Order, a.ID)})
 	}
+	named := v.Version
 	if v.Version == "" {
-		v.Version = strconv.Itoa(v.Order)
+		v.Version, named = strconv.Itoa(v.Order), "null"
 	}
 	if old, err := t.named(a.key(), v.Version); err != nil || old != nil {
+		group := a.Group
+		if d.ifExists == mustExist || s.flavour == v26 {
+			group = shown(group)
+		}
 		return nil, errorOr(err, conflict("VersionAlreadyExistsException",
-			"An artifact version '%s' for artifact ID '%s' in group '%s' already exists.", v.Version, a.ID, a.Group))
+			"An artifact version '%s' for artifact ID '%s' in group '%s' already exists.", named, a.ID, group))
 	}
 	if d.inherit {
 		if err := t.inherit(a, v); err != nil {
@@ -372,7 +393,7 @@ func (s *store) compose(t tx, a *artifact, d *draft, now time.Time) (*version, e
 
 // inherit completes what a version is called by what the latest one is.
 func (t tx) inherit(a *artifact, v *version) error {
-	last, err := t.latest(a.key())
+	last, err := t.published(a.key())
 	if err != nil || last == nil {
 		return err
 	}

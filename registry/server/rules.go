@@ -83,8 +83,37 @@ func refusal(message string, causes ...violation) *problem {
 	return &problem{status: 409, name: "RuleViolationException", message: message, code: 409, rule: true, causes: causes}
 }
 
+// ruleLevels are what rules may be configured to. Apicurio stores anything, and
+// fails when the rule is to be applied.
+var ruleLevels = map[string][]string{
+	ruleValidity:      {"NONE", "SYNTAX_ONLY", "FULL"},
+	ruleCompatibility: levels,
+	ruleIntegrity:     {"NONE", "REFS_EXIST", "ALL_REFS_MAPPED", "NO_DUPLICATES", "FULL"},
+}
+
+// ruleEnums are the names of their Java types, for messages.
+var ruleEnums = map[string]string{
+	ruleValidity: "validity.ValidityLevel", ruleCompatibility: "compatibility.CompatibilityLevel", ruleIntegrity: "integrity.IntegrityLevel",
+}
+
+// checkRules refuses to apply rules that are configured to nonsense.
+func (t tx) checkRules(k key) error {
+	for _, kind := range ruleTypes {
+		for level := range strings.SplitSeq(t.effective(k, kind), ",") {
+			if level = strings.TrimSpace(level); level != "" && !slices.Contains(ruleLevels[kind], level) {
+				return &problem{status: 422, name: "IllegalArgumentException", code: 42203,
+					message: "No enum constant io.apicurio.registry.rules." + ruleEnums[kind] + "." + level}
+			}
+		}
+	}
+	return nil
+}
+
 // applyRules checks the draft by the rules that hold for its artifact.
 func (s *store) applyRules(t tx, d *draft) error {
+	if err := t.checkRules(d.key); err != nil {
+		return err
+	}
 	if level := t.effective(d.key, ruleValidity); level != "" && level != "NONE" {
 		if err := s.valid(t, d); err != nil {
 			return err
@@ -174,8 +203,8 @@ func (s *store) compatible(t tx, d *draft, level string) error {
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(v *version) bool { return !v.active() })
-	slices.SortFunc(all, func(a, b *version) int { return a.Rank - b.Rank })
+	// As in Apicurio, drafts take part.
+	all = slices.DeleteFunc(all, func(v *version) bool { return v.State == stateDisabled || d.publishes == v.GlobalID })
 	return s.compatibleWith(t, d, level, all)
 }
 

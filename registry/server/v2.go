@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -34,10 +35,7 @@ type v2Meta struct {
 func (h *handler) v2Version(v *version) v2Meta {
 	m := v2Meta{
 		Name: v.Name, Description: v.Description, CreatedBy: v.Owner, CreatedOn: stamp2(h.flavour, v.Created), ID: v.Artifact,
-		Version: v.Version, Type: v.Type, GlobalID: v.GlobalID, State: v.State, GroupID: v.Group, ContentID: v.ContentID,
-	}
-	if h.flavour == v26 {
-		m.GroupID = shownGroup(v.Group)
+		Version: v.Version, Type: v.Type, GlobalID: v.GlobalID, State: v.State, GroupID: shownGroup(v.Group), ContentID: v.ContentID,
 	}
 	m.label(v.Labels)
 	return m
@@ -81,10 +79,10 @@ func (h *handler) v2Found(t tx, a *artifact) v2Meta {
 		m.Labels = &[]string{}
 		return m
 	}
-	m.label(a.Labels)
-	m.Properties = nil
-	if v, err := t.latest(a.key()); err == nil && v != nil {
-		m.State = v.State
+	if v, err := t.published(a.key()); err == nil && v != nil {
+		m.State, m.Name, m.Description = v.State, v.Name, v.Description
+		m.label(v.Labels)
+		m.Properties = nil
 	}
 	return m
 }
@@ -165,7 +163,7 @@ func (h *handler) v2Draft(r *http.Request) (*draft, error) {
 	}
 	d := &draft{
 		key: artifactKey(r), version: r.Header.Get("X-Registry-Version"), canonical: r.URL.Query().Get("canonical") == "true",
-		inherit: h.flavour == v26,
+		inherit: h.flavour == v26, renames: h.flavour == v33,
 	}
 	d.artifactMeta.Name, d.artifactMeta.Description = encoded(r, "X-Registry-Name"), encoded(r, "X-Registry-Description")
 	if d.artifactType, err = h.v2Type(r); err != nil {
@@ -281,7 +279,9 @@ func (h *handler) v2Register(d *draft) (answer, error) {
 	m := h.v2Artifact(a, v)
 	m.CreatedOn, m.ModifiedOn = stamp2(h.flavour, v.Created), stamp2(h.flavour, v.Created)
 	if h.flavour == v33 {
-		m.GroupID = v.Group
+		if d.createdArtifact {
+			m.GroupID = v.Group // even if it is the default one
+		}
 	} else if d.created && len(d.refs) > 0 {
 		m.References = &d.refs // 2.6 repeats those of what is new
 	}
@@ -336,6 +336,16 @@ func (t tx) latestOf(k key) (*artifact, *version, error) {
 	return a, v, err
 }
 
+// inGroup makes a problem name the default group as 3.3's v2 does where it
+// reads the latest version.
+func inGroup(err error, k key) error {
+	var p *problem
+	if errors.As(err, &p) {
+		return p.in(k)
+	}
+	return err
+}
+
 // version2 returns the version that v2 means by the path; "latest" is one for
 // 3.3.
 func (h *handler) version2(t tx, r *http.Request) (*version, error) {
@@ -363,7 +373,7 @@ func (h *handler) v2Latest(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, k key) (answer, error) {
 		_, v, err := t.latestOf(k)
 		if err != nil {
-			return answer{}, err
+			return answer{}, inGroup(err, k)
 		}
 		return t.ofVersion(v, r.URL.Query().Get("dereference") == "true")
 	})

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -78,6 +79,9 @@ type ownerBody struct {
 func (h *handler) v2Owner(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, k key) (answer, error) {
 		a, err := t.mustArtifact(k)
+		if err == nil && h.flavour == v26 {
+			_, _, err = t.latestOf(k)
+		}
 		if err != nil {
 			return answer{}, err
 		}
@@ -113,17 +117,14 @@ func (h *handler) v2State(r *http.Request) (answer, error) {
 	}
 	k := artifactKey(r)
 	return done(h.store.setState(k, func(t tx) (*version, error) {
-		b, err := t.systemBranch(k, branchLatest)
-		if err != nil {
-			return nil, err
+		v, err := t.published(k)
+		if err != nil || v != nil {
+			return v, err
 		}
-		if b == nil {
-			if h.flavour == v26 {
-				return nil, artifactNotFound(k)
-			}
-			return nil, noTip(k, branchLatest)
+		if h.flavour == v26 {
+			return nil, artifactNotFound(k)
 		}
-		return t.mustNamed(k, b.Versions[len(b.Versions)-1])
+		return nil, noTip(k, branchLatest)
 	}, state, false))
 }
 
@@ -134,8 +135,15 @@ func (h *handler) versionState(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	k := artifactKey(r)
-	return done(h.store.setState(k, func(t tx) (*version, error) { return t.mustNamed(k, r.PathValue("version")) },
-		state, r.URL.Query().Get("dryRun") == "true"))
+	return done(h.store.setState(k, func(t tx) (*version, error) {
+		v, err := t.named(k, r.PathValue("version"))
+		if err == nil && v == nil {
+			if err = versionNotFound(k, r.PathValue("version")); strings.HasPrefix(r.URL.Path, v2Base) {
+				err = inGroup(err, k)
+			}
+		}
+		return v, err
+	}, state, r.URL.Query().Get("dryRun") == "true"))
 }
 
 func (h *handler) deleteOne(r *http.Request) (answer, error) {
@@ -143,7 +151,7 @@ func (h *handler) deleteOne(r *http.Request) (answer, error) {
 	return done(h.store.update(func(t tx) error {
 		a, err := t.artifact(k)
 		if err == nil && a == nil {
-			return artifactNotFound(key{shown(k.group), k.artifact})
+			return artifactNotFound(k)
 		}
 		if err != nil {
 			return err
@@ -156,11 +164,14 @@ func (h *handler) deleteOne(r *http.Request) (answer, error) {
 func (h *handler) deleteOneVersion(r *http.Request) (answer, error) {
 	k := artifactKey(r)
 	return done(h.store.update(func(t tx) error {
-		v, err := t.mustNamed(k, r.PathValue("version"))
+		a, err := t.artifact(k)
+		if err == nil && a == nil && h.flavour == v26 {
+			err = artifactNotFound(k)
+		}
 		if err != nil {
 			return err
 		}
-		a, err := t.mustArtifact(k)
+		v, err := t.mustNamed(k, r.PathValue("version"))
 		if err != nil {
 			return err
 		}
@@ -298,13 +309,36 @@ func (h *handler) v2Results(r *http.Request, f *filter) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		sortArtifacts(h.flavour, all, f.group != "", order, by)
+		if by == "createdOn" && h.flavour == v26 {
+			if err := t.sortByLatest(all, order); err != nil {
+				return answer{}, err
+			}
+		} else {
+			sortArtifacts(h.flavour, all, f.group != "", order, by)
+		}
 		list := []v2Meta{}
 		for _, a := range paged(all, offset, limit) {
 			list = append(list, h.v2Found(t, a))
 		}
 		return asJSON(map[string]any{"artifacts": list, "count": len(all)})
 	})
+}
+
+// sortByLatest sorts artifacts by the creation of their newest version, as 2.6
+// does.
+func (t tx) sortByLatest(list []*artifact, order string) error {
+	created := make(map[*artifact]time.Time, len(list))
+	for _, a := range list {
+		v, err := t.published(a.key())
+		if err != nil {
+			return err
+		}
+		if v != nil {
+			created[a] = v.Created
+		}
+	}
+	sortBy(list, order == "desc", func(a, b *artifact) int { return created[a].Compare(created[b]) })
+	return nil
 }
 
 // posted reads a content to search by, and returns the ids of those like it.

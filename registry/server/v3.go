@@ -306,6 +306,9 @@ func (h *handler) v3Content(r *http.Request) (answer, error) {
 func (h *handler) v3References(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		v, err := t.version3(r)
+		if isProblem(err) && !strings.HasPrefix(r.PathValue("version"), "branch=") {
+			err = artifactNotFound(artifactKey(r))
+		}
 		if err != nil {
 			return answer{}, err
 		}
@@ -441,6 +444,10 @@ func (h *handler) v3SetBranch(r *http.Request) (answer, error) {
 	return done(h.store.editBranch(k, r.PathValue("branch"), "modified", func(t tx, b *branch) error {
 		list := q.Versions
 		if r.Method == http.MethodPost {
+			if slices.Contains(b.Versions, q.Version) {
+				return conflict("VersionAlreadyExistsOnBranchException",
+					"Version '%s' (for artifact ID '%s' in group '%s') already exists in branch '%s'.", q.Version, k.artifact, k.group, b.ID)
+			}
 			list = append(slices.Clone(b.Versions), q.Version)
 		}
 		if err := t.haveVersions(k, list); err != nil {
