@@ -30,6 +30,9 @@ func kinds() []kind {
 		{"evolved", writeEvolved},
 		{"groups", writeGroups},
 		{"healed", writeHealed},
+		{"serviced", writeServiced},
+		{"replaced", writeReplaced},
+		{"encoded", writeEncoded},
 	}
 }
 

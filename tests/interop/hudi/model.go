@@ -35,6 +35,7 @@ type change struct {
 // model is a table beside a map that holds what it should hold.
 type model struct {
 	dir   string // of the kind
+	store blob.Store
 	table *lake.Table
 	rows  map[string]row
 	seq   int
@@ -54,7 +55,7 @@ func newModelIn(ctx context.Context, dir string, store blob.Store, cfg lake.Conf
 	if err != nil {
 		return nil, err
 	}
-	return &model{dir: dir, table: t, rows: map[string]row{}}, os.MkdirAll(filepath.Join(dir, "expected"), 0o755)
+	return &model{dir: dir, store: store, table: t, rows: map[string]row{}}, os.MkdirAll(filepath.Join(dir, "expected"), 0o755)
 }
 
 func (m *model) key(r row) string {
@@ -76,7 +77,7 @@ func (m *model) commit(ctx context.Context, changes []change) error {
 	if err != nil {
 		return err
 	}
-	return m.expect(filepath.Join(m.dir, "expected", i.Time+".jsonl"))
+	return m.expectAt(i)
 }
 
 func (m *model) batch(changes []change) (lake.Rows, error) {
