@@ -1,12 +1,17 @@
 package ingest
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // The column __seq orders the states of a row as its source ordered them. It is
 // text of fixed width, so that it sorts as text:
 //
 //	PostgreSQL   %016x of the LSN                                   -%012x
 //	MySQL        %08x-%012x-%06x of binlog file number, pos, row    -%012x
+//	             (after a failover the number of servers followed before,
+//	             which the file's name ends with, is in its upper 8 bits)
 //	neither      %016x of 0                                         -%012x
 //
 // The last part is the row's place in Kafka: the first offset of its bronze
@@ -56,15 +61,27 @@ func appendBinlogSeq(dst, file []byte, pos, row, kafka int64) []byte {
 	return appendHex(dst, kafka, seqKafkaBits)
 }
 
+// epochShift leaves 24 bits to the number of a binlog.
+const epochShift = 24
+
 // binlogNumber returns the number at the end of a binlog's name: 42 of
-// "bin.000042"; 0 when there is none.
+// "bin.000042"; 0 when there is none. A name such as "bin.000042@1", of the
+// log of another server than the first, comes after all of the servers before.
 func binlogNumber(file []byte) int64 {
+	if at := bytes.LastIndexByte(file, '@'); at >= 0 {
+		epoch := min(trailingNumber(file[at+1:]), 1<<(seqFileBits-epochShift)-1)
+		return epoch<<epochShift | min(trailingNumber(file[:at]), 1<<epochShift-1)
+	}
+	return trailingNumber(file)
+}
+
+func trailingNumber(text []byte) int64 {
 	n, unit := int64(0), int64(1)
-	for i := len(file) - 1; i >= 0 && file[i] >= '0' && file[i] <= '9'; i-- {
+	for i := len(text) - 1; i >= 0 && text[i] >= '0' && text[i] <= '9'; i-- {
 		if unit > math.MaxUint32 {
 			break
 		}
-		n += int64(file[i]-'0') * unit
+		n += int64(text[i]-'0') * unit
 		unit *= 10
 	}
 	return n

@@ -23,6 +23,7 @@ func TestSeqForms(t *testing.T) {
 func TestBinlogNumber(t *testing.T) {
 	for name, want := range map[string]int64{
 		"bin.000009": 9, "mysql-bin.1000000": 1000000, "bin": 0, "": 0, "x.4294967295": 4294967295, "bin7.12": 12,
+		"bin.000009@0": 9, "bin.000009@1": 1<<24 + 9, "bin.1@300": 255<<24 + 1, "bin.99999999@2": 2<<24 + 1<<24 - 1,
 	} {
 		if got := binlogNumber([]byte(name)); got != want {
 			t.Errorf("%s: got %d, want %d", name, got, want)

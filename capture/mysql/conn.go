@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,9 +34,9 @@ func dial(ctx context.Context, cfg *settings) (*conn, error) {
 	}
 	addr := net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
 	connect := func(encrypted bool) (*client.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.ConnectTimeout, 15*time.Second))
 		defer cancel()
-		dialer := &net.Dialer{}
+		dialer := cfg.dialer()
 		return client.ConnectWithDialer(ctx, "tcp", addr, cfg.User, cfg.Password.Reveal(), "", dialer.DialContext, func(c *client.Conn) error {
 			if encrypted {
 				c.SetTLSConfig(tlsConfig)
@@ -256,6 +257,7 @@ const (
 	errParse           = 1064
 	errUnknownVariable = 1193
 	errMasterFatal     = 1236
+	errXARecover       = 1401
 	errLockWait        = 1205
 )
 

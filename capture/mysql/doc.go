@@ -16,5 +16,9 @@
 //
 // A position is the start of a transaction (file and offset, and the set of
 // GTIDs executed before it), plus, within a transaction too large for one
-// batch, how many of its row events and how many rows of the next are done.
+// batch, how many of its row events and how many rows of the next are done. It
+// also names the server, since file and offset mean nothing on another: there
+// GTIDs find the place, and source.file says how many servers there were
+// before (order.go). While XA transactions are prepared it says from where the
+// log must be read to have their rows (xa.go).
 package mysql

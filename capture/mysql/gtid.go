@@ -130,3 +130,16 @@ func (s *gtidSet) add(g gtid) {
 		*s = gtidSet{}
 	}
 }
+
+// contains reports whether the set has a transaction.
+func (s *gtidSet) contains(g gtid) bool {
+	switch {
+	case s.my != nil && g.gno != 0:
+		set := s.my.Sets[uuid(g.sid)]
+		return set != nil && set.Intervals.Contain(mysql.IntervalSlice{{Start: g.gno, Stop: g.gno + 1}})
+	case s.maria != nil && g.seq != 0:
+		last, ok := s.maria[g.domain]
+		return ok && g.seq <= last.seq
+	}
+	return false
+}

@@ -64,7 +64,6 @@ func TestSettingsOfTheServerThatDoNotDo(t *testing.T) {
 	for _, c := range []struct{ statements, text, hint string }{
 		{"SET SESSION binlog_row_image = 'MINIMAL'; UPDATE a SET j = '[]' WHERE id = 1; SET SESSION binlog_row_image = 'FULL'", "without column n", "binlog_row_image=FULL"},
 		{"SET SESSION binlog_format = 'STATEMENT'; INSERT INTO a (id) VALUES (5); SET SESSION binlog_format = 'ROW'", "is logged as a statement", "binlog_format=ROW"},
-		{"XA START 'x'; INSERT INTO a (id) VALUES (6); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'", "XA transaction", "ordinary transactions"},
 	} {
 		s := openSource(t, o, nil)
 		next(t, s)

@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"net"
 	"os"
 	"strings"
+	"time"
 
 	"tributary/capture"
 	"tributary/capture/mysql/binlog"
@@ -29,6 +31,16 @@ type Options struct {
 	SSLCA    string        `opt:"database.ssl.ca" doc:"PEM file with the certificates to trust, for verify_ca and verify_identity; the system's when empty"`
 	ServerID int64         `opt:"database.server.id" default:"0" doc:"our id among the server's replicas, which nobody else may have; 0 = made from the connector's name"`
 
+	SSLCert           string        `opt:"database.ssl.cert" doc:"PEM file with the certificate that we show the server"`
+	SSLKey            string        `opt:"database.ssl.key" doc:"PEM file with the key of database.ssl.cert"`
+	KeepAlive         bool          `opt:"connect.keep.alive" default:"true" doc:"probe idle connections, so that one that is broken is noticed"`
+	KeepAliveInterval time.Duration `opt:"connect.keep.alive.interval.ms" unit:"ms" default:"60000" doc:"how often connect.keep.alive probes"`
+	ConnectTimeout    time.Duration `opt:"connect.timeout.ms" unit:"ms" default:"30000" doc:"how long connecting may take"`
+
+	GTIDIncludes []string `opt:"gtid.source.includes" doc:"regular expressions of the UUIDs of servers whose transactions the position is about; all when empty"`
+	GTIDExcludes []string `opt:"gtid.source.excludes" doc:"regular expressions of the UUIDs of servers whose transactions it is not about"`
+	GTIDFilter   bool     `opt:"gtid.source.filter.dml.events" default:"true" doc:"leave out changes of servers that gtid.source.includes or excludes leaves out"`
+
 	IncludeDatabases []string `opt:"database.include.list" doc:"regular expressions of databases to capture; all when empty"`
 	ExcludeDatabases []string `opt:"database.exclude.list" doc:"regular expressions of databases not to capture"`
 
@@ -42,6 +54,9 @@ func (o *Options) Validate() []config.Problem {
 	for _, f := range o.Faults() {
 		out = append(out, config.Problem{Key: f.Key, Message: f.Message})
 	}
+	if o.SnapshotMode == "always" || o.SnapshotMode == "when_needed" {
+		out = append(out, config.Problem{Key: "snapshot.mode", Message: o.SnapshotMode + " is for PostgreSQL only"})
+	}
 	if o.ServerID < 0 || o.ServerID > 1<<32-1 {
 		out = append(out, config.Problem{Key: "database.server.id", Message: "must be between 1 and 4294967295"})
 	}
@@ -51,7 +66,16 @@ func (o *Options) Validate() []config.Problem {
 	if len(o.IncludeDatabases) > 0 && len(o.ExcludeDatabases) > 0 {
 		out = append(out, config.Problem{Key: "database.exclude.list", Message: "contradicts database.include.list: give one of them"})
 	}
-	for key, list := range map[string][]string{"database.include.list": o.IncludeDatabases, "database.exclude.list": o.ExcludeDatabases} {
+	if len(o.GTIDIncludes) > 0 && len(o.GTIDExcludes) > 0 {
+		out = append(out, config.Problem{Key: "gtid.source.excludes", Message: "contradicts gtid.source.includes: give one of them"})
+	}
+	if (o.SSLCert == "") != (o.SSLKey == "") {
+		out = append(out, config.Problem{Key: "database.ssl.key", Message: "database.ssl.cert and database.ssl.key belong together"})
+	}
+	for key, list := range map[string][]string{
+		"database.include.list": o.IncludeDatabases, "database.exclude.list": o.ExcludeDatabases,
+		"gtid.source.includes": o.GTIDIncludes, "gtid.source.excludes": o.GTIDExcludes,
+	} {
 		if _, err := capture.NewFilter(&capture.Options{IncludeTables: list}); err != nil {
 			out = append(out, config.Problem{Key: key, Message: err.Error()})
 		}
@@ -100,6 +124,7 @@ type settings struct {
 	*Options
 	tables    *capture.Filter
 	databases *capture.Filter
+	sources   *capture.Filter // of GTIDs; nil = all
 	skipOp    [256]bool
 }
 
@@ -112,6 +137,12 @@ func newSettings(o *Options) (*settings, error) {
 	s.databases, err = capture.NewFilter(&capture.Options{IncludeTables: o.IncludeDatabases, ExcludeTables: o.ExcludeDatabases})
 	if err != nil {
 		return nil, err
+	}
+	if len(o.GTIDIncludes)+len(o.GTIDExcludes) > 0 {
+		s.sources, err = capture.NewFilter(&capture.Options{IncludeTables: o.GTIDIncludes, ExcludeTables: o.GTIDExcludes})
+		if err != nil {
+			return nil, err
+		}
 	}
 	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate} {
 		s.skipOp[op] = o.Skips(op)
@@ -128,6 +159,25 @@ func (s *settings) include(id envelope.TableID) bool {
 	return s.databases.Table(envelope.TableID{Name: id.Catalog}) && s.tables.Table(id)
 }
 
+// about reports whether positions are about the transactions of a server.
+func (s *settings) about(uuid string) bool {
+	return s.sources == nil || s.sources.Table(envelope.TableID{Name: uuid})
+}
+
+// fromSource reports whether the changes of a transaction are captured.
+func (s *settings) fromSource(g gtid) bool {
+	return s.sources == nil || !s.GTIDFilter || g.gno == 0 || s.about(uuid(g.sid))
+}
+
+// dialer makes connections.
+func (s *settings) dialer() *net.Dialer {
+	d := &net.Dialer{Timeout: s.ConnectTimeout, KeepAlive: -1}
+	if s.KeepAlive {
+		d.KeepAlive = s.KeepAliveInterval
+	}
+	return d
+}
+
 // serverID is our id as a replica.
 func (s *settings) serverID() uint32 {
 	if s.ServerID != 0 {
@@ -140,13 +190,22 @@ func (s *settings) serverID() uint32 {
 
 // tlsConfig returns nil for a connection in the clear.
 func (s *settings) tlsConfig() (*tls.Config, error) {
-	switch s.SSLMode {
-	case "disabled", "disable":
+	if s.SSLMode == "disabled" || s.SSLMode == "disable" {
 		return nil, nil //nolint:nilnil // no TLS
-	case "", sslPreferred, "required", "trust":
-		return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, nil //nolint:gosec // as these modes are defined
 	}
 	t := &tls.Config{ServerName: s.Host, MinVersion: tls.VersionTLS12}
+	if s.SSLCert != "" {
+		pair, err := tls.LoadX509KeyPair(s.SSLCert, s.SSLKey)
+		if err != nil {
+			return nil, fault.Human(fmt.Errorf("read our certificate: %w", err), "correct database.ssl.cert and database.ssl.key")
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	switch s.SSLMode {
+	case "", sslPreferred, "required", "trust":
+		t.InsecureSkipVerify = true
+		return t, nil
+	}
 	if s.SSLCA != "" {
 		pem, err := os.ReadFile(s.SSLCA)
 		if err != nil {

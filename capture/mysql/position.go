@@ -23,10 +23,34 @@ type position struct {
 	Event int64  `json:"event,omitempty"`
 	Row   int64  `json:"row,omitempty"`
 	GTID  string `json:"gtid,omitempty"`
+	// Done is how many rows of it are done: another server has the same rows,
+	// but may have grouped them into other events.
+	Done int64 `json:"done,omitempty"`
+
+	// Server is the one whose File and Pos these are: a server_uuid, or
+	// MariaDB's server_id. Epoch counts the servers followed before it.
+	Server string `json:"server,omitempty"`
+	Epoch  int    `json:"epoch,omitempty"`
+
+	// Prepared is where the log must be read from to know the XA transactions
+	// that are not decided at File and Pos; nil when there are none.
+	Prepared *anchor `json:"prepared,omitempty"`
+	// Undecided are those that had been prepared when the capture began.
+	Undecided []string `json:"undecided,omitempty"`
 
 	// Snapshot is set until the snapshot is complete; File, Pos and GTIDs are
 	// then those at which it began.
 	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`
+
+	elsewhere bool // Event and Row are of another server's log
+}
+
+// start is where the log must be read from.
+func (p *position) start() anchor {
+	if p.Prepared != nil {
+		return *p.Prepared
+	}
+	return anchor{p.File, p.Pos, p.GTIDs}
 }
 
 func (p *position) encode() capture.Position {

@@ -15,6 +15,9 @@ func (s *stream) rows(h *binlog.Header, body []byte, start uint64, inner bool) e
 	if !s.tx.open {
 		return fmt.Errorf("%w: rows outside of a transaction", binlog.ErrMalformed)
 	}
+	if s.old || s.tx.foreign { // delivered before, or not to be
+		return nil
+	}
 	s.tx.events++
 	r, err := binlog.ParseRows(h.Type, body, s.idSize)
 	if err != nil {
@@ -59,7 +62,7 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 	skipping := s.skipping()
 	if skipping {
 		skipEvents, skipRows = s.skip.Event, s.skip.Row
-		if s.tx.events > skipEvents+1 || s.tx.events == skipEvents+1 && skipRows == 0 {
+		if !s.skip.elsewhere && (s.tx.events > skipEvents+1 || s.tx.events == skipEvents+1 && skipRows == 0) {
 			s.skip, skipping = position{}, false // past all that was done
 		}
 	}
@@ -78,6 +81,7 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 			return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
 		}
 		src = rest
+		s.tx.rows++
 		if len(batch.List) == list { // of no interest
 			batch.Buf = batch.Buf[:buf]
 			continue
@@ -86,16 +90,15 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 			s.count.Count(c)
 		}
 		old := skipping && (s.tx.events <= skipEvents || done < skipRows)
+		if s.skip.elsewhere {
+			old = skipping && s.tx.rows <= s.skip.Done
+		}
 		if old || s.cfg.skipOp[batch.List[list].Op] {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]
 			continue
 		}
 		if !limits.Full(batch) {
 			continue
-		}
-		if s.tx.xa { // what is handed over cannot be taken back
-			s.pipe.Release(false)
-			return errXA()
 		}
 		// What is full is handed over within the transaction.
 		batch.End = s.position(s.tx.events-1, done+1).encode()
@@ -108,7 +111,7 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		}
 		batch = s.pipe.Acquire()
 	}
-	if skipping && s.tx.events > skipEvents {
+	if skipping && (!s.skip.elsewhere && s.tx.events > skipEvents || s.skip.elsewhere && s.tx.rows > s.skip.Done) {
 		s.skip = position{}
 	}
 	s.payloadRows = row

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,15 @@ import (
 // server is what must be known of the server.
 type server struct {
 	maria bool
-	gtid  bool // transactions have GTIDs
+	gtid  bool   // transactions have GTIDs
+	id    string // tells it from every other server
 	vars  map[string]string
 }
 
 // inspect reads the server's settings.
 func inspect(ctx context.Context, c *conn) (*server, error) {
 	rows, err := c.table(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', 'binlog_format', 'binlog_row_image',"+
-		" 'binlog_row_metadata', 'gtid_mode')")
+		" 'binlog_row_metadata', 'gtid_mode', 'server_uuid', 'server_uid', 'server_id')")
 	if err != nil {
 		return nil, err
 	}
@@ -29,6 +31,7 @@ func inspect(ctx context.Context, c *conn) (*server, error) {
 		s.vars[strings.ToLower(r[0])] = r[1]
 	}
 	s.maria = strings.Contains(s.vars["version"], "MariaDB")
+	s.id = cmp.Or(s.vars["server_uuid"], s.vars["server_uid"], s.vars["server_id"])
 	s.gtid = s.maria || s.vars["gtid_mode"] == "ON"
 	return s, nil
 }
@@ -66,7 +69,7 @@ func (s *server) logStatus(ctx context.Context, c *conn) (position, error) {
 	if len(rows) == 0 || len(rows[0]) < 2 {
 		return position{}, errors.New("the server tells no binlog position")
 	}
-	p := position{File: rows[0][0]}
+	p := position{File: rows[0][0], Server: s.id}
 	if p.Pos, err = strconv.ParseUint(rows[0][1], 10, 64); err != nil {
 		return position{}, fmt.Errorf("binlog position %q: %w", rows[0][1], err)
 	}
@@ -114,20 +117,81 @@ func (s *server) checkReplication(ctx context.Context, c *conn) error {
 	return fault.Humanf("GRANT REPLICATION SLAVE ON *.* TO the user", "the user may not read the binary log")
 }
 
+// adopt makes a stored position one of this server. Only GTIDs mean the same
+// on another one than that which it was stored for.
+func (s *server) adopt(p *position) error {
+	if p.Server == s.id {
+		return nil
+	}
+	if p.Server != "" {
+		if !s.gtid || p.GTIDs == nil {
+			return fault.Humanf("connect to the server that was captured so far, or take a new snapshot: start with a name of its own for this connector's position",
+				"this is another server than the one captured so far, and without GTIDs the position cannot be found on it")
+		}
+		if _, err := parseGTIDs(s.maria, *p.GTIDs); err != nil {
+			return fault.Human(fmt.Errorf("find the position on another server than the one captured so far: %w", err),
+				"connect to the server that was captured so far")
+		}
+		p.Epoch++
+		p.elsewhere = p.Event > 0 || p.Row > 0
+	}
+	p.Server = s.id
+	return nil
+}
+
+// gtidsFor returns the set of transactions that a server is told we have, for
+// a stored one: of servers that gtid.source.* leaves out it has all that the
+// server has.
+func (s *server) gtidsFor(ctx context.Context, c *conn, cfg *settings, stored string) (string, error) {
+	if s.maria || cfg.sources == nil {
+		return stored, nil
+	}
+	executed, err := c.value(ctx, "SELECT @@GLOBAL.gtid_executed")
+	if err != nil {
+		return "", err
+	}
+	have, err := parseGTIDs(false, stored)
+	if err != nil {
+		return "", err
+	}
+	all, err := parseGTIDs(false, executed)
+	if err != nil {
+		return "", err
+	}
+	for id := range have.my.Sets {
+		if !cfg.about(id) {
+			delete(have.my.Sets, id)
+		}
+	}
+	for id, set := range all.my.Sets {
+		if !cfg.about(id) {
+			have.my.Sets[id] = set
+		}
+	}
+	return have.String(), nil
+}
+
 // checkPosition tells whether the server still has the log from p on.
-func (s *server) checkPosition(ctx context.Context, c *conn, p *position) error {
+func (s *server) checkPosition(ctx context.Context, c *conn, cfg *settings, at *position) error {
 	const hint = "take a new snapshot: start with a name of its own for this connector's position, and keep the log for longer than the capture may stand still (binlog_expire_logs_seconds)"
+	p := at.start()
 	if s.gtid && p.GTIDs != nil {
 		if s.maria {
 			return nil // told when the log is asked for
 		}
-		rows, err := c.table(ctx, "SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, "+quote(*p.GTIDs)+"), GTID_SUBSET("+quote(*p.GTIDs)+", @@GLOBAL.gtid_executed)")
+		have, err := s.gtidsFor(ctx, c, cfg, *p.GTIDs)
+		if err != nil {
+			have = *p.GTIDs
+		}
+		rows, err := c.table(ctx, "SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, "+quote(have)+"), GTID_SUBSET("+quote(have)+", @@GLOBAL.gtid_executed)")
 		if err != nil {
 			return err
 		}
 		switch {
 		case rows[0][0] != "1":
 			return fault.Humanf(hint, "the server has purged transactions that were not captured yet")
+		case rows[0][1] != "1" && at.Epoch > 0:
+			return errors.New("the server does not have the transactions that were captured last, from another server: it may lag behind that one")
 		case rows[0][1] != "1":
 			return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
 				"the server does not have the transactions that were captured last: it is another one, or was reset")

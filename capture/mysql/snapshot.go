@@ -266,9 +266,13 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	f := &flusher{pipe: s.pipe, batch: s.pipe.Batch(), from: *p}
 	plan := snapshot.Plan{
 		ChunkRows: s.cfg.FetchSize,
-		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: v.at.File, Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
+		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(v.at.File, p.Epoch), Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
 	}
 	if p.Snapshot == nil {
+		v.at.Server = s.server.id
+		if v.at.Undecided, err = undecidedXA(ctx, v.conn); err != nil {
+			return err
+		}
 		*p, f.from = v.at, v.at
 	} else {
 		plan.Progress = *p.Snapshot

@@ -122,7 +122,15 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 		if at, err = parsePosition(resume); err != nil {
 			return nil, at, err
 		}
-		if err = n.server.checkPosition(ctx, n.conn, &at); err != nil {
+		if err = n.server.adopt(&at); err != nil {
+			return nil, at, err
+		}
+		if err = n.server.checkPosition(ctx, n.conn, n.cfg, &at); err != nil {
+			return nil, at, err
+		}
+	}
+	if len(resume) == 0 {
+		if at.Undecided, err = undecidedXA(ctx, n.conn); err != nil {
 			return nil, at, err
 		}
 	}
@@ -188,10 +196,9 @@ func (n *session) run(ctx context.Context, fresh bool, at position) error {
 }
 
 // follow reads the log from a position on. tell has the position told at once.
-func (n *session) follow(ctx context.Context, at position, tell bool) error {
+func (n *session) follow(ctx context.Context, at position, tell bool) (err error) {
 	var set gtidSet
 	if n.server.gtid && at.GTIDs != nil {
-		var err error
 		if set, err = parseGTIDs(n.server.maria, *at.GTIDs); err != nil {
 			// Tagged GTIDs: the position by file is as good.
 			n.log.Warn("following the log by file and offset", "reason", err)
@@ -203,21 +210,14 @@ func (n *session) follow(ctx context.Context, at position, tell bool) error {
 			return err
 		}
 	}
+	defer func() { err = errors.Join(err, st.close()) }()
 	syncer, err := n.newSyncer(st)
 	if err != nil {
 		return err
 	}
-	var events *replication.BinlogStreamer
-	if st.gtids.valid {
-		var start mysql.GTIDSet
-		if start, err = st.gtids.replication(); err == nil {
-			events, err = syncer.StartSyncGTID(start)
-		}
-	} else {
-		events, err = syncer.StartSync(mysql.Position{Name: at.File, Pos: uint32(at.Pos)}) //nolint:gosec // the protocol has no more
-	}
+	events, err := n.begin(ctx, syncer, st)
 	if err == nil {
-		n.log.Info("following the log", "file", at.File, "pos", at.Pos, "gtid", st.gtids.valid)
+		n.log.Info("following the log", "file", st.at.File, "pos", st.at.Pos, "gtid", st.gtids.valid)
 		_, err = events.GetEvent(ctx) // only ever returns an error: the stream takes the events
 	}
 	syncer.Close()
@@ -225,6 +225,26 @@ func (n *session) follow(ctx context.Context, at position, tell bool) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("read the binlog: %w", explainDump(err))
+}
+
+// begin asks for the log from where the stream stands.
+func (n *session) begin(ctx context.Context, syncer *replication.BinlogSyncer, st *stream) (*replication.BinlogStreamer, error) {
+	if !st.gtids.valid {
+		return syncer.StartSync(mysql.Position{Name: st.at.File, Pos: uint32(st.at.Pos)}) //nolint:gosec // the protocol has no more
+	}
+	text, err := n.server.gtidsFor(ctx, n.conn, n.cfg, st.gtids.String())
+	if err != nil {
+		return nil, err
+	}
+	set, err := parseGTIDs(n.server.maria, text)
+	if err != nil {
+		return nil, err
+	}
+	start, err := set.replication()
+	if err != nil {
+		return nil, err
+	}
+	return syncer.StartSyncGTID(start)
 }
 
 // newSyncer makes the replication client. It does not reconnect by itself: the
@@ -249,6 +269,7 @@ func (n *session) newSyncer(handler replication.EventHandler) (*replication.Binl
 		Logger:                  slog.New(slog.DiscardHandler), // it logs events with their rows
 		SynchronousEventHandler: handler,
 		EventCacheCount:         1,
+		Dialer:                  n.cfg.dialer().DialContext,
 	}
 	if n.server.maria {
 		c.Flavor = mysql.MariaDBFlavor

@@ -42,7 +42,7 @@ func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
 	case hasWord(text, "SAVEPOINT"):
 		return nil
 	case hasWord(text, "XA"):
-		return s.xaStatement(text, end)
+		return s.xaStatement(text, start, end)
 	}
 	if isDML(text) {
 		return s.statement(text)
@@ -152,17 +152,6 @@ func trimComments(text []byte) []byte {
 			return text
 		}
 	}
-}
-
-// xaStatement takes XA START (which opens like BEGIN), XA END, and the verdict
-// on a prepared transaction, which for us never had changes.
-func (s *stream) xaStatement(text []byte, end uint64) error {
-	verb := bytes.TrimSpace(text[2:])
-	if hasWord(verb, "START") || hasWord(verb, "BEGIN") || hasWord(verb, "END") {
-		s.tx.bracket, s.tx.xa = true, true
-		return nil
-	}
-	return s.commit(end)
 }
 
 func parseQuery(typ byte, body []byte) (q *replication.QueryEvent, err error) {

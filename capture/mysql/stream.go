@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -33,6 +34,15 @@ type stream struct {
 	count  envelope.Transaction
 	skip   position // the transaction in work at which we resume, if Event or Row > 0
 
+	prepared  []prepared // XA transactions that are not decided, in order
+	undecided []string   // those that had been prepared when the capture began
+	// reached is how far the log was delivered before, while it is read anew
+	// for the sake of prepared transactions; old is whether the transaction
+	// in work lies before that.
+	reached *reached
+	old     bool
+	file    string // at.File as events tell it
+
 	begun   bool      // a transaction has come
 	moved   bool      // the position went on and no batch has told so yet
 	toldAt  time.Time // when a batch last told the position
@@ -46,13 +56,16 @@ type stream struct {
 // transaction is the one in work.
 type transaction struct {
 	open    bool
-	bracket bool // it goes on until COMMIT or XID
-	xa      bool // it may yet be prepared only, and rolled back later
+	bracket bool  // it goes on until COMMIT or XID
+	xa      bool  // it may yet be prepared only, and rolled back later
+	held    *held // its events, if xa
+	foreign bool  // from a server that gtid.source.* leaves out
 	gtid    gtid
 	text    string // gtid as text
 	tsNs    int64  // commit time, 0 = take the event's second
 	thread  int64
 	events  int64           // row events seen
+	rows    int64           // rows of ours in them
 	last    envelope.Source // of the row event before, for counting
 	// changes is whether anything of ours was in it, skipped or not.
 	changes bool
@@ -67,10 +80,37 @@ func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pi
 	}
 	if at.Event > 0 || at.Row > 0 {
 		s.skip = at
-		s.at.Event, s.at.Row, s.at.GTID = 0, 0, ""
+		s.at.Event, s.at.Row, s.at.GTID, s.at.Done = 0, 0, "", 0
 	}
+	s.undecided, s.at.Undecided = at.Undecided, nil
+	if at.Prepared != nil {
+		s.reached = &reached{at: at, gtids: gtids}
+		s.at.File, s.at.Pos, s.filePos, s.at.Prepared = at.Prepared.File, at.Prepared.Pos, at.Prepared.Pos, nil
+		s.gtids = gtidSet{}
+		if gtids.valid && at.Prepared.GTIDs != nil {
+			s.gtids, _ = parseGTIDs(gtids.maria != nil, *at.Prepared.GTIDs) // invalid: by file and offset
+		}
+	}
+	s.file = told(s.at.File, s.at.Epoch)
 	s.toldAt = s.now()
 	return s
+}
+
+// reached is a position that the stream has not come to yet.
+type reached struct {
+	at    position
+	gtids gtidSet
+}
+
+// before reports whether the transaction that begins at p lies before it.
+func (r *reached) before(p *position, g gtid) bool {
+	if r.gtids.valid {
+		return r.gtids.contains(g)
+	}
+	if a, b := fileNumber(p.File), fileNumber(r.at.File); a != b {
+		return a < b
+	}
+	return p.Pos < r.at.Pos
 }
 
 // HandleEvent takes one event of the replication client, which parses no more
@@ -123,6 +163,7 @@ func (s *stream) rotate(file string, pos uint64) {
 	}
 	s.log.Debug("binlog file", "file", file)
 	s.at.File, s.at.Pos = file, pos
+	s.file = told(file, s.at.Epoch)
 	// With GTIDs a connection begins in whatever file the server searches from.
 	s.moved = s.begun
 }
@@ -132,6 +173,9 @@ func (s *stream) rotate(file string, pos uint64) {
 func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner bool) error {
 	switch h.Type {
 	case binlog.TypeTableMap:
+		if s.tx.xa {
+			return s.hold(h, body)
+		}
 		return s.tableMap(body)
 	case binlog.TypeGTID, binlog.TypeAnonymousGTID, binlog.TypeGTIDTagged:
 		return s.mysqlGTID(h.Type, body, start)
@@ -142,7 +186,7 @@ func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner b
 	case binlog.TypeQuery, binlog.TypeMariaQueryCompr:
 		return s.query(h, body, start, end)
 	case binlog.TypeXAPrepare:
-		return s.xaPrepare(body, end)
+		return s.xaPrepare(body, start, end)
 	case binlog.TypeTransactionPayload:
 		s.payloadRows = 0
 		return s.compress.each(body, func(h *binlog.Header, body []byte) error {
@@ -154,6 +198,9 @@ func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner b
 		return s.tell(0)
 	}
 	if binlog.IsRows(h.Type) {
+		if s.tx.xa {
+			return s.hold(h, body)
+		}
 		return s.rows(h, body, start, inner)
 	}
 	return nil
@@ -163,6 +210,13 @@ func (s *stream) begin(g gtid, start uint64, tsNs int64) {
 	s.tx = transaction{open: true, gtid: g, text: g.String(), tsNs: tsNs}
 	s.begun = true
 	s.at.Pos = start
+	s.tx.foreign = !s.cfg.fromSource(g)
+	s.old = false
+	if s.reached != nil {
+		if s.old = s.reached.before(&s.at, g); !s.old {
+			s.reached = nil
+		}
+	}
 }
 
 func (s *stream) mysqlGTID(typ byte, body []byte, start uint64) error {
@@ -220,7 +274,11 @@ func (s *stream) mariaGTID(h *binlog.Header, body []byte, start uint64) error {
 // commit ends the transaction in work; the next one begins at end.
 func (s *stream) commit(end uint64) error {
 	if s.skipping() {
-		if s.tx.events < s.skip.Event || s.tx.events == s.skip.Event && s.skip.Row > 0 {
+		short := s.tx.events < s.skip.Event || s.tx.events == s.skip.Event && s.skip.Row > 0
+		if s.skip.elsewhere {
+			short = s.tx.rows < s.skip.Done
+		}
+		if short {
 			return fault.Humanf("take a new snapshot: start with an offset of another name",
 				"the transaction at %s:%d has fewer rows than were read of it before", s.skip.File, s.skip.Pos)
 		}
@@ -230,6 +288,9 @@ func (s *stream) commit(end uint64) error {
 	changes, last := s.tx.changes, s.tx.last
 	s.tx = transaction{}
 	s.at.Pos, s.moved = end, true
+	if s.reached != nil { // not there yet: what was told goes further
+		return nil
+	}
 	if !changes {
 		return s.tell(s.cfg.Moves())
 	}
@@ -269,7 +330,7 @@ func (s *stream) release() error {
 // tell has an otherwise empty batch tell the position, if it moved and none
 // has done so for that long.
 func (s *stream) tell(unless time.Duration) error {
-	if !s.moved || s.tx.open || s.now().Sub(s.toldAt) < unless {
+	if !s.moved || s.tx.open || s.reached != nil || s.now().Sub(s.toldAt) < unless {
 		return nil
 	}
 	return s.release()
@@ -292,8 +353,12 @@ func (s *stream) settle(full bool) error {
 func (s *stream) position(events, rows int64) *position {
 	p := s.at
 	p.setGTIDs(&s.gtids)
+	p.Undecided = s.undecided
+	if len(s.prepared) > 0 {
+		p.Prepared = &s.prepared[0].from
+	}
 	if events > 0 || rows > 0 {
-		p.Event, p.Row, p.GTID = events, rows, s.tx.text
+		p.Event, p.Row, p.GTID, p.Done = events, rows, s.tx.text, s.tx.rows
 	}
 	return &p
 }
@@ -310,27 +375,19 @@ func (s *stream) skipping() bool {
 	return s.skip.File == s.at.File && s.skip.Pos == s.at.Pos
 }
 
-// xaPrepare ends a transaction that was prepared for two-phase commit.
-func (s *stream) xaPrepare(body []byte, end uint64) error {
-	if len(body) < 1 {
-		return fmt.Errorf("%w: XA prepare", binlog.ErrMalformed)
+// close lets go of what is held of XA transactions.
+func (s *stream) close() error {
+	err := s.tx.held.close()
+	for _, p := range s.prepared {
+		err = errors.Join(err, p.events.close())
 	}
-	onePhase := body[0] != 0
-	if !onePhase && s.tx.changes {
-		return errXA()
-	}
-	return s.commit(end)
-}
-
-func errXA() error {
-	return fault.Humanf("use ordinary transactions on captured tables, then take a new snapshot",
-		"an XA transaction changed captured tables: whether it commits is not known yet, and this cannot be captured yet")
+	return err
 }
 
 // source is the source block of an event that begins at start.
 func (s *stream) source(h *binlog.Header, start uint64) envelope.Source {
 	source := envelope.Source{
-		TsNs: s.tx.tsNs, File: s.at.File, Pos: int64(start), //nolint:gosec // offsets fit
+		TsNs: s.tx.tsNs, File: s.file, Pos: int64(start), //nolint:gosec // offsets fit
 		ServerID: int64(h.ServerID), Thread: s.tx.thread, GTID: s.tx.text,
 	}
 	if source.TsNs == 0 {

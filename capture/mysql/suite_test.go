@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +14,9 @@ import (
 
 // order is the place of a change in the log: file, position and row.
 func order(c *envelope.Change) string {
-	file, _ := strconv.Atoi(strings.TrimPrefix(path.Ext(c.Source.File), "."))
+	name, epoch, _ := strings.Cut(c.Source.File, "@")
+	servers, _ := strconv.Atoi(epoch)
+	file := fileNumber(name) + uint64(servers)<<24
 	return fmt.Sprintf("%08x-%012x-%06x", file, c.Source.Pos, c.Source.Row)
 }
 

@@ -1,0 +1,164 @@
+package mysql
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "github.com/go-sql-driver/mysql" // sessions of their own
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/testdb"
+)
+
+// xa runs statements in an XA transaction of that name and prepares it, in a
+// session that ends.
+func xa(t *testing.T, db *testdb.Database, name string, statements ...string) {
+	t.Helper()
+	pool, err := sql.Open("mysql", db.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	c, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all := append(append([]string{"XA START '" + name + "'"}, statements...), "XA END '"+name+"'", "XA PREPARE '"+name+"'")
+	for _, s := range all {
+		if _, err := c.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// TestXATransactions decides prepared transactions in all ways, while the
+// capture runs, and after it was started anew.
+func TestXATransactions(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v TEXT)", "CREATE TABLE other (id INT PRIMARY KEY)", "INSERT INTO a VALUES (0, 'old')")
+		o := options(t, db)
+		o.BatchSize = 3
+		o.ExcludeTables = []string{db.Name + `\.other`}
+		s := openSource(t, o, nil)
+		var rec recording
+		rec.read(t, s, 1)
+		xa(t, db, "first", "INSERT INTO a VALUES (1, 'x'), (2, 'x'), (3, 'x'), (4, 'x')", "UPDATE a SET v = 'new' WHERE id = 0")
+		xa(t, db, "none", "INSERT INTO other VALUES (1)")
+		xa(t, db, "lost", "INSERT INTO a VALUES (5, 'lost')")
+		db.MustExec(t, "INSERT INTO a VALUES (6, 'y')")
+		rec.read(t, s, 2)
+		xa(t, db, "second", "INSERT INTO a VALUES (7, 'z')")
+		db.MustExec(t, "INSERT INTO a VALUES (8, 'y')")
+		rec.read(t, s, 3)
+		again := func(resume capture.Position) {
+			t.Helper()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openSource(t, o, resume)
+		}
+		again(rec.ends[len(rec.ends)-1])
+		db.MustExec(t, "XA ROLLBACK 'lost'", "XA COMMIT 'second'", "INSERT INTO a VALUES (9, 'y')")
+		rec.read(t, s, 5)
+		again(rec.ends[len(rec.ends)-1])
+		db.MustExec(t, "XA COMMIT 'none'", "XA COMMIT 'first'", "INSERT INTO a VALUES (10, 'y')")
+		rec.read(t, s, 11)
+		var got []string
+		last := ""
+		for _, e := range rec.events {
+			got = append(got, fmt.Sprintf("%s%x", e.Op, e.Key))
+			if at := order(&e.Change); at <= last {
+				t.Errorf("%s comes after %s", at, last)
+			} else {
+				last = at
+			}
+		}
+		if want := "r00 c0c c10 c0e c12 c02 c04 c06 c08 u00 c14"; strings.Join(got, " ") != want {
+			t.Errorf("got %v, want %s", got, want)
+		}
+		// From the middle of a transaction that XA COMMIT delivers.
+		for i, end := range rec.ends {
+			left := 0
+			for _, e := range rec.events {
+				if e.batch > i {
+					left++
+				}
+			}
+			if strings.Contains(string(end), `"snapshot"`) || left == 0 {
+				continue
+			}
+			again(end)
+			var rest recording
+			rest.read(t, s, left)
+		}
+	})
+}
+
+// TestXAOfOnePhase has nothing to wait for.
+func TestXAOfOnePhase(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+		o := options(t, db)
+		o.SnapshotMode = "no_data"
+		s := openSource(t, o, nil)
+		next(t, s)
+		db.MustExec(t, "XA START 'x'; INSERT INTO a VALUES (1),(2); XA END 'x'; XA COMMIT 'x' ONE PHASE; INSERT INTO a VALUES (3)")
+		var rec recording
+		rec.read(t, s, 3)
+	})
+}
+
+// TestXAPreparedBeforeTheSnapshot cannot be known but from XA RECOVER.
+func TestXAPreparedBeforeTheSnapshot(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
+	xa(t, db, "early", "INSERT INTO a VALUES (2)")
+	xa(t, db, "early2", "INSERT INTO a VALUES (3)")
+	o := options(t, db)
+	o.Heartbeats = 0
+	s := openSource(t, o, nil)
+	var rec recording
+	rec.read(t, s, 1)
+	db.MustExec(t, "XA ROLLBACK 'early2'", "INSERT INTO a VALUES (4)")
+	rec.read(t, s, 2)
+	db.MustExec(t, "XA COMMIT 'early'")
+	var err error
+	for err == nil {
+		_, err = s.Next(t.Context())
+	}
+	wantHuman(t, err, "prepared before the capture began", "new snapshot")
+}
+
+// TestLargeXA holds a transaction in a file.
+func TestLargeXA(t *testing.T) {
+	db := testdb.MySQL(t)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v LONGTEXT)")
+	o := options(t, db)
+	o.SnapshotMode = "no_data"
+	s := openSource(t, o, nil)
+	next(t, s)
+	var statements []string
+	for i := range 20 {
+		statements = append(statements, fmt.Sprintf("INSERT INTO a VALUES (%d, REPEAT('%c', 1000000))", i, 'a'+i))
+	}
+	xa(t, db, "large", statements...)
+	db.MustExec(t, "XA COMMIT 'large'")
+	var rec recording
+	rec.read(t, s, 20)
+	for i, e := range rec.events {
+		if e.Op != envelope.Create || len(e.After) < 1000000 || e.After[len(e.After)-1] != byte('a'+i) {
+			t.Fatalf("row %d is %.20q…", i, e.After)
+		}
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) > 0 {
+		t.Errorf("left %v in %s", files, os.TempDir())
+	}
+}
