@@ -38,6 +38,9 @@ type RunOptions struct {
 // (snapshot.mode initial_only). The source is closed when it returns.
 func Run(ctx context.Context, s Source, e Emitter, o RunOptions) error {
 	l := &loop{source: s, emitter: e, opts: o, metrics: newMetrics(o.Metrics)}
+	if own, ok := s.(interface{ Collectors() []prometheus.Collector }); ok && o.Metrics != nil {
+		o.Metrics.MustRegister(own.Collectors()...)
+	}
 	if l.opts.RetryMaxDelay <= 0 {
 		l.opts.RetryMaxDelay = 10 * time.Second
 	}

@@ -25,13 +25,16 @@ type catalog struct {
 
 // tableInfo is a table as the catalog has it now.
 type tableInfo struct {
-	oid       uint32
-	id        envelope.TableID
-	identity  byte // pg_class.relreplident: d, n, f, i
-	readable  bool // this user may SELECT
-	columns   []columnInfo
-	key       []string // columns of the key, in its order
-	published bool     // in the publication; filled by publication.go
+	oid      uint32
+	id       envelope.TableID
+	identity byte // pg_class.relreplident: d, n, f, i
+	root     bool // a partitioned table
+
+	identityIndex string // the index, where identity is i
+	readable      bool   // this user may SELECT
+	columns       []columnInfo
+	key           []string // columns of the key, in its order
+	published     bool     // in the publication; filled by publication.go
 }
 
 type columnInfo struct {
@@ -160,11 +163,11 @@ func (c *catalog) typeOf(ctx context.Context, oid uint32, typmod int32) (pgType,
 	return t, nil
 }
 
-// Tables that can be captured. Partitioned tables are not: their partitions
-// hold the rows and are what the log names.
+// Tables that can be captured. Of a partitioned table it is either its
+// partitions, which hold the rows, or the table itself.
 const queryTables = `
 SELECT c.oid, n.nspname::text, c.relname::text, c.relreplident::text, has_table_privilege(c.oid, 'SELECT'), c.relkind = 'p',
-  c.relpersistence <> 'p'
+  c.relispartition, c.relpersistence <> 'p'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname !~ '^pg_(toast|temp)' AND c.relpersistence <> 't' AND ($1::oid = 0 OR c.oid = $1::oid)
@@ -181,7 +184,7 @@ ORDER BY a.attnum`
 // Unique indexes over plain NOT NULL columns, each with its columns in order:
 // first the primary key, then others by name.
 const queryKeys = `
-SELECT i.indisprimary, i.indisreplident, ARRAY(
+SELECT i.indisprimary, i.indisreplident, c.relname::text, ARRAY(
   SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts-1]) WITH ORDINALITY k(num, ord)
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num AND a.attnotnull ORDER BY k.ord), i.indnkeyatts
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -224,7 +227,7 @@ func errNoTable(missing []string, tables []envelope.TableID, roots []string) err
 	hint := "correct table.include.list; it takes schema.table"
 	switch {
 	case len(roots) > 0:
-		hint += "; a partitioned table (" + strings.Join(roots, ", ") + ") is captured by its partitions: list those"
+		hint += "; a partitioned table (" + strings.Join(roots, ", ") + ") is captured by its partitions: list those, or set publish.via.partition.root"
 	case len(tables) > 0:
 		names := make([]string, 0, 8)
 		for _, id := range tables[:min(8, len(tables))] {
@@ -246,12 +249,13 @@ func (c *catalog) list(ctx context.Context, conn *pgx.Conn, oid uint32) (tables 
 	for rows.Next() {
 		t := &tableInfo{}
 		var identity string
-		var root, unlogged bool
-		if err := rows.Scan(&t.oid, &t.id.Schema, &t.id.Name, &identity, &t.readable, &root, &unlogged); err != nil {
+		var part, unlogged bool
+		if err := rows.Scan(&t.oid, &t.id.Schema, &t.id.Name, &identity, &t.readable, &t.root, &part, &unlogged); err != nil {
 			return nil, nil, fmt.Errorf("read tables: %w", err)
 		}
 		switch {
-		case root:
+		case c.server.opts.ViaRoot && part: // part of another table
+		case !c.server.opts.ViaRoot && t.root:
 			roots = append(roots, t.id.String())
 		case unlogged: // its changes are in no log
 		default:
@@ -308,9 +312,10 @@ func (t *tableInfo) readKey(ctx context.Context, conn *pgx.Conn) error {
 	var identity []string
 	for rows.Next() {
 		var primary, ident bool
+		var index string
 		var columns []string
 		var n int16
-		if err := rows.Scan(&primary, &ident, &columns, &n); err != nil {
+		if err := rows.Scan(&primary, &ident, &index, &columns, &n); err != nil {
 			return fmt.Errorf("read keys of %s: %w", t.id, err)
 		}
 		if len(columns) != int(n) {
@@ -320,7 +325,7 @@ func (t *tableInfo) readKey(ctx context.Context, conn *pgx.Conn) error {
 			t.key = columns
 		}
 		if ident && t.identity == 'i' {
-			identity = columns
+			identity, t.identityIndex = columns, index
 		}
 	}
 	if identity != nil && !subset(t.key, identity) {
@@ -350,4 +355,20 @@ func (c *catalog) byOID(ctx context.Context, oid uint32) (*tableInfo, error) {
 		return c.details(ctx, conn, t)
 	})
 	return t, err
+}
+
+// estimate is about how many rows the tables have; 0 = unknown.
+func (c *catalog) estimate(ctx context.Context, tables []*envelope.Codec) (rows int64, err error) {
+	var schemas, names []string
+	for _, t := range tables {
+		schemas, names = append(schemas, t.Table.ID.Schema), append(names, t.Table.ID.Name)
+	}
+	err = c.query(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			JOIN unnest($1::text[], $2::text[]) t(s, n) ON t.s = n.nspname AND t.n = c.relname`, schemas, names).Scan(&rows)
+	})
+	if err != nil {
+		return 0, explain(fmt.Errorf("estimate rows: %w", err))
+	}
+	return rows, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,13 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 	}
 	if err := s.checkTables(c, tables, w); err != nil {
 		return err
+	}
+	identities, err := identityStatements(&s.opts, tables)
+	if err != nil {
+		return err
+	}
+	for _, q := range identities {
+		fmt.Fprintf(w, "identity     to do: %s\n", q)
 	}
 	p, err := c.publication(ctx, s.opts.Publication, tables)
 	if err != nil {
@@ -121,7 +129,7 @@ func (s *Source) checkSlot(ctx context.Context, c *catalog, resume capture.Posit
 	fmt.Fprintf(w, "slot         %s, %s\n", s.opts.Slot, state)
 	if len(resume) == 0 {
 		next := "none stored: a snapshot, then the log"
-		if s.opts.SnapshotMode == "no_data" || s.opts.SnapshotMode == "never" {
+		if slices.Contains([]string{"no_data", "schema_only", "never"}, s.opts.SnapshotMode) {
 			next = "none stored: the log from now on (snapshot.mode " + s.opts.SnapshotMode + ")"
 		}
 		fmt.Fprintf(w, "position     %s\n", next)

@@ -15,12 +15,15 @@ import (
 )
 
 // copyReader reads chunks by COPY in the transaction of conn.
-type copyReader struct{ conn *pgx.Conn }
+type copyReader struct {
+	conn *pgx.Conn
+	from map[envelope.TableID]string // what to read of a table where it is not the table alone
+}
 
 // Read implements snapshot.Reader.
 func (r *copyReader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
 	w := &copyRows{cells: make([][]byte, len(c.Codec.Columns)), row: row}
-	_, err := r.conn.PgConn().CopyTo(ctx, w, copyStatement(c))
+	_, err := r.conn.PgConn().CopyTo(ctx, w, copyStatement(c, r.from[c.Codec.Table.ID]))
 	switch {
 	case w.err != nil:
 		return w.err
@@ -32,9 +35,10 @@ func (r *copyReader) Read(ctx context.Context, c snapshot.Chunk, row func(cells 
 	return nil
 }
 
-// copyStatement writes the COPY of a chunk. Literals of unknown type take that
-// of the column that they are compared with.
-func copyStatement(c snapshot.Chunk) string {
+// copyStatement writes the COPY of a chunk; from is what follows FROM, "" = the
+// table alone, without those that inherit from it. Literals of unknown type
+// take that of the column that they are compared with.
+func copyStatement(c snapshot.Chunk, from string) string {
 	t := c.Codec.Table
 	var b strings.Builder
 	b.WriteString("COPY (SELECT ")
@@ -44,7 +48,10 @@ func copyStatement(c snapshot.Chunk) string {
 		}
 		b.WriteString(quoteIdent(t.Columns[i].Name))
 	}
-	b.WriteString(" FROM ONLY " + quoteIdent(t.ID.Schema) + "." + quoteIdent(t.ID.Name))
+	if from == "" {
+		from = "ONLY " + tableName(t.ID)
+	}
+	b.WriteString(" FROM " + from)
 	if len(t.Key) > 0 {
 		key := keyList(t)
 		if c.After != nil {
@@ -64,6 +71,10 @@ func copyStatement(c snapshot.Chunk) string {
 	}
 	b.WriteString(") TO STDOUT")
 	return b.String()
+}
+
+func tableName(id envelope.TableID) string {
+	return quoteIdent(id.Schema) + "." + quoteIdent(id.Name)
 }
 
 func keyList(t *envelope.Table) string {

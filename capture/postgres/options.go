@@ -25,21 +25,34 @@ type Options struct {
 	Database string        `opt:"database.dbname" required:"true" doc:"database to capture"`
 	SSLMode  string        `opt:"database.sslmode" default:"prefer" enum:"disable,allow,prefer,require,verify-ca,verify-full" doc:"whether to encrypt the connection, as in libpq"`
 	SSLRoot  string        `opt:"database.sslrootcert" doc:"PEM file with the certificates to trust"`
+	SSLCert  string        `opt:"database.sslcert" doc:"PEM file with this client's certificate"`
+	SSLKey   string        `opt:"database.sslkey" doc:"PEM file with the key of that certificate"`
+	SSLPass  config.Secret `opt:"database.sslpassword" doc:"password of that key"`
+	Initial  string        `opt:"database.initial.statements" doc:"SQL to execute on each connection for queries, with ; between (;; stands for one within)"`
 
-	Plugin          string `opt:"plugin.name" default:"pgoutput" enum:"pgoutput" doc:"the logical decoding plugin"`
-	Slot            string `opt:"slot.name" default:"tributary" doc:"replication slot; created if it does not exist"`
-	Publication     string `opt:"publication.name" default:"tributary" doc:"publication; what happens if it does not exist is up to publication.autocreate.mode"`
-	PublicationMode string `opt:"publication.autocreate.mode" default:"filtered" enum:"filtered,all_tables,disabled" doc:"filtered keeps a publication of the captured tables, all_tables makes one of everything, disabled expects it to exist"`
-	Intervals       string `opt:"interval.handling.mode" default:"numeric" enum:"numeric,string" doc:"how intervals are written: numeric is microseconds with months of 30.4375 days, string is ISO 8601"`
-	Hstores         string `opt:"hstore.handling.mode" default:"json" enum:"json,map" doc:"how hstore is written"`
-	MoneyDigits     int    `opt:"money.fraction.digits" default:"2" doc:"fraction digits of money"`
-	Unknown         bool   `opt:"include.unknown.datatypes" default:"false" doc:"write values of types without a mapping as the bytes of their text; such columns are left out otherwise"`
-	Version         string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: 3.5 adds origin and origin_lsn to the source block, and tsvector"`
+	Plugin          string   `opt:"plugin.name" default:"pgoutput" enum:"pgoutput" doc:"the logical decoding plugin"`
+	Slot            string   `opt:"slot.name" default:"tributary" doc:"replication slot; created if it does not exist"`
+	Publication     string   `opt:"publication.name" default:"tributary" doc:"publication; what happens if it does not exist is up to publication.autocreate.mode"`
+	PublicationMode string   `opt:"publication.autocreate.mode" default:"filtered" enum:"filtered,all_tables,disabled,no_tables" doc:"filtered keeps a publication of the captured tables, all_tables makes one of everything, no_tables an empty one, disabled expects it to exist"`
+	ViaRoot         bool     `opt:"publish.via.partition.root" default:"false" doc:"capture a partitioned table as one, under its own name, rather than its partitions"`
+	Identities      []string `opt:"replica.identity.autoset.values" doc:"replica identities to give to captured tables: SCHEMA.TABLE:FULL, :DEFAULT, :NOTHING or :INDEX name, with regular expressions of tables"`
+	Intervals       string   `opt:"interval.handling.mode" default:"numeric" enum:"numeric,string" doc:"how intervals are written: numeric is microseconds with months of 30.4375 days, string is ISO 8601"`
+	Hstores         string   `opt:"hstore.handling.mode" default:"json" enum:"json,map" doc:"how hstore is written"`
+	MoneyDigits     int      `opt:"money.fraction.digits" default:"2" doc:"fraction digits of money"`
+	Unknown         bool     `opt:"include.unknown.datatypes" default:"false" doc:"write values of types without a mapping as the bytes of their text; such columns are left out otherwise"`
+	Version         string   `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: 3.5 adds origin and origin_lsn to the source block, and tsvector"`
 
 	Streaming    bool   `opt:"slot.streaming" default:"true" doc:"receive large transactions while they are still in work (PostgreSQL 14 and newer), and keep them in files until they commit"`
 	SpoolDir     string `opt:"slot.streaming.dir" doc:"folder for those files; the system's for temporary files when empty"`
 	StreamParams string `opt:"slot.stream.params" doc:"further options of the plugin: name=value;name=value"`
 	Failover     bool   `opt:"slot.failover" default:"false" doc:"make the slot one that is kept on standby servers (PostgreSQL 17 and newer)"`
+
+	LagInterval time.Duration `opt:"slot.lag.check.interval.ms" unit:"ms" default:"30000" doc:"how often to look at how much log the server keeps for the slot; 0 = never"`
+	LagWarning  int64         `opt:"slot.lag.warn.bytes" default:"10737418240" doc:"warn when the server keeps more than so many bytes of log for the slot"`
+
+	Overrides     []string          `opt:"snapshot.select.statement.overrides" doc:"tables (schema.table) whose snapshot reads other rows"`
+	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.SCHEMA.TABLE: the SELECT that gives those rows"`
+	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
 
 	MessagesIn  []string `opt:"message.prefix.include.list" doc:"regular expressions of the prefixes of logical messages (pg_logical_emit_message) to capture; all when empty"`
 	MessagesOut []string `opt:"message.prefix.exclude.list" doc:"regular expressions of the prefixes of logical messages not to capture"`
@@ -73,6 +86,87 @@ func (o *Options) Validate() []config.Problem {
 			out = append(out, config.Problem{Key: "slot.stream.params", Message: fmt.Sprintf("%q is not name=value", p)})
 		}
 	}
+	if _, err := o.identities(); err != nil {
+		out = append(out, config.Problem{Key: "replica.identity.autoset.values", Message: err.Error()})
+	}
+	if _, err := compileAll(o.SnapshotOf); err != nil {
+		out = append(out, config.Problem{Key: "snapshot.include.collection.list", Message: err.Error()})
+	}
+	for _, table := range o.Overrides {
+		if o.override(table) == "" {
+			out = append(out, config.Problem{Key: "snapshot.select.statement.overrides", Message: fmt.Sprintf("there is no snapshot.select.statement.overrides.%s", table)})
+		}
+	}
+	if (o.SSLCert == "") != (o.SSLKey == "") {
+		out = append(out, config.Problem{Key: "database.sslcert", Message: "needs database.sslkey, and the other way round"})
+	}
+	return out
+}
+
+// override is the statement of a table's snapshot, "" for the table itself.
+func (o *Options) override(table string) string {
+	if !slices.Contains(o.Overrides, table) {
+		return ""
+	}
+	return strings.TrimRight(strings.TrimSpace(o.OverrideTexts["snapshot.select.statement.overrides."+table]), ";")
+}
+
+// identity is an entry of replica.identity.autoset.values.
+type identity struct {
+	tables *regexp.Regexp
+	kind   byte   // pg_class.relreplident: d, n, f, i
+	index  string // of kind i
+}
+
+func (o *Options) identities() (out []identity, err error) {
+	for _, text := range o.Identities {
+		tables, value, ok := strings.Cut(text, ":")
+		re, err := compileAll([]string{tables})
+		if !ok || err != nil {
+			return nil, fmt.Errorf("%q is not TABLE:IDENTITY with a regular expression of tables", text)
+		}
+		id := identity{tables: re[0]}
+		word, rest, _ := strings.Cut(strings.TrimSpace(value), " ")
+		switch strings.ToUpper(word) {
+		case "DEFAULT":
+			id.kind = 'd'
+		case "FULL":
+			id.kind = 'f'
+		case "NOTHING":
+			id.kind = 'n'
+		case "INDEX":
+			id.kind, id.index = 'i', strings.TrimSpace(rest)
+		}
+		if id.kind == 0 || (id.kind == 'i') != (id.index != "") {
+			return nil, fmt.Errorf("%q: the identity is none of DEFAULT, FULL, NOTHING and INDEX name", text)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+// compileAll compiles expressions that match a whole name, without regard to
+// case.
+func compileAll(list []string) ([]*regexp.Regexp, error) {
+	var out []*regexp.Regexp
+	for _, text := range list {
+		re, err := regexp.Compile("(?i)^(?:" + strings.TrimSpace(text) + ")$")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, re)
+	}
+	return out, nil
+}
+
+// initialStatements are database.initial.statements, taken apart.
+func (o *Options) initialStatements() (out []string) {
+	const mark = "\x00"
+	for _, q := range strings.Split(strings.ReplaceAll(o.Initial, ";;", mark), ";") {
+		if q = strings.TrimSpace(strings.ReplaceAll(q, mark, ";")); q != "" {
+			out = append(out, q)
+		}
+	}
 	return out
 }
 
@@ -100,13 +194,9 @@ func (o *Options) prefixFilter() (func(prefix string) bool, error) {
 	if len(list) == 0 {
 		return nil, nil //nolint:nilnil // no filter
 	}
-	var res []*regexp.Regexp
-	for _, text := range list {
-		re, err := regexp.Compile("(?i)^(?:" + text + ")$")
-		if err != nil {
-			return nil, fmt.Errorf("prefixes of logical messages: %w", err)
-		}
-		res = append(res, re)
+	res, err := compileAll(list)
+	if err != nil {
+		return nil, fmt.Errorf("prefixes of logical messages: %w", err)
 	}
 	return func(prefix string) bool {
 		return slices.ContainsFunc(res, func(re *regexp.Regexp) bool { return re.MatchString(prefix) }) == include

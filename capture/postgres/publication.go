@@ -57,6 +57,21 @@ func (c *catalog) publication(ctx context.Context, name string, tables []*tableI
 // the tables, and why, or an error if that is not ours to do.
 func (p publication) statements(o *Options, tables []*tableInfo) ([]string, error) {
 	name := quoteIdent(o.Publication)
+	if !p.exists {
+		return createPublication(o, tables)
+	}
+	if !p.insert || !p.update || !p.delete {
+		return nil, fault.Human(fmt.Errorf("publication %s leaves out inserts, updates or deletes", o.Publication),
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name))
+	}
+	var out []string
+	if p.viaRoot != o.ViaRoot {
+		set := fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = %t)", name, o.ViaRoot)
+		if o.PublicationMode != "filtered" {
+			return nil, fault.Human(fmt.Errorf("publication %s has publish_via_partition_root = %t, publish.via.partition.root is %t", o.Publication, p.viaRoot, o.ViaRoot), set)
+		}
+		out = append(out, set)
+	}
 	var missing []string
 	for _, t := range tables {
 		if !t.published {
@@ -64,27 +79,30 @@ func (p publication) statements(o *Options, tables []*tableInfo) ([]string, erro
 		}
 	}
 	switch {
-	case !p.exists && o.PublicationMode == "disabled":
-		return nil, fault.Human(fmt.Errorf("publication %s does not exist", o.Publication),
-			fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let publication.autocreate.mode be filtered", name, tableList(tables)))
-	case !p.exists && o.PublicationMode == "all_tables":
-		return []string{"CREATE PUBLICATION " + name + " FOR ALL TABLES"}, nil
-	case !p.exists:
-		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + tableList(tables)}, nil
-	case !p.insert || !p.update || !p.delete:
-		return nil, fault.Human(fmt.Errorf("publication %s leaves out inserts, updates or deletes", o.Publication),
-			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name))
-	case p.viaRoot:
-		return nil, fault.Human(fmt.Errorf("publication %s has publish_via_partition_root, which is not supported", o.Publication),
-			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = false)", name))
-	case len(missing) == 0:
-		return nil, nil
+	case len(missing) == 0 || o.PublicationMode == "no_tables":
+		return out, nil
 	case o.PublicationMode != "filtered" || p.allTables:
 		return nil, fault.Human(fmt.Errorf("publication %s does not have %s", o.Publication, strings.Join(missing, ", ")),
 			fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s, or let publication.autocreate.mode be filtered", name, strings.Join(missing, ", ")))
-	default:
-		return []string{"ALTER PUBLICATION " + name + " SET TABLE " + tableList(tables)}, nil
 	}
+	return append(out, "ALTER PUBLICATION "+name+" SET TABLE "+tableList(tables)), nil
+}
+
+func createPublication(o *Options, tables []*tableInfo) ([]string, error) {
+	create, with := "CREATE PUBLICATION "+quoteIdent(o.Publication), ""
+	if o.ViaRoot {
+		with = " WITH (publish_via_partition_root = true)"
+	}
+	switch o.PublicationMode {
+	case "disabled":
+		return nil, fault.Human(fmt.Errorf("publication %s does not exist", o.Publication),
+			create+" FOR TABLE "+tableList(tables)+with+", or let publication.autocreate.mode be filtered")
+	case "all_tables":
+		return []string{create + " FOR ALL TABLES" + with}, nil
+	case "no_tables":
+		return []string{create + with}, nil
+	}
+	return []string{create + " FOR TABLE " + tableList(tables) + with}, nil
 }
 
 func tableList(tables []*tableInfo) string {

@@ -33,8 +33,10 @@ func (s *server) config(replication bool) (*pgx.ConnConfig, error) {
 	if o.SSLMode == "" {
 		q.Set("sslmode", "prefer")
 	}
-	if o.SSLRoot != "" {
-		q.Set("sslrootcert", o.SSLRoot)
+	for name, value := range map[string]string{"sslrootcert": o.SSLRoot, "sslcert": o.SSLCert, "sslkey": o.SSLKey, "sslpassword": o.SSLPass.Reveal()} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	u.RawQuery = q.Encode()
 	c, err := pgx.ParseConfig(u.String())
@@ -65,6 +67,11 @@ func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, explain(fmt.Errorf("connect to PostgreSQL: %w", err))
+	}
+	for _, q := range s.opts.initialStatements() {
+		if _, err := conn.Exec(ctx, q); err != nil {
+			return nil, errors.Join(explain(fmt.Errorf("database.initial.statements: %w", err)), conn.Close(ctx))
+		}
 	}
 	return conn, nil
 }

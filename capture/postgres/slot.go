@@ -76,16 +76,25 @@ func (s slot) follows(o *Options, p *position) error {
 
 // createSlot creates the slot, or a temporary one, and exports the snapshot of
 // its consistent point. Both live as long as conn does nothing else.
-func createSlot(ctx context.Context, conn *pgconn.PgConn, name string, temporary bool) (consistent lsn, snapshotName string, err error) {
-	res, err := pglogrepl.CreateReplicationSlot(ctx, conn, name, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
-		Temporary: temporary, SnapshotAction: "EXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication,
-	})
+func createSlot(ctx context.Context, conn *pgconn.PgConn, name string, temporary, failover bool) (consistent lsn, snapshotName string, err error) {
+	kind, how := "", "EXPORT_SNAPSHOT"
+	if temporary {
+		kind = "TEMPORARY "
+	} else if failover && serverVersion(conn) >= 170000 {
+		how = "(SNAPSHOT 'export', FAILOVER true)"
+	}
+	results, err := conn.Exec(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(name)+" "+kind+"LOGICAL pgoutput "+how).ReadAll()
 	if err != nil {
 		return 0, "", explain(fmt.Errorf("create replication slot %s: %w", name, err))
 	}
-	consistent, err = pglogrepl.ParseLSN(res.ConsistentPoint)
+	// One row: slot name, consistent point, snapshot name, plugin.
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) < 3 {
+		return 0, "", fmt.Errorf("create replication slot %s: unexpected answer", name)
+	}
+	row := results[0].Rows[0]
+	consistent, err = pglogrepl.ParseLSN(string(row[1]))
 	if err != nil {
 		return 0, "", fmt.Errorf("create replication slot %s: %w", name, err)
 	}
-	return consistent, res.SnapshotName, nil
+	return consistent, string(row[2]), nil
 }

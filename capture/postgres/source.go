@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +27,11 @@ type Source struct {
 	log    *slog.Logger
 	filter *capture.Filter
 	// prefixes says which logical messages are captured; nil = all.
-	prefixes func(prefix string) bool
+	prefixes   func(prefix string) bool
+	snapshotOf []*regexp.Regexp // tables that a snapshot reads; nil = all
+
+	metrics *metrics
+	opened  bool // Open has succeeded before
 
 	life *life // between Open and Close
 }
@@ -34,6 +40,7 @@ type Source struct {
 type life struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+	watch  sync.WaitGroup
 	pipe   *capture.Pipe
 	repl   *pgconn.PgConn
 	cat    *catalog
@@ -47,7 +54,10 @@ func New(o Options, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{opts: o, log: log.With("connector", o.Name), filter: f}
+	s := &Source{opts: o, log: log.With("connector", o.Name), filter: f, metrics: newMetrics()}
+	if s.snapshotOf, err = compileAll(o.SnapshotOf); err != nil {
+		return nil, fmt.Errorf("snapshot.include.collection.list: %w", err)
+	}
 	if s.prefixes, err = o.prefixFilter(); err != nil {
 		return nil, err
 	}
@@ -75,11 +85,12 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 	}
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	l.cancel = cancel
-	s.life = l
+	s.life, s.opened = l, true
 	go func() {
 		defer close(l.done)
 		l.pipe.Fail(work(run))
 	}()
+	l.watch.Go(func() { s.watch(run) })
 	return nil
 }
 
@@ -109,7 +120,7 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 	if err := s.checkServer(ctx, l.cat); err != nil {
 		return nil, err
 	}
-	tables, err := l.cat.tables(ctx)
+	tables, err := s.tables(ctx, l.cat)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +168,48 @@ func (s *Source) checkServer(ctx context.Context, c *catalog) error {
 	})
 }
 
+// tables reads the captured tables, after giving them the replica identities
+// that they are to have.
+func (s *Source) tables(ctx context.Context, c *catalog) ([]*tableInfo, error) {
+	tables, err := c.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	statements, err := identityStatements(&s.opts, tables)
+	if err != nil || len(statements) == 0 {
+		return tables, err
+	}
+	for _, q := range statements {
+		err := c.query(ctx, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, q)
+			return err
+		})
+		if err != nil {
+			return nil, explain(fmt.Errorf("%s: %w", q, err))
+		}
+		s.log.Info("replica identity changed", "statement", q)
+	}
+	return c.tables(ctx)
+}
+
+// identityStatements returns what replica.identity.autoset.values asks for
+// and the tables do not have yet.
+func identityStatements(o *Options, tables []*tableInfo) (out []string, err error) {
+	list, err := o.identities()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		i := slices.IndexFunc(list, func(id identity) bool { return id.tables.MatchString(t.id.String()) })
+		if i < 0 || list[i].kind == t.identity && list[i].index == t.identityIndex {
+			continue
+		}
+		to := map[byte]string{'d': "DEFAULT", 'f': "FULL", 'n': "NOTHING", 'i': "USING INDEX " + quoteIdent(list[i].index)}[list[i].kind]
+		out = append(out, "ALTER TABLE "+tableName(t.id)+" REPLICA IDENTITY "+to)
+	}
+	return out, nil
+}
+
 // publish checks the rights on the tables and brings the publication about.
 func (s *Source) publish(ctx context.Context, c *catalog, tables []*tableInfo) error {
 	unreadable := slices.DeleteFunc(slices.Clone(tables), func(t *tableInfo) bool { return t.readable })
@@ -192,7 +245,7 @@ func (s *Source) prepareStart(ctx context.Context, l *life, system string, sl sl
 			return nil, err
 		}
 	}
-	data := s.opts.SnapshotMode == "initial" || s.opts.SnapshotMode == "initial_only" || s.opts.SnapshotMode == ""
+	data := !slices.Contains([]string{"no_data", "schema_only", "never"}, s.opts.SnapshotMode)
 	if sl.exists && !data {
 		pos.LSN = sl.confirmed
 		s.log.Info("following an existing slot without a snapshot", "slot", s.opts.Slot, "lsn", pos.LSN.String())
@@ -205,7 +258,7 @@ func (s *Source) prepareStart(ctx context.Context, l *life, system string, sl sl
 	if sl.exists {
 		name, temporary = temporaryName(s.opts.Slot), true
 	}
-	consistent, exported, err := createSlot(ctx, l.repl, name, temporary)
+	consistent, exported, err := createSlot(ctx, l.repl, name, temporary, s.opts.Failover)
 	if err != nil {
 		return nil, err
 	}
@@ -226,27 +279,54 @@ func temporaryName(slot string) string {
 
 // prepareResume goes on at a stored position.
 func (s *Source) prepareResume(ctx context.Context, l *life, pos *position, system string, sl slot, tables []*tableInfo) (func(context.Context) error, error) {
-	if pos.System != system {
-		return nil, fault.Human(fmt.Errorf("the stored position is of another server (system identifier %s, this one has %s)", pos.System, system),
-			"connect to the server that was captured before, or give the connector a new name so that it takes a new snapshot")
+	if err := s.resumable(pos, system, sl); err != nil {
+		if s.opts.SnapshotMode != "when_needed" {
+			return nil, err
+		}
+		return s.startOver(ctx, l, system, sl, tables, err)
 	}
-	if pos.Slot != s.opts.Slot {
-		return nil, fault.Human(fmt.Errorf("the stored position is of slot %s, slot.name is %s", pos.Slot, s.opts.Slot),
-			"set slot.name to the slot of the position, or give the connector a new name so that it takes a new snapshot")
-	}
-	if err := sl.follows(&s.opts, pos); err != nil {
-		return nil, err
+	if pos.Snapshot == nil && s.opts.SnapshotMode == "always" && !s.opened {
+		pos.Snapshot = &snapshot.Progress{}
 	}
 	if pos.Snapshot == nil {
 		return s.follow(l, *pos)
 	}
 	name := temporaryName(s.opts.Slot)
-	_, exported, err := createSlot(ctx, l.repl, name, true)
+	_, exported, err := createSlot(ctx, l.repl, name, true, false)
 	if err != nil {
 		return nil, err
 	}
 	s.log.Info("snapshot goes on", "tables_done", len(pos.Snapshot.Done), "table", pos.Snapshot.Table, "rows", pos.Snapshot.Rows)
 	return s.snapshot(ctx, l, *pos, name, exported, tables)
+}
+
+// startOver begins anew because the log after the stored position is gone.
+func (s *Source) startOver(ctx context.Context, l *life, system string, sl slot, tables []*tableInfo, why error) (func(context.Context) error, error) {
+	s.log.Warn("a new snapshot is needed", "error", why)
+	if sl.exists && sl.status == "lost" {
+		err := l.cat.query(ctx, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.opts.Slot)
+			return err
+		})
+		if err != nil {
+			return nil, explain(fmt.Errorf("drop the lost slot %s: %w", s.opts.Slot, err))
+		}
+		sl = slot{}
+	}
+	return s.prepareStart(ctx, l, system, sl, tables)
+}
+
+// resumable checks that the log goes on after the position.
+func (s *Source) resumable(pos *position, system string, sl slot) error {
+	if pos.System != system {
+		return fault.Human(fmt.Errorf("the stored position is of another server (system identifier %s, this one has %s)", pos.System, system),
+			"connect to the server that was captured before, or give the connector a new name so that it takes a new snapshot")
+	}
+	if pos.Slot != s.opts.Slot {
+		return fault.Human(fmt.Errorf("the stored position is of slot %s, slot.name is %s", pos.Slot, s.opts.Slot),
+			"set slot.name to the slot of the position, or give the connector a new name so that it takes a new snapshot")
+	}
+	return sl.follows(&s.opts, pos)
 }
 
 // snapshot opens the transaction that sees the exported snapshot of the slot
@@ -273,18 +353,32 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 		return nil, explain(fmt.Errorf("begin snapshot: %w", err))
 	}
 	plan.Source.TsNs = at.UnixMicro() * 1000
+	reader := &copyReader{conn: l.sql, from: make(map[envelope.TableID]string)}
 	for _, t := range tables {
+		if !s.snapshots(t.id) {
+			continue
+		}
 		c, err := l.cat.build.table(t.id, t.columns, t.key)
 		if err != nil {
 			return nil, err
 		}
+		if q := s.opts.override(t.id.String()); q != "" {
+			reader.from[t.id] = "(" + q + ") AS rows"
+		} else if t.root {
+			reader.from[t.id] = tableName(t.id)
+		}
 		plan.Tables = append(plan.Tables, c.codec)
+	}
+	expected, err := l.cat.estimate(ctx, plan.Tables)
+	if err != nil {
+		return nil, err
 	}
 	return func(ctx context.Context) error {
 		began := time.Now()
-		f := &flusher{pipe: l.pipe, pos: pos, batch: l.pipe.Batch()}
+		f := &flusher{pipe: l.pipe, pos: pos, batch: l.pipe.Batch(), began: began, told: began, before: pos.Snapshot.Rows, expected: expected, log: s.log, metrics: s.metrics}
+		s.metrics.total.Set(float64(expected))
 		f.batch.Snapshot = true
-		if err := plan.Run(ctx, &copyReader{l.sql}, &f.batch.Changes, f); err != nil {
+		if err := plan.Run(ctx, reader, &f.batch.Changes, f); err != nil {
 			return err
 		}
 		s.log.Info("snapshot complete", "tables", len(plan.Tables), "rows", f.rows, "took", time.Since(began).Round(time.Millisecond).String())
@@ -310,6 +404,11 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	}, nil
 }
 
+// snapshots reports whether a snapshot reads the table.
+func (s *Source) snapshots(id envelope.TableID) bool {
+	return len(s.snapshotOf) == 0 || slices.ContainsFunc(s.snapshotOf, func(re *regexp.Regexp) bool { return re.MatchString(id.String()) })
+}
+
 // follow returns the work that streams from pos on.
 func (s *Source) follow(l *life, pos position) (func(context.Context) error, error) {
 	if s.opts.SnapshotMode == "initial_only" && pos.Snapshot == nil {
@@ -319,7 +418,7 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 		pipe: l.pipe, pos: pos, acked: &l.acked, heartbeat: s.opts.Moves(), interval: s.opts.StatusInterval,
 		dec: newDecoder(s.lookup(l.cat), &s.opts.Options, &pos),
 	}
-	st.dec.prefixes = s.prefixes
+	st.dec.prefixes, st.metrics = s.prefixes, s.metrics
 	l.acked.Store(uint64(pos.LSN))
 	return func(ctx context.Context) error {
 		st.conn = l.repl
@@ -425,6 +524,7 @@ func (s *Source) Close() error {
 	s.life = nil
 	l.cancel(errClosed)
 	<-l.done
+	l.watch.Wait()
 	return l.disconnect()
 }
 

@@ -32,6 +32,7 @@ type stream struct {
 	wal      lsn       // the server has sent everything up to here
 	batchEnd lsn       // End of the last batch that was made ready
 	spools   spools    // transactions that are received before they commit
+	metrics  *metrics
 }
 
 // The least time between two status updates that only confirm progress.
@@ -175,6 +176,8 @@ func (s *stream) streamed(ctx context.Context, at lsn, r *reader) error {
 	if p == nil {
 		return fmt.Errorf("transaction %d commits that was not streamed", xid)
 	}
+	s.metrics.streamed.Inc()
+	s.metrics.spooled.Add(float64(p.bytes))
 	begin := append([]byte{msgBegin}, commit[2:10]...)
 	begin = binary.BigEndian.AppendUint32(append(begin, commit[18:26]...), xid)
 	if err := s.apply(ctx, p.begin, begin); err != nil {

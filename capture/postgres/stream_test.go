@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"tributary/capture"
 	"tributary/envelope"
 	"tributary/internal/testdb"
@@ -22,6 +24,19 @@ func smallMemory(t *testing.T, db *testdb.Database) {
 
 func untilEnd(b *capture.Batch) bool {
 	return slices.ContainsFunc(b.List, func(c envelope.Change) bool { return c.Table != nil && c.Table.ID.Name == "zend" })
+}
+
+// value reads a counter or gauge.
+func value(t *testing.T, c prometheus.Collector) float64 {
+	t.Helper()
+	r := prometheus.NewRegistry()
+	r.MustRegister(c)
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := families[0].GetMetric()[0]
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 }
 
 // story writes what a change is, apart from times.
@@ -69,6 +84,7 @@ func TestStreamedTransactions(t *testing.T) {
 	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, v text)", "CREATE TABLE u (id int)", "CREATE TABLE zend (id int PRIMARY KEY)")
 	pos := streamed(t, liveSource(t, db, nil))
 	interleave(t, db)
+	streamed := 0.0 // transactions
 	read := func(edit func(*Options), limit int) (out []string) {
 		at := pos
 		for done := false; !done; {
@@ -95,6 +111,7 @@ func TestStreamedTransactions(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
+			streamed += value(t, s.metrics.streamed)
 		}
 		return out
 	}
@@ -103,12 +120,18 @@ func TestStreamedTransactions(t *testing.T) {
 	if want := 2000 + 4000 + 1000 + 100 + 2000 + 3 + 1 + 2; len(whole) != want {
 		t.Errorf("%d changes, want %d", len(whole), want)
 	}
+	if streamed != 0 {
+		t.Errorf("%v transactions were streamed that were not to be", streamed)
+	}
 	for name, got := range map[string][]string{
 		"streamed":            read(nil, always),
 		"streamed and killed": read(func(o *Options) { o.BatchSize = 700 }, 3),
 	} {
 		if len(got) != len(whole) {
 			t.Errorf("%s: %d changes, %d without streaming", name, len(got), len(whole))
+		}
+		if streamed < 4 { // two each
+			t.Errorf("%v transactions were streamed", streamed)
 		}
 		for i := range min(len(got), len(whole)) {
 			if got[i] != whole[i] {
@@ -290,7 +313,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte{'S', 0, 0, 0, 1, 1}, []byte{'I', 0, 0, 0, 1, 0, 0, 0, 9, 'N'}, []byte{'E'}, append([]byte{'c', 0, 0, 0, 1, 0}, make([]byte, 24)...))
 	f.Add([]byte{'M', 0, 0, 0, 0, 0, 0, 0, 0, 1, 'p', 0, 0, 0, 0, 1, 'x'}, []byte{'A', 0, 0, 0, 1, 0, 0, 0, 1}, []byte{'O'}, []byte{})
 	f.Fuzz(func(t *testing.T, a, b, c, d []byte) {
-		s := &stream{pipe: capture.NewPipe(capture.DefaultLimits()), dec: testDecoder(t)}
+		s := &stream{pipe: capture.NewPipe(capture.DefaultLimits()), dec: testDecoder(t), metrics: newMetrics()}
 		s.pos.Slot, s.pos.System = "s", "1"
 		s.sentAt, s.interval = time.Now(), time.Hour
 		defer func() { _ = s.spools.close() }()
