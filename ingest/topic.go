@@ -29,13 +29,15 @@ type Settings struct {
 	// TableName names the table of a topic: "${table}" is the topic's last part,
 	// "${topic}" all of it.
 	TableName   string
-	KeyFields   []string // instead of the key fields found in bronze
-	Partition   []string // fields that name the partition
-	HivePaths   bool     // partition folders are named field=value
-	HardDelete  bool     // a delete removes the row
-	DropColumns bool     // a column that the source dropped stays, null from then on; else the table stops
-	Placeholder string   // of values that the database did not send
-	SkipObjects []string // keys of bronze objects to go on without
+	KeyFields   []string            // instead of the key fields found in bronze
+	Partition   []string            // fields that name the partition
+	HivePaths   bool                // partition folders are named field=value
+	URLEncode   bool                // special characters in them become %XX
+	ByTime      *lake.TimePartition // the partition field holds a time; nil: its value is the folder
+	HardDelete  bool                // a delete removes the row
+	DropColumns bool                // a column that the source dropped stays, null from then on; else the table stops
+	Placeholder string              // of values that the database did not send
+	SkipObjects []string            // keys of bronze objects to go on without
 
 	CommitBytes int64 // bronze bytes that one commit takes, at least one object
 	Table       lake.Options
@@ -445,7 +447,8 @@ func (t *Topic) create(ctx context.Context, s *schema, o *bronze.Object) error {
 	}
 	table, err := lake.Create(ctx, t.set.Lake, t.base, lake.Config{
 		Database: t.set.Database, Table: t.TableName(), Schema: sch,
-		KeyFields: key, PartitionFields: t.set.Partition, HivePartitions: t.set.HivePaths, Precombine: colSeq,
+		KeyFields: key, PartitionFields: t.set.Partition, HivePartitions: t.set.HivePaths, URLEncode: t.set.URLEncode,
+		PartitionTime: t.set.ByTime, Precombine: colSeq,
 	}, t.set.Table)
 	if err != nil {
 		return fmt.Errorf("create table %s: %w", t.base, err)

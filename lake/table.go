@@ -149,7 +149,7 @@ func (c *Config) check() error {
 		if len(c.PartitionFields) != 1 || len(c.KeyFields) != 1 {
 			bad("partitions by time need one partition field and one key field")
 		}
-		if _, err := c.PartitionTime.compile(); err != nil {
+		if err := c.PartitionTime.Check(); err != nil {
 			errs = append(errs, err)
 		}
 	}

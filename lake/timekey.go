@@ -70,6 +70,12 @@ func timePartition(from properties) *TimePartition {
 	return p
 }
 
+// Check reports settings that make no sense.
+func (p *TimePartition) Check() error {
+	_, err := p.compile()
+	return err
+}
+
 // timeKey is a TimePartition made ready.
 type timeKey struct {
 	unit   time.Duration // of numbers

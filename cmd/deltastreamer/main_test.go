@@ -91,6 +91,9 @@ func TestBadConfigurations(t *testing.T) {
 		{"bad expression", "store.url: file:///x\ntopics.regex: '('\n", "topics.regex"},
 		{"two choices", "store.url: file:///x\ntopics.regex: a\ntopics: [b]\n", "leave one of them out"},
 		{"one table for all", "store.url: file:///x\ntable.name.format: t\n", "all topics would go to one table"},
+		{"less on the timeline than stays readable", "store.url: file:///x\nhoodie.cleaner.policy: KEEP_LATEST_COMMITS\nhoodie.cleaner.commits.retained: 20\n", "hoodie.keep.min.commits"},
+		{"archival upside down", "store.url: file:///x\nhoodie.keep.max.commits: 20\n", "more than hoodie.keep.min.commits"},
+		{"no such time", "store.url: file:///x\nhoodie.keygen.timebased.timestamp.type: SCALAR\n", "output date format"},
 		{"bad mode", "store.url: file:///x\nmode: twice\n", "once"},
 		{"bad number", "store.url: file:///x\ntasks.max: 0\n", "must be 1 or more"},
 		{"strange place", "store.url: file:///x\nhoodie.streamer.ingestion.targetBasePath: gs://b\n", "gs:// is not supported"},
@@ -123,7 +126,13 @@ topics.regex: tickit\..*
 hoodie:
   streamer.ingestion.targetBasePath: silver
   database.name: db
-`, dir))
+  datasource.write.partitionpath.field: [__lsn]
+  keygen.timebased.timestamp.type: SCALAR
+  keygen.timebased.timestamp.scalar.time.unit: DAYS
+  keygen.timebased.output.dateformat: yyyy/MM
+  clustering.inline: true
+index.dir: %s
+`, dir, t.TempDir()))
 	must(t, check(t.Context(), []string{"-c", file}, quiet))
 	for more := int64(0); more < 3; more++ {
 		must(t, run(t.Context(), []string{"-c", file, "--once"}, quiet))

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +52,12 @@ type Options struct {
 	KeyFields   []string `opt:"hoodie.datasource.write.recordkey.field" doc:"key of the tables; default: the key that bronze tells"`
 	Partition   []string `opt:"hoodie.datasource.write.partitionpath.field" doc:"fields whose values name a table's partition, such as __table; default: no partitions"`
 	HivePaths   bool     `opt:"hoodie.datasource.write.hive_style_partitioning" default:"true" doc:"name partition folders field=value"`
+	URLEncode   bool     `opt:"hoodie.datasource.write.partitionpath.urlencode" default:"false" doc:"write characters in partition folders that mean something in paths as %XX"`
+	TimeType    string   `opt:"hoodie.keygen.timebased.timestamp.type" enum:"UNIX_TIMESTAMP,EPOCHMILLISECONDS,EPOCHMICROSECONDS,SCALAR,DATE_STRING,MIXED" doc:"what the partition field holds, to make folders of a time; default: folders of its value"`
+	TimeUnit    string   `opt:"hoodie.keygen.timebased.timestamp.scalar.time.unit" enum:"SECONDS,MILLISECONDS,MICROSECONDS,NANOSECONDS,MINUTES,HOURS,DAYS" doc:"unit of the partition field, with SCALAR; a column of timestamps has MICROSECONDS"`
+	TimeInput   []string `opt:"hoodie.keygen.timebased.input.dateformat" doc:"formats of the partition field's dates, such as yyyy-MM-dd, with DATE_STRING and MIXED"`
+	TimeOutput  string   `opt:"hoodie.keygen.timebased.output.dateformat" doc:"format of the folders, such as yyyy/MM/dd"`
+	TimeZone    string   `opt:"hoodie.keygen.timebased.timezone" default:"UTC" doc:"time zone of the folders"`
 	HardDelete  bool     `opt:"hoodie.datasource.hard.delete" default:"false" doc:"a delete removes the row, instead of marking it __deleted = true"`
 	DropColumns bool     `opt:"hoodie.datasource.write.schema.allow.auto.evolution.column.drop" default:"false" doc:"a column that the source drops stays in the table, null from then on, instead of stopping it"`
 	Codec       string   `opt:"hoodie.parquet.compression.codec" default:"snappy" enum:"snappy,zstd,gzip,none" doc:"compression of base files"`
@@ -61,6 +70,10 @@ type Options struct {
 	ArchiveAuto bool     `opt:"hoodie.archive.automatic" default:"true" doc:"move old instants off the active timeline, once cleaning has passed them"`
 	ArchiveMin  int      `opt:"hoodie.keep.min.commits" default:"20" doc:"commits that archival leaves on the timeline"`
 	ArchiveMax  int      `opt:"hoodie.keep.max.commits" default:"30" doc:"commits on the timeline above which archival begins"`
+	Cluster     bool     `opt:"hoodie.clustering.inline" default:"false" doc:"merge small base files of a partition into larger ones, after commits"`
+	ClusterMax  int      `opt:"hoodie.clustering.inline.max.commits" default:"4" doc:"commits from one look for small files to the next"`
+	ClusterFile int64    `opt:"hoodie.clustering.plan.strategy.small.file.limit" default:"0" doc:"bytes below which a base file is small; 0: half of hoodie.parquet.max.file.size"`
+	IndexDir    string   `opt:"index.dir" doc:"local folder for the key indexes of the tables, a cache that spares reading all keys at the start; default: in the system's folder for temporary files; memory: none"`
 	LockSecs    int      `opt:"hoodie.write.lock.storage.validity.timeout.secs" default:"60" doc:"how long the lease of a streamer that died keeps others out"`
 
 	Placeholder string   `opt:"unavailable.value.placeholder" default:"__debezium_unavailable_value" doc:"what the source sends for a value that the database did not: the stored one stays"`
@@ -105,6 +118,14 @@ func (o *Options) Validate() []config.Problem {
 			bad(key, "must be 1 or more")
 		}
 	}
+	if p := o.byTime(); p != nil {
+		if err := p.Check(); err != nil {
+			bad("hoodie.keygen.timebased", "%v", err)
+		}
+		if len(o.Partition) != 1 {
+			bad("hoodie.datasource.write.partitionpath.field", "partitions by time need one field")
+		}
+	}
 	if o.ArchiveMax <= o.ArchiveMin {
 		bad("hoodie.keep.max.commits", "must be more than hoodie.keep.min.commits, which is %d", o.ArchiveMin)
 	}
@@ -141,12 +162,12 @@ func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *promet
 	return &ingest.Service{
 		Settings: ingest.Settings{
 			Bronze: bronze, BronzeRoot: o.TopicsDir, Lake: lakeStore, LakeRoot: lakeRoot, Database: o.Database,
-			TableName: o.TableName, KeyFields: o.KeyFields, Partition: o.Partition, HivePaths: o.HivePaths,
+			TableName: o.TableName, KeyFields: o.KeyFields, Partition: o.Partition, HivePaths: o.HivePaths, URLEncode: o.URLEncode, ByTime: o.byTime(),
 			HardDelete: o.HardDelete, DropColumns: o.DropColumns, Placeholder: o.Placeholder, SkipObjects: o.SkipObjects,
 			CommitBytes: o.SourceLimit, Log: log, Now: time.Now,
 			Table: lake.Options{
 				Log: log, Codec: o.Codec, MaxFileBytes: o.MaxFile, LockValidity: time.Duration(o.LockSecs) * time.Second,
-				Services: o.services(),
+				Services: o.services(), IndexDir: o.indexDir(),
 			},
 		},
 		Wants: o.wants(), Poll: o.Poll, Refresh: o.Refresh, MinSync: o.MinSync, Parallel: o.Tasks,
@@ -154,11 +175,32 @@ func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *promet
 	}, nil
 }
 
+// byTime is how folders are made of the partition field's time, or nil.
+func (o *Options) byTime() *lake.TimePartition {
+	if o.TimeType == "" {
+		return nil
+	}
+	return &lake.TimePartition{Type: o.TimeType, Unit: o.TimeUnit, InputFormats: o.TimeInput, Output: o.TimeOutput, Zone: o.TimeZone}
+}
+
+// indexDir is the folder of key indexes, which no other user shares; "" is none.
+func (o *Options) indexDir() string {
+	switch o.IndexDir {
+	case "memory":
+		return ""
+	case "":
+		return filepath.Join(os.TempDir(), "tributary-index-"+strconv.Itoa(os.Getuid()))
+	default:
+		return o.IndexDir
+	}
+}
+
 // services is what the tables do by themselves after a commit.
 func (o *Options) services() lake.Services {
 	s := lake.Services{
 		Clean: o.CleanAuto, CleanEvery: o.CleanEvery,
 		Archive: o.ArchiveAuto, ArchiveLeast: o.ArchiveMin, ArchiveMost: o.ArchiveMax,
+		Cluster: o.Cluster, ClusterEvery: o.ClusterMax, Clustering: lake.Clustering{SmallFile: o.ClusterFile},
 	}
 	if o.CleanPolicy == "KEEP_LATEST_COMMITS" {
 		s.Keep.Commits = o.CleanKeep

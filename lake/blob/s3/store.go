@@ -116,6 +116,9 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	return &Store{client: client, bucket: o.Bucket, prefix: prefix, partSize: o.PartSize, where: where}, nil
 }
 
+// URL returns the object's address as Hudi's engines write it.
+func (s *Store) URL(key string) string { return "s3a://" + s.bucket + "/" + s.prefix + key }
+
 // List implements blob.Store.
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
