@@ -43,15 +43,6 @@ func print(text string, canonical bool) (string, error) {
 	return string(appendJSON(nil, out)), nil
 }
 
-// Compact returns the JSON text without white space, in its order.
-func Compact(text string) (string, error) {
-	v, err := parseJSON(text)
-	if err != nil {
-		return "", err
-	}
-	return string(appendJSON(nil, v)), nil
-}
-
 // Name returns the name (without namespace) of the named type that the text
 // defines at its top, or "".
 func Name(text string) string {

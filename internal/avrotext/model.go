@@ -193,8 +193,29 @@ func strs(v any) []string {
 	return out
 }
 
-// String is the JSON that the schema was made of.
-func (s *Schema) String() string { return string(appendJSON(nil, s.source)) }
+// String is the JSON that the schema was made of, without its docs. Schemas
+// that Java's library holds equal have the same.
+func (s *Schema) String() string { return string(appendJSON(nil, withoutDocs(s.source))) }
+
+func withoutDocs(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = withoutDocs(v[i])
+		}
+		return out
+	case *object:
+		out := new(object)
+		for i, k := range v.keys {
+			if k != "doc" {
+				out.add(k, withoutDocs(v.values[i]))
+			}
+		}
+		return out
+	}
+	return v
+}
 
 // short is the name without its namespace.
 func (s *Schema) short() string { return s.name[strings.LastIndexByte(s.name, '.')+1:] }

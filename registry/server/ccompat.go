@@ -256,7 +256,7 @@ func (h *handler) subjectSchemaOf(t tx, v *version, compact bool) (answer, error
 }
 
 // schema returns a content as the Confluent API does, if a version has it.
-// 3.3 makes a text without references compact on request.
+// 3.3 prints a schema without references as Avro's library does.
 func (h *handler) schema(t tx, contentID int64, compact bool) (*ccompatSchema, error) {
 	c, err := t.content(contentID)
 	if err != nil {
@@ -285,7 +285,7 @@ func (h *handler) schema(t tx, contentID int64, compact bool) (*ccompatSchema, e
 		s.References = &refs
 	}
 	if compact && len(c.Refs) == 0 && h.flavour == v33 && first.Type == "AVRO" {
-		if text, err := avrotext.Compact(s.Schema); err == nil {
+		if text, err := avrotext.Print(s.Schema); err == nil {
 			s.Schema = text
 		}
 	}
@@ -519,7 +519,7 @@ func (t tx) numbered(r *http.Request, deleted bool) (*version, error) {
 	case name == "latest" || n == -1:
 		v, err := t.latest(k)
 		if err == nil && v == nil {
-			err = versionNotFound(k, name)
+			err = artifactNotFound(k)
 		}
 		return v, err
 	case err == nil && n < 0:
@@ -612,12 +612,12 @@ func (h *handler) deleteSubjectVersion(r *http.Request) (answer, error) {
 		if err := h.writable(t, v.Artifact); err != nil {
 			return err
 		}
+		if err := t.unreferenced(v); err != nil {
+			return err
+		}
 		if permanent && v.State != stateDisabled {
 			return &problem{status: 409, name: "SchemaNotSoftDeletedException", code: 40407,
 				message: fmt.Sprintf("Subject %s version %s must be soft deleted first", v.Artifact, r.PathValue("version"))}
-		}
-		if err := t.unreferenced(v); err != nil {
-			return err
 		}
 		order = v.Order
 		a, err := t.mustArtifact(v.key())
@@ -671,6 +671,9 @@ func (h *handler) deleteSubject(r *http.Request) (answer, error) {
 			}
 			left = left || v.active()
 		}
+		if err := t.unreferenced(all...); err != nil {
+			return err
+		}
 		kept := left
 		if h.flavour == v26 && len(all) > 0 { // which looks at the newest version alone
 			kept = all[len(all)-1].active()
@@ -682,9 +685,6 @@ func (h *handler) deleteSubject(r *http.Request) (answer, error) {
 			old.message = fmt.Sprintf("Subject :%s must be soft deleted first", k.artifact)
 			p.old = &old
 			return p
-		}
-		if err := t.unreferenced(all...); err != nil {
-			return err
 		}
 		switch {
 		case permanent:

@@ -139,7 +139,7 @@ func (h *handler) toCompare(t tx, r *http.Request, d *draft) ([]*version, error)
 	}
 	name := r.PathValue("version")
 	if a == nil {
-		if h.flavour == v33 {
+		if h.flavour == v33 && (name == "" || name == "latest") {
 			return nil, nil
 		}
 		return nil, versionNotFound(d.key, name)

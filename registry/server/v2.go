@@ -382,6 +382,9 @@ func (h *handler) v2Latest(r *http.Request) (answer, error) {
 func (h *handler) v2Meta(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, k key) (answer, error) {
 		art, v, err := t.latestOf(k)
+		if art != nil && isProblem(err) && h.flavour == v33 {
+			err = noTip(k, branchLatest)
+		}
 		if err != nil {
 			return answer{}, err
 		}
