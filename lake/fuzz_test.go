@@ -69,8 +69,12 @@ func FuzzSchema(f *testing.F) {
 func FuzzNames(f *testing.F) {
 	f.Add("0e40e324-1a4f-48c5-abaa-44288f4406b7-0_0-125-118_20261122171015807.parquet")
 	f.Add("20260301120203004.commit.requested")
+	f.Add(".0e40e324-1a4f-48c5-abaa-44288f4406b7-0_20261122171015807.log.1_0-1962-3317")
 	f.Fuzz(func(t *testing.T, name string) {
 		_, _, _ = parseBaseFile(name)
+		if l, ok := parseLogFile(name); ok && (l.FileID == "" || l.Version < 0) {
+			t.Fatalf("%q is read as %+v", name, l)
+		}
 		if i, ok := parseTimelineFile(name); ok && timelineFile(i) != name && timelineFile(i) != i.Time+".inflight" {
 			t.Fatalf("%q is read as %v, which is named %q", name, i, timelineFile(i))
 		}
