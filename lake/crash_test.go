@@ -18,10 +18,12 @@ type crashCase struct {
 	rows   []row
 	cfg    func(*Config)
 	do     func(t *testing.T, tab *Table) error // instead of an upsert
+	beats  bool                                 // the commit has a heartbeat
 }
 
 var crashCases = map[string]crashCase{
 	"first commit": {
+		beats: true,
 		rows: []row{{id: 1, qty: 1, price: 1, at: 1, note: "a", seq: 1}, {id: 2, qty: 1, price: 1, at: 1, note: "b", seq: 2}},
 	},
 	"update, insert, delete in several files": {
@@ -103,6 +105,7 @@ func opener(t *testing.T, clk *clock, store blob.Store) *Table {
 
 // attempt does what the case is about.
 func (c crashCase) attempt(t *testing.T, tab *Table) error {
+	tab.opt.Heartbeat = c.beats
 	if c.do != nil {
 		return c.do(t, tab)
 	}
@@ -248,7 +251,7 @@ func nothingLeft(t *testing.T, what string, store blob.Store, tab *Table) {
 		if strings.HasSuffix(info.Key, ".parquet") && !known[info.Key] {
 			t.Fatalf("%s: %s belongs to no commit", what, info.Key)
 		}
-		if strings.Contains(info.Key, "/.temp/") {
+		if strings.Contains(info.Key, "/.temp/") || strings.Contains(info.Key, heartbeats) {
 			t.Fatalf("%s: marker %s is left", what, info.Key)
 		}
 	}

@@ -229,6 +229,9 @@ func (t *Table) dropMarkers(ctx context.Context) error {
 	if err := t.deleteBelow(ctx, ".hoodie/.temp/"); err != nil {
 		return fmt.Errorf("remove markers of %s: %w", t.base, err)
 	}
+	if err := t.deleteBelow(ctx, heartbeats); err != nil {
+		return fmt.Errorf("remove heartbeats of %s: %w", t.base, err)
+	}
 	return nil
 }
 

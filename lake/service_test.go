@@ -301,3 +301,23 @@ func TestServicesRunByThemselves(t *testing.T) {
 		t.Error("less is kept than asked for")
 	}
 }
+
+// FuzzArchive gives the archive's reader damaged files: no panic, and no more
+// entries than there can be.
+func FuzzArchive(f *testing.F) {
+	files, _ := filepath.Glob("testdata/archived/*")
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add(appendArchiveBlock(nil, `{"type":"record","name":"r","fields":[{"name":"a","type":"long"}]}`, [][]byte{{2}, {4}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		entries, err := parseArchive(b)
+		if err == nil && 4*len(entries) > len(b) {
+			t.Errorf("%d entries in %d bytes", len(entries), len(b))
+		}
+	})
+}

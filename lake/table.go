@@ -54,6 +54,7 @@ type Options struct {
 	MaxFileRows  int              // rows at which a file group takes no more inserts; default 60,000
 	MaxFileBytes int64            // the same in bytes; default 32 MiB
 	LockValidity time.Duration    // how long the lease lasts unless renewed; default 2 min
+	Heartbeat    bool             // show engines that clean failed writes lazily that a write goes on; two requests a commit
 	IndexDir     string           // local folder for the key index of tables that are written; "": in memory alone
 	Services     Services         // what happens by itself after a commit; default: nothing
 }

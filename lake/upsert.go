@@ -116,7 +116,11 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 			return Instant{}, err
 		}
 	}
+	beat := heartbeat{t: t, instant: i.Time}
 	err = t.w.lease.during(ctx, func(ctx context.Context) error {
+		if err := beat.keep(ctx); err != nil {
+			return err
+		}
 		if err := t.putTimeline(ctx, i, requested); err != nil {
 			return err
 		}
@@ -134,6 +138,9 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	for n, p := range plans {
 		var stat WriteStat
 		err := t.w.lease.during(ctx, func(ctx context.Context) (err error) {
+			if err := beat.keep(ctx); err != nil {
+				return err
+			}
 			stat, err = c.putFile(ctx, p, i.Time, n)
 			return err
 		})
@@ -148,7 +155,7 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 		return Instant{}, err
 	}
 	c.adopt(ctx, plans, i, done)
-	if err := t.deleteBelow(ctx, ".hoodie/.temp/"+i.Time+"/"); err != nil {
+	if err := errors.Join(t.deleteBelow(ctx, ".hoodie/.temp/"+i.Time+"/"), beat.end(ctx)); err != nil {
 		// The commit stands, and the next one removes them.
 		t.w.stale = true
 		t.opt.Log.Warn("markers are left behind", "table", t.base, "instant", i.Time, "err", err)

@@ -70,6 +70,7 @@ type Options struct {
 	ArchiveAuto bool     `opt:"hoodie.archive.automatic" default:"true" doc:"move old instants off the active timeline, once cleaning has passed them"`
 	ArchiveMin  int      `opt:"hoodie.keep.min.commits" default:"20" doc:"commits that archival leaves on the timeline"`
 	ArchiveMax  int      `opt:"hoodie.keep.max.commits" default:"30" doc:"commits on the timeline above which archival begins"`
+	FailedClean string   `opt:"hoodie.cleaner.policy.failed.writes" default:"EAGER" enum:"EAGER,LAZY" doc:"LAZY when other engines write the table too, with the storage-based lock: commits then show heartbeats, at two requests each"`
 	Cluster     bool     `opt:"hoodie.clustering.inline" default:"false" doc:"merge small base files of a partition into larger ones, after commits"`
 	ClusterMax  int      `opt:"hoodie.clustering.inline.max.commits" default:"4" doc:"commits from one look for small files to the next"`
 	ClusterFile int64    `opt:"hoodie.clustering.plan.strategy.small.file.limit" default:"0" doc:"bytes below which a base file is small; 0: half of hoodie.parquet.max.file.size"`
@@ -167,7 +168,7 @@ func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *promet
 			CommitBytes: o.SourceLimit, Log: log, Now: time.Now,
 			Table: lake.Options{
 				Log: log, Codec: o.Codec, MaxFileBytes: o.MaxFile, LockValidity: time.Duration(o.LockSecs) * time.Second,
-				Services: o.services(), IndexDir: o.indexDir(),
+				Services: o.services(), IndexDir: o.indexDir(), Heartbeat: o.FailedClean == "LAZY",
 			},
 		},
 		Wants: o.wants(), Poll: o.Poll, Refresh: o.Refresh, MinSync: o.MinSync, Parallel: o.Tasks,
