@@ -188,3 +188,53 @@ func TestIdentityIndexIsTheKey(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", seen, want)
 	}
 }
+
+// TestTableIsAdded: a table that joins the captured ones has its rows read
+// before its changes are followed, whatever the moment of a crash.
+func TestTableIsAdded(t *testing.T) {
+	for _, killed := range []int{0, 1, 2, 3} { // batches after which the first attempt ends
+		t.Run(fmt.Sprintf("killed after %d", killed), func(t *testing.T) {
+			db := testdb.PostgreSQL(t)
+			db.MustExec(t, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)", "CREATE TABLE zend (id int PRIMARY KEY)",
+				"INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (1), (2)")
+			pos := streamed(t, liveSource(t, db, func(o *Options) { o.IncludeTables = []string{"public.[az].*"} }))
+			db.MustExec(t, "INSERT INTO a VALUES (2)", "INSERT INTO b VALUES (3)")
+			var got []envelope.Change
+			read := func(limit int) {
+				s := liveSource(t, db, func(o *Options) { o.BatchSize = 2 })
+				open(t, s, pos)
+				for n, done := 0, false; n < limit && !done; n++ {
+					b, err := s.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					c := copyBatch(b)
+					got, pos, done = append(got, c.changes...), c.end, untilEnd(b)
+					if err := s.Ack(t.Context(), pos); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			read(killed)
+			db.MustExec(t, "INSERT INTO a VALUES (3)", "INSERT INTO b VALUES (4)", "INSERT INTO zend VALUES (1)")
+			read(1 << 30)
+			rows := make(map[string]string)
+			for _, line := range seen(got) {
+				op, row, _ := strings.Cut(line, " ")
+				rows[row] += op
+			}
+			for _, row := range []string{"a 04", "a 06", "zend 02", "b 02", "b 04", "b 06", "b 08"} {
+				if n := len(rows[row]); n == 0 || n > 1 && row[0] != 'b' {
+					t.Errorf("row %s came as %q", row, rows[row])
+				}
+				delete(rows, row)
+			}
+			if len(rows) > 0 {
+				t.Errorf("also came: %q", rows)
+			}
+		})
+	}
+}

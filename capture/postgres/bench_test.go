@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -146,6 +147,37 @@ func drainAgain(b *testing.B, s *Source, at capture.Position, n int) {
 		}
 		n -= len(batch.List)
 	}
+}
+
+// BenchmarkLargeTransaction follows one transaction of 1 GB and reports the
+// most memory that it took, of the heap.
+func BenchmarkLargeTransaction(b *testing.B) {
+	db := testdb.PostgreSQL(b)
+	db.MustExec(b, "CREATE TABLE t (id int PRIMARY KEY, v text)", "ALTER TABLE t ALTER v SET STORAGE EXTERNAL", "INSERT INTO t VALUES (0)")
+	const rows, width = 250_000, 4000
+	edit := func(o *Options) { o.SpoolDir = b.TempDir() }
+	pos := drain(b, benchSource(b, db, edit), nil, 1)
+	db.MustExec(b, fmt.Sprintf("INSERT INTO t SELECT i, repeat('x', %d) FROM generate_series(1, %d) i", width, rows))
+	var peak uint64
+	for b.Loop() {
+		s := benchSource(b, db, edit)
+		if err := s.Open(b.Context(), pos); err != nil {
+			b.Fatal(err)
+		}
+		for n := 0; n < rows; {
+			batch, err := s.Next(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			n += len(batch.List)
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapInuse)
+		}
+		_ = s.Close()
+	}
+	b.SetBytes(rows * width)
+	b.ReportMetric(float64(peak)/(1<<20), "heap-MB")
 }
 
 // BenchmarkLogFloor is pg_recvlogical on the same log.

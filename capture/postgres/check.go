@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -129,7 +128,7 @@ func (s *Source) checkSlot(ctx context.Context, c *catalog, resume capture.Posit
 	fmt.Fprintf(w, "slot         %s, %s\n", s.opts.Slot, state)
 	if len(resume) == 0 {
 		next := "none stored: a snapshot, then the log"
-		if slices.Contains([]string{"no_data", "schema_only", "never"}, s.opts.SnapshotMode) {
+		if !s.opts.readsRows() {
 			next = "none stored: the log from now on (snapshot.mode " + s.opts.SnapshotMode + ")"
 		}
 		fmt.Fprintf(w, "position     %s\n", next)

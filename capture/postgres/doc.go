@@ -1,6 +1,6 @@
 // Package postgres captures the changes of a PostgreSQL database: a snapshot
-// by COPY, then logical decoding with the built-in plugin pgoutput (protocol
-// version 1) through a publication and a replication slot of its own.
+// by COPY, then logical decoding with the built-in plugin pgoutput through a
+// publication and a replication slot of its own.
 //
 // # No gap, no overlap
 //
@@ -16,6 +16,19 @@
 // on with the snapshot and the restart_lsn of a temporary slot: what the
 // stream repeats from before that one either lies below the rows' LSN and
 // loses against them downstream, or above and is followed by everything newer.
+//
+// # Large transactions
+//
+// From PostgreSQL 14 on (protocol version 2) the server sends a large
+// transaction while it is in work, mixed with others. It is kept in a file
+// without a name, and at its commit is decoded as if it came now: whatever the
+// server streams, the changes are the same, in the order of commits, and so is
+// their count, by which a position within a transaction is told.
+//
+// # Types
+//
+// docs/types-postgres.md lists what each type becomes, testdata/differences.txt
+// where that is not what Debezium makes of it, and why.
 //
 // # Text
 //

@@ -170,6 +170,11 @@ func (o *Options) initialStatements() (out []string) {
 	return out
 }
 
+// readsRows reports whether a snapshot has data.
+func (o *Options) readsRows() bool {
+	return !slices.Contains([]string{"no_data", "schema_only", "never"}, o.SnapshotMode)
+}
+
 // streamParams are slot.stream.params, taken apart.
 func (o *Options) streamParams() (out [][2]string) {
 	for _, p := range strings.Split(o.StreamParams, ";") {

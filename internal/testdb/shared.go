@@ -95,7 +95,7 @@ func (d *Database) drop() error {
 	}
 	// A slot that is still read goes once its reader is gone.
 	return d.Server.Exec(ctx,
-		"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND database = '"+d.Name+"'",
+		"SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE active AND database = '"+d.Name+"'",
 		"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND database = '"+d.Name+"'",
 		"DROP DATABASE "+d.Name+" WITH (FORCE)")
 }

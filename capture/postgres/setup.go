@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/fault"
+)
+
+// checkServer checks what cannot work whatever the tables are.
+func (s *Source) checkServer(ctx context.Context, c *catalog) error {
+	return c.query(ctx, func(conn *pgx.Conn) error {
+		var level, user string
+		var may bool
+		err := conn.QueryRow(ctx, `SELECT current_setting('wal_level'), current_user::text,
+			(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)
+			OR EXISTS (SELECT FROM pg_roles WHERE rolname IN ('rds_replication', 'azure_pg_admin', 'cloudsqlsuperuser')
+				AND pg_has_role(current_user, oid, 'MEMBER'))`).Scan(&level, &user, &may)
+		if err != nil {
+			return explain(fmt.Errorf("read server settings: %w", err))
+		}
+		if level != "logical" {
+			return fault.Human(fmt.Errorf("the server has wal_level = %s, which does not allow logical decoding", level),
+				"set wal_level = logical in postgresql.conf (rds.logical_replication = 1 on RDS) and restart the server")
+		}
+		if !may {
+			return fault.Human(fmt.Errorf("user %s may not replicate", user),
+				fmt.Sprintf("ALTER ROLE %s REPLICATION (GRANT rds_replication TO %[1]s on RDS)", quoteIdent(user)))
+		}
+		return nil
+	})
+}
+
+// tables reads the captured tables, after giving them the replica identities
+// that they are to have.
+func (s *Source) tables(ctx context.Context, c *catalog) ([]*tableInfo, error) {
+	tables, err := c.tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	statements, err := identityStatements(&s.opts, tables)
+	if err != nil || len(statements) == 0 {
+		return tables, err
+	}
+	for _, q := range statements {
+		err := c.query(ctx, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, q)
+			return err
+		})
+		if err != nil {
+			return nil, explain(fmt.Errorf("%s: %w", q, err))
+		}
+		s.log.Info("replica identity changed", "statement", q)
+	}
+	return c.tables(ctx)
+}
+
+// identityStatements returns what replica.identity.autoset.values asks for
+// and the tables do not have yet.
+func identityStatements(o *Options, tables []*tableInfo) (out []string, err error) {
+	list, err := o.identities()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		i := slices.IndexFunc(list, func(id identity) bool { return id.tables.MatchString(t.id.String()) })
+		if i < 0 || list[i].kind == t.identity && list[i].index == t.identityIndex {
+			continue
+		}
+		to := map[byte]string{'d': "DEFAULT", 'f': "FULL", 'n': "NOTHING", 'i': "USING INDEX " + quoteIdent(list[i].index)}[list[i].kind]
+		out = append(out, "ALTER TABLE "+tableName(t.id)+" REPLICA IDENTITY "+to)
+	}
+	return out, nil
+}
+
+// publish checks the rights on the tables and brings the publication about.
+func (s *Source) publish(ctx context.Context, c *catalog, tables []*tableInfo) error {
+	unreadable := slices.DeleteFunc(slices.Clone(tables), func(t *tableInfo) bool { return t.readable })
+	if len(unreadable) > 0 {
+		return errUnreadable(unreadable, s.opts.User)
+	}
+	p, err := c.publication(ctx, s.opts.Publication, tables)
+	if err != nil {
+		return err
+	}
+	statements, err := p.statements(&s.opts, tables)
+	if err != nil {
+		return err
+	}
+	for _, q := range statements {
+		err := c.query(ctx, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, q)
+			return err
+		})
+		if err != nil {
+			return explain(fmt.Errorf("%s: %w", q, err))
+		}
+		s.log.Info("publication changed", "statement", q)
+	}
+	return nil
+}
