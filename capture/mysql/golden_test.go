@@ -27,10 +27,12 @@ type golden struct {
 	scenario *capturetest.Scenario
 	variant  *capturetest.Variant
 	opts     Options
+	compare  *comparison
 }
 
-// eachVariant runs test for each recorded variant that is not skipped.
-func eachVariant(t *testing.T, test func(*testing.T, *golden, *comparison)) {
+// eachScenario runs test for the variants of each recorded scenario that are
+// not skipped; run makes the subtest of one.
+func eachScenario(t *testing.T, test func(t *testing.T, all []*golden, run func(*golden, func(*testing.T)))) {
 	differ := readDifferences(t)
 	for _, server := range []string{"mysql", "mariadb"} {
 		scenarios := capturetest.Scenarios(t, server)
@@ -38,16 +40,19 @@ func eachVariant(t *testing.T, test func(*testing.T, *golden, *comparison)) {
 			t.Errorf("the fixtures hold no recordings of %s", server)
 		}
 		for i := range scenarios {
+			var all []*golden
 			for j := range scenarios[i].Variants {
 				g := &golden{maria: server == "mariadb", scenario: &scenarios[i], variant: &scenarios[i].Variants[j]}
-				t.Run(g.variant.Name, func(t *testing.T) {
-					if reason := differ.skip(g.variant.Name); reason != "" {
-						t.Log("not compared:", reason)
-						return
-					}
-					g.opts = goldenOptions(t, g.variant)
-					test(t, g, newComparison(g, differ))
-				})
+				if reason := differ.skip(g.variant.Name); reason != "" {
+					t.Run(g.variant.Name, func(t *testing.T) { t.Log("not compared:", reason) })
+					continue
+				}
+				g.opts = goldenOptions(t, g.variant)
+				g.compare = newComparison(g, differ)
+				all = append(all, g)
+			}
+			if len(all) > 0 {
+				test(t, all, func(g *golden, test func(*testing.T)) { t.Run(g.variant.Name, test) })
 			}
 		}
 	}
@@ -81,13 +86,17 @@ func goldenOptions(t *testing.T, v *capturetest.Variant) Options {
 // every record, schema and header with Debezium's, source positions included.
 // What the tables look like comes from the recorded schema history.
 func TestGoldenStream(t *testing.T) {
-	eachVariant(t, func(t *testing.T, g *golden, x *comparison) {
-		if strings.Contains(g.variant.Name, "/v35-") {
-			return // of another run: the binary log is not that of these records
+	eachScenario(t, func(_ *testing.T, all []*golden, run func(*golden, func(*testing.T))) {
+		for _, g := range all {
+			run(g, func(t *testing.T) {
+				if strings.Contains(g.variant.Name, "/v35-") {
+					return // of another run: the binary log is not that of these records
+				}
+				g.compare.expect(t, false)
+				g.feed(t, g.compare)
+				g.compare.done(t)
+			})
 		}
-		x.expect(t, false)
-		g.feed(t, x)
-		x.done(t)
 	})
 }
 
@@ -176,23 +185,26 @@ func (g *golden) catalog(t *testing.T, cfg *settings) *serverCatalog {
 }
 
 // database makes the scenario's database, under the name that it had, on a
-// real server, and points the options there.
-func (g *golden) database(t *testing.T) *testdb.Database {
+// real server, and points the options of all variants there.
+func database(t *testing.T, all []*golden) *testdb.Database {
 	t.Helper()
 	open := testdb.MySQL
-	if g.maria {
+	if all[0].maria {
 		open = testdb.MariaDB
 	}
 	db := open(t)
-	name := g.opts.IncludeDatabases[0]
+	name := all[0].opts.IncludeDatabases[0]
 	if err := db.Server.Exec(t.Context(), "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "DROP DATABASE "+name) })
-	g.opts.Host, g.opts.Port, g.opts.User, g.opts.Password = db.Host, db.Port, db.User, config.Secret(db.Password)
-	g.opts.ServerID = 0
-	g.opts.Heartbeats = time.Second
-	g.exec(t, db, "setup.sql")
+	t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "DROP DATABASE IF EXISTS "+name) })
+	for i, g := range all {
+		g.opts.Host, g.opts.Port, g.opts.User, g.opts.Password = db.Host, db.Port, db.User, config.Secret(db.Password)
+		g.opts.ServerID = int64(5000 + i)
+		g.opts.Heartbeats = time.Second
+		g.leaveOut(g.compare)
+	}
+	all[0].exec(t, db, "setup.sql")
 	return db
 }
 
@@ -216,47 +228,63 @@ func (g *golden) leaveOut(x *comparison) {
 // TestGoldenSnapshot compares the snapshot of a real server that has run the
 // scenario's setup.sql.
 func TestGoldenSnapshot(t *testing.T) {
-	eachVariant(t, func(t *testing.T, g *golden, x *comparison) {
-		g.database(t)
-		g.leaveOut(x)
-		x.expect(t, true)
-		x.fill = true
-		s := openSource(t, g.opts, nil)
-		for {
-			b := next(t, s)
-			for i := range b.List {
-				x.change(t, b.List[i])
-			}
-			if p, err := parsePosition(b.End); err != nil {
-				t.Fatal(err)
-			} else if p.Snapshot == nil {
-				break
-			}
+	eachScenario(t, func(t *testing.T, all []*golden, run func(*golden, func(*testing.T))) {
+		database(t, all)
+		for _, g := range all {
+			run(g, func(t *testing.T) {
+				x := g.compare
+				x.expect(t, true)
+				x.fill = true
+				s := openSource(t, g.opts, nil)
+				for {
+					b := next(t, s)
+					for i := range b.List {
+						x.change(t, b.List[i])
+					}
+					if p, err := parsePosition(b.End); err != nil {
+						t.Fatal(err)
+					} else if p.Snapshot == nil {
+						break
+					}
+				}
+				x.done(t)
+			})
 		}
-		x.done(t)
 	})
 }
 
 // TestGoldenLive runs changes.sql on a real server while it is captured.
 func TestGoldenLive(t *testing.T) {
-	eachVariant(t, func(t *testing.T, g *golden, x *comparison) {
-		db := g.database(t)
-		g.leaveOut(x)
-		x.expect(t, false)
-		x.fill = true
-		g.opts.SnapshotMode = "no_data"
-		s := openSource(t, g.opts, nil)
-		next(t, s) // tells where it begins
-		g.exec(t, db, "changes.sql")
-		for done := false; !done; {
-			b := next(t, s)
-			for i := range b.List {
-				c := &b.List[i]
-				done = done || c.Op == envelope.End && c.Event.Tables[0].Table.Name == "zend" || !g.opts.Transactions && c.Table.ID.Name == "zend"
-				x.change(t, b.List[i])
+	eachScenario(t, func(t *testing.T, all []*golden, run func(*golden, func(*testing.T))) {
+		db := database(t, all)
+		sources := make([]*Source, len(all))
+		for i, g := range all {
+			g.opts.SnapshotMode = "no_data"
+			sources[i] = openSource(t, g.opts, nil)
+			next(t, sources[i]) // tells where it begins
+		}
+		all[0].exec(t, db, "changes.sql")
+		for i, g := range all {
+			run(g, func(t *testing.T) {
+				x := g.compare
+				x.expect(t, false)
+				x.fill = true
+				for done := false; !done; {
+					b := next(t, sources[i])
+					for i := range b.List {
+						c := &b.List[i]
+						done = done || c.Op == envelope.End && c.Event.Tables[0].Table.Name == "zend" || !g.opts.Transactions && c.Table.ID.Name == "zend"
+						x.change(t, b.List[i])
+					}
+				}
+				x.done(t)
+			})
+		}
+		for _, s := range sources {
+			if err := s.Close(); err != nil {
+				t.Error(err)
 			}
 		}
-		x.done(t)
 	})
 }
 

@@ -209,3 +209,50 @@ func TestPartitionsAndTags(t *testing.T) {
 		_ = again.Close()
 	}
 }
+
+// TestTableChangedWhileNobodyRead has a log without names of columns: what the
+// table was is remembered with the position.
+func TestTableChangedWhileNobodyRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		open func(testing.TB) *testdb.Database
+		less string
+	}{"mysql": {testdb.MySQL, "MINIMAL"}, "mariadb": {testdb.MariaDB, "NO_LOG"}} {
+		t.Run(name, func(t *testing.T) {
+			db := c.open(t)
+			db.MustExec(t, "SET GLOBAL binlog_row_metadata = "+c.less)
+			t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "SET GLOBAL binlog_row_metadata = FULL") })
+			db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v INT, e ENUM('a','b'))", "CREATE TABLE b (id INT PRIMARY KEY, v INT)",
+				"INSERT INTO a VALUES (1,1,'a')", "INSERT INTO b VALUES (1,1)")
+			o := options(t, db)
+			s := openSource(t, o, nil)
+			var rec recording
+			rec.read(t, s, 2)
+			db.MustExec(t, "INSERT INTO a VALUES (2,2,'b')")
+			rec.read(t, s, 3)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db.MustExec(t, "INSERT INTO a VALUES (3,3,'b')", "ALTER TABLE a CHANGE v w INT, ADD COLUMN x INT FIRST, MODIFY e ENUM('z','a','b')", "INSERT INTO a VALUES (4,4,4,'b')",
+				"INSERT INTO b VALUES (2,2)", "ALTER TABLE b CHANGE v w INT", "INSERT INTO b VALUES (3,3)")
+			s = openSource(t, o, rec.ends[len(rec.ends)-1])
+			var more recording
+			more.read(t, s, 4)
+			var got []string
+			for i := range more.events {
+				got = append(got, more.events[i].columns())
+			}
+			if want := "id,v,e x,id,w,e id,v id,w"; strings.Join(got, " ") != want {
+				t.Errorf("columns %v, want %s", got, want)
+			}
+			contains(t, more.events[0].After, "b")
+			// And with what it tells now.
+			again := openSource(t, o, more.ends[len(more.ends)-1])
+			db.MustExec(t, "DELETE FROM a WHERE id = 4")
+			var last recording
+			last.read(t, again, 1)
+			if got := last.events[0].columns(); got != "x,id,w,e" {
+				t.Errorf("columns %s", got)
+			}
+		})
+	}
+}

@@ -38,6 +38,10 @@ type position struct {
 	// Undecided are those that had been prepared when the capture began.
 	Undecided []string `json:"undecided,omitempty"`
 
+	// Tables has the definitions of the captured tables at File and Pos, see
+	// encodeTables; "" when the log has them itself.
+	Tables string `json:"tables,omitempty"`
+
 	// Snapshot is set until the snapshot is complete; File, Pos and GTIDs are
 	// then those at which it began.
 	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`

@@ -14,12 +14,12 @@ import (
 
 // tableDef is a table as information_schema describes it.
 type tableDef struct {
-	ID      envelope.TableID
-	Columns []columnDef
-	Key     []string // columns of the primary key, or of a unique index without null
+	ID      envelope.TableID `json:"id"`
+	Columns []columnDef      `json:"columns"`
+	Key     []string         `json:"key,omitempty"` // columns of the primary key, or of a unique index without null
 	// Versioned is the column that tells until when a row was current, of a
 	// table with system versioning; "" = none.
-	Versioned string
+	Versioned string `json:"versioned,omitempty"`
 }
 
 func (d *tableDef) column(name string) *columnDef {
@@ -154,7 +154,7 @@ var timestampDefault = regexp.MustCompile("^\\s*`((?:[^`]|``)+)` timestamp.* DEF
 // when and until when a row was current.
 func (d *tableDef) hidePeriod() {
 	for _, name := range []string{"row_start", "row_end"} {
-		d.Columns = append(d.Columns, columnDef{Name: name, DataType: "timestamp", Full: "timestamp(6)", FSP: 6, Excluded: true})
+		d.Columns = append(d.Columns, columnDef{Name: name, DataType: "timestamp", Full: "timestamp(6)", FSP: 6, Hidden: true, Excluded: true})
 	}
 	d.Versioned = "row_end"
 }
@@ -248,7 +248,7 @@ func (s *serverCatalog) readKey(ctx context.Context, d *tableDef, where string) 
 func (d *tableDef) exclude(cfg *settings) {
 	for i := range d.Columns {
 		c := &d.Columns[i]
-		c.Excluded = c.Excluded || !slices.Contains(d.Key, c.Name) && !cfg.tables.Column(d.ID, c.Name)
+		c.Excluded = c.Hidden || !slices.Contains(d.Key, c.Name) && !cfg.tables.Column(d.ID, c.Name)
 	}
 }
 

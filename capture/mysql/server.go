@@ -36,6 +36,9 @@ func inspect(ctx context.Context, c *conn) (*server, error) {
 	return s, nil
 }
 
+// described reports whether the log has the names of columns.
+func (s *server) described() bool { return strings.EqualFold(s.vars["binlog_row_metadata"], "FULL") }
+
 // check tells what about the server's settings keeps us from capturing.
 func (s *server) check(maria bool) error {
 	v := s.vars

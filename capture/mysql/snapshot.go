@@ -278,6 +278,14 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		plan.Progress = *p.Snapshot
 		s.log.Info("snapshot goes on", "rows", plan.Progress.Rows, "tables_done", len(plan.Progress.Done))
 	}
+	if !s.server.described() {
+		if p.Tables == "" {
+			if p.Tables, err = encodeTables(s.tables); err != nil {
+				return err
+			}
+		}
+		f.from.Tables = p.Tables
+	}
 	r := &reader{view: v, versions: make(map[*envelope.Table]*version)}
 	for _, id := range s.ids {
 		ver := s.tables[id.String()].current()

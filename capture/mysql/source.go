@@ -204,13 +204,17 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 			n.log.Warn("following the log by file and offset", "reason", err)
 		}
 	}
+	if err := remembered(&at, n.tables, n.cfg); err != nil {
+		return err
+	}
 	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables)
+	st.described = n.server.described()
+	defer func() { err = errors.Join(err, st.close()) }()
 	if tell {
 		if err := st.release(); err != nil {
 			return err
 		}
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
 	syncer, err := n.newSyncer(st)
 	if err != nil {
 		return err

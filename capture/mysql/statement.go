@@ -174,18 +174,72 @@ func hasWord(text []byte, word string) bool {
 // noteDDL marks the captured tables that a statement may have changed: those
 // whose name is in it, and all of a database whose name is.
 func (s *stream) noteDDL(schema string, text []byte) {
-	text = bytes.ToLower(text)
+	names := identifiers(text)
+	all := names["database"] || names["schema"]
 	for name, t := range s.tables {
 		if t == nil { // may have become one of ours
 			delete(s.tables, name)
 			continue
 		}
 		id := t.current().def.ID
-		if bytes.Contains(text, bytes.ToLower([]byte(id.Name))) ||
-			bytes.Contains(text, []byte("database")) || bytes.Contains(text, []byte("schema")) {
+		if all || names[strings.ToLower(id.Name)] {
 			s.log.Debug("statement may change a table", "table", id.String(), "database", schema)
 			t.stale = true
 		}
 	}
 	clear(s.bounds)
+	s.defs = ""
+}
+
+// identifiers returns the names and key words of a statement, in lower case:
+// what is not in a string or comment.
+func identifiers(text []byte) map[string]bool {
+	out := make(map[string]bool)
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '\'' || c == '"' || c == '`':
+			name, n := quoted(text[i:])
+			if i += n; c != '\'' { // " is a string, or with ANSI_QUOTES a name
+				out[strings.ToLower(name)] = true
+			}
+		case bytes.HasPrefix(text[i:], []byte("/*")) && !bytes.HasPrefix(text[i:], []byte("/*!")) && !bytes.HasPrefix(text[i:], []byte("/*M!")):
+			end := bytes.Index(text[i+2:], []byte("*/"))
+			if end < 0 {
+				return out
+			}
+			i += end + 4
+		case inName(c):
+			end := i
+			for end < len(text) && inName(text[end]) {
+				end++
+			}
+			out[strings.ToLower(string(text[i:end]))] = true
+			i = end
+		default:
+			i++
+		}
+	}
+	return out
+}
+
+func inName(c byte) bool {
+	return c == '_' || c == '$' || c >= 0x80 || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// quoted reads what begins with a quote; n counts the quotes too.
+func quoted(text []byte) (name string, n int) {
+	quote := text[0]
+	var b strings.Builder
+	for n = 1; n < len(text); n++ {
+		switch {
+		case text[n] == quote && n+1 < len(text) && text[n+1] == quote:
+			n++
+		case text[n] == quote:
+			return b.String(), n + 1
+		case text[n] == '\\' && quote != '`' && n+1 < len(text):
+			n++
+		}
+		b.WriteByte(text[n])
+	}
+	return b.String(), n
 }

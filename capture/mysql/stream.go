@@ -43,6 +43,9 @@ type stream struct {
 	old     bool
 	file    string // at.File as events tell it
 
+	described bool   // the log has the names of columns
+	defs      string // of the tables, for the position; "" = to be made anew
+
 	begun   bool      // a transaction has come
 	moved   bool      // the position went on and no batch has told so yet
 	toldAt  time.Time // when a batch last told the position
@@ -82,7 +85,7 @@ func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pi
 		s.skip = at
 		s.at.Event, s.at.Row, s.at.GTID, s.at.Done = 0, 0, "", 0
 	}
-	s.undecided, s.at.Undecided = at.Undecided, nil
+	s.undecided, s.at.Undecided, s.at.Tables = at.Undecided, nil, ""
 	if at.Prepared != nil {
 		s.reached = &reached{at: at, gtids: gtids}
 		s.at.File, s.at.Pos, s.filePos, s.at.Prepared = at.Prepared.File, at.Prepared.Pos, at.Prepared.Pos, nil
@@ -353,7 +356,7 @@ func (s *stream) settle(full bool) error {
 func (s *stream) position(events, rows int64) *position {
 	p := s.at
 	p.setGTIDs(&s.gtids)
-	p.Undecided = s.undecided
+	p.Undecided, p.Tables = s.undecided, s.definitions()
 	if len(s.prepared) > 0 {
 		p.Prepared = &s.prepared[0].from
 	}

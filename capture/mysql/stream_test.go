@@ -3,6 +3,8 @@ package mysql
 import (
 	"encoding/binary"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +35,17 @@ func TestWordsOfStatements(t *testing.T) {
 	} {
 		if got := isDML(trimComments([]byte(text))); got != dml {
 			t.Errorf("%q: %v, want %v", text, got, dml)
+		}
+	}
+}
+
+func TestIdentifiersOfStatements(t *testing.T) {
+	for text, want := range map[string]string{
+		"ALTER TABLE `A``b`.c ADD d ENUM('x','it''s y\\'z')": "a`b add alter c d enum table",
+		"rename /* b */ table \"q\" to é_1$;":                "q rename table to é_1$", "create table /*!40000 x */ y": "40000 create table x y", "`open": "open", "'": "", "/* ": "",
+	} {
+		if got := strings.Join(slices.Sorted(maps.Keys(identifiers([]byte(text)))), " "); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (s *stream) table(id envelope.TableID, m *binlog.TableMap) (*table, error) 
 	if err := s.reread(t, id, m); err != nil {
 		return nil, err
 	}
-	s.tables[name] = t
+	s.tables[name], s.defs = t, ""
 	return t, nil
 }
 
@@ -75,7 +75,7 @@ func (s *stream) reread(t *table, id envelope.TableID, m *binlog.TableMap) error
 	if err != nil {
 		return fmt.Errorf("read the definition of table %s: %w", id, err)
 	}
-	t.stale = false
+	t.stale, s.defs = false, ""
 	if def != nil {
 		def.exclude(s.cfg)
 	}

@@ -12,20 +12,21 @@ import (
 
 // columnDef is a column as information_schema describes it.
 type columnDef struct {
-	Name      string
-	DataType  string // "decimal", lower case
-	Full      string // "decimal(8,2) unsigned"
-	Nullable  bool
-	Default   *string // literal, nil when there is none or it is an expression
-	Charset   string  // of a character column, else ""
-	Precision int
-	Scale     int
-	FSP       int      // digits of a second
-	Length    int      // bytes of BINARY, bits of BIT
-	NoDefault bool     // the default is the current time
-	Excluded  bool     // by column.include.list or column.exclude.list, or kept from sight by the server
-	Members   []string // of an ENUM or SET
-	Comment   string
+	Name      string   `json:"n"`
+	DataType  string   `json:"t"` // "decimal", lower case
+	Full      string   `json:"f"` // "decimal(8,2) unsigned"
+	Nullable  bool     `json:"z,omitempty"`
+	Default   *string  `json:"d,omitempty"` // literal, nil when there is none or it is an expression
+	Charset   string   `json:"c,omitempty"` // of a character column, else ""
+	Precision int      `json:"p,omitempty"`
+	Scale     int      `json:"s,omitempty"`
+	FSP       int      `json:"u,omitempty"` // digits of a second
+	Length    int      `json:"l,omitempty"` // bytes of BINARY, bits of BIT
+	NoDefault bool     `json:"x,omitempty"` // the default is the current time
+	Hidden    bool     `json:"h,omitempty"` // the server keeps it to itself, but logs it
+	Members   []string `json:"m,omitempty"` // of an ENUM or SET
+	Comment   string   `json:"k,omitempty"`
+	Excluded  bool     `json:"-"` // by column.include.list or column.exclude.list, or Hidden
 }
 
 func (d *columnDef) unsigned() bool {
