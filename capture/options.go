@@ -143,6 +143,7 @@ func (o *Options) Naming() envelope.Naming {
 func (o *Options) Format(block envelope.Block) envelope.Options {
 	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones}
 	f.Rewrite, _ = o.rewrite() // Faults has told
+	f.QuietFailures = o.Failures != "warn"
 	f.DeadLetters = cmp.Or(o.DeadLetters, o.Prefix+".dead-letters")
 	c, _ := o.chain() // Faults has told
 	f.Unwrap, f.Before, f.After = c.unwrap, c.before, c.after

@@ -18,6 +18,8 @@ type Options struct {
 	Rewrite    Rewrite // done to rows before all else
 	// DeadLetters is the topic of changes that could not be decoded.
 	DeadLetters string
+	// QuietFailures is whether such changes are kept aside without a warning.
+	QuietFailures bool
 }
 
 // Format makes the Kafka records of changes. It is immutable.
@@ -25,6 +27,10 @@ type Format struct{ opts Options }
 
 // NewFormat returns the Format of o.
 func NewFormat(o Options) *Format { return &Format{opts: o} }
+
+// Quiet reports whether changes that could not be decoded are kept aside
+// without a warning.
+func (f *Format) Quiet() bool { return f.opts.QuietFailures }
 
 // TableFormat is the Format of one table version: its schemas, and how to
 // encode its changes. It is immutable and safe for concurrent use.

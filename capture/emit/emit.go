@@ -268,6 +268,9 @@ func (e *Emitter) append(ctx context.Context, c *envelope.Change) (*target, erro
 		if err != nil || x == nil {
 			return nil, err
 		}
+		if c.Op == envelope.Failed {
+			e.tellFailure(ctx, c.Event.Failure, x.format.Topic)
+		}
 		x.format.Append(&e.messages, x.target.wire, c)
 		return x.target, nil
 	}
@@ -280,6 +283,15 @@ func (e *Emitter) append(ctx context.Context, c *envelope.Change) (*target, erro
 		e.last = t
 	}
 	return t.target, t.format.Append(&e.messages, t.target.wire, c)
+}
+
+// tellFailure logs that a change was kept aside.
+func (e *Emitter) tellFailure(ctx context.Context, f *envelope.Failure, name string) {
+	level := slog.LevelWarn
+	if e.format.Quiet() {
+		level = slog.LevelDebug
+	}
+	e.log.Log(ctx, level, "a change that cannot be decoded is kept aside", "table", f.Table.String(), "error", f.Reason, "topic", name)
 }
 
 // header returns the headers of a record: those of its wire format, after one

@@ -77,8 +77,14 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		rest, err := s.image(batch, r, b, &source, ts, src)
 		if err != nil {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]
-			s.pipe.Release(false)
-			return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
+			if !s.cfg.KeepsFailures() || s.tx.xa {
+				s.pipe.Release(false)
+				return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
+			}
+			if !skipping || s.tx.events > skipEvents && done >= skipRows {
+				s.aside(batch, b, &source, src, err)
+			}
+			break // where the row after it begins is not known
 		}
 		src = rest
 		s.tx.rows++
@@ -117,6 +123,14 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 	s.payloadRows = row
 	s.pipe.Release(false)
 	return nil
+}
+
+// aside keeps what is left of an event of which a row cannot be decoded.
+func (s *stream) aside(batch *capture.Batch, b *bound, source *envelope.Source, src []byte, reason error) {
+	id := b.version.def.ID
+	c := batch.Next()
+	c.Op, c.Source, c.TsNs = envelope.Failed, *source, s.now().UnixNano()
+	c.Event = &envelope.Event{Failure: &envelope.Failure{Table: id, Reason: reason.Error(), Raw: bytes.Clone(src)}}
 }
 
 // image decodes one row: its image, or an update's two. It returns what

@@ -265,6 +265,7 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	defer func() { _ = v.conn.close() }()
 	f := &flusher{pipe: s.pipe, batch: s.pipe.Batch(), from: *p}
 	plan := snapshot.Plan{
+		Aside:     s.cfg.KeepsFailures(),
 		ChunkRows: s.cfg.FetchSize,
 		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(v.at.File, p.Epoch), Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
 	}

@@ -22,7 +22,7 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	if l.sql, err = l.cat.server.connect(ctx); err != nil {
 		return nil, err
 	}
-	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: s.opts.FetchSize}
+	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: s.opts.FetchSize, Aside: s.opts.KeepsFailures()}
 	plan.Source.LSN = int64(sl.restart)
 	begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	for _, q := range []string{begin, "SET TRANSACTION SNAPSHOT " + quoteLiteral(exported), "SET LOCAL cursor_tuple_fraction = 1"} {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -43,6 +44,9 @@ type Plan struct {
 	Source    envelope.Source   // what every row carries; Snapshot is set by Run
 	ChunkRows int               // rows of a chunk, 0 = DefaultChunkRows
 	Now       func() time.Time  // clock for Change.TsNs; nil = time.Now
+	// Aside is whether a row that has no form in events becomes a change with
+	// Op Failed instead of an error.
+	Aside bool
 }
 
 // DefaultChunkRows is a compromise: each chunk costs an index descent and a
@@ -143,21 +147,20 @@ func (s *run) row(ctx context.Context, cells [][]byte) error {
 		}
 	}
 	l := s.list
+	n, start := len(l.List), len(l.Buf)
 	c := l.Next()
-	c.Op, c.Table, c.Source, c.TsNs = envelope.Read, s.codec.Table, s.Source, s.tsNs
+	c.Op, c.Source, c.TsNs = envelope.Read, s.Source, s.tsNs
 	c.Source.Snapshot = s.mark()
-	var err error
-	start := len(l.Buf)
-	if l.Buf, err = s.codec.AppendRow(l.Buf, cells); err != nil {
-		return err
-	}
-	c.After = l.Buf[start:len(l.Buf):len(l.Buf)]
-	if len(s.codec.Table.Key) > 0 {
-		start = len(l.Buf)
-		if l.Buf, err = s.codec.AppendKey(l.Buf, cells); err != nil {
+	if err := s.encode(l, c, cells); err != nil {
+		if !s.Aside {
 			return err
 		}
-		c.Key = l.Buf[start:len(l.Buf):len(l.Buf)]
+		l.List, l.Buf = l.List[:n], l.Buf[:start]
+		c = l.Next()
+		c.Op, c.Source, c.TsNs = envelope.Failed, s.Source, s.tsNs
+		c.Event = &envelope.Event{Failure: &envelope.Failure{Table: s.codec.Table.ID, Reason: err.Error(), Raw: bytes.Join(cells, []byte{'\t'})}}
+	}
+	if len(s.codec.Table.Key) > 0 {
 		s.last, s.ends = s.last[:0], s.ends[:0]
 		for _, k := range s.codec.Table.Key {
 			s.last = append(s.last, cells[k]...)
@@ -166,6 +169,26 @@ func (s *run) row(ctx context.Context, cells [][]byte) error {
 	}
 	s.first = false
 	s.Progress.Rows++
+	return nil
+}
+
+// encode fills in the row and its key.
+func (s *run) encode(l *envelope.Changes, c *envelope.Change, cells [][]byte) error {
+	c.Table = s.codec.Table
+	var err error
+	start := len(l.Buf)
+	if l.Buf, err = s.codec.AppendRow(l.Buf, cells); err != nil {
+		return err
+	}
+	c.After = l.Buf[start:len(l.Buf):len(l.Buf)]
+	if len(s.codec.Table.Key) == 0 {
+		return nil
+	}
+	start = len(l.Buf)
+	if l.Buf, err = s.codec.AppendKey(l.Buf, cells); err != nil {
+		return err
+	}
+	c.Key = l.Buf[start:len(l.Buf):len(l.Buf)]
 	return nil
 }
 

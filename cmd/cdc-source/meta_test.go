@@ -42,3 +42,22 @@ func TestRunTellsTransactionsAndBeats(t *testing.T) {
 		t.Errorf("key of a heartbeat: %q", got)
 	}
 }
+
+// TestRunKeepsFailuresAside has a value between others that has no form in the
+// type that the options give its column.
+func TestRunKeepsFailuresAside(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY, price numeric(8,2))", "INSERT INTO item VALUES (0, 'NaN'), (1, 1)")
+	s := newStack(t)
+	path := s.file(t, db, "event.processing.failure.handling.mode: warn\n")
+	stop := start(t, path)
+	s.read(t, "test.public.item", 1) // the snapshot
+	db.MustExec(t, "INSERT INTO item VALUES (2, 'NaN'), (3, 3)")
+	s.read(t, "test.public.item", 2)
+	aside := s.read(t, "test.dead-letters", 2)
+	stop()
+	got := string(aside[0].Value)
+	if !strings.Contains(got, "public.item") || !strings.Contains(got, "column price") || !strings.Contains(got, "NaN") {
+		t.Errorf("kept aside: %q", got)
+	}
+}
