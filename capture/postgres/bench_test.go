@@ -32,7 +32,7 @@ func benchSource(b *testing.B, db *testdb.Database, edit func(*Options)) *Source
 	b.Helper()
 	var o Options
 	text := fmt.Sprintf("name: bench\nconnector.class: postgres\ntopic.prefix: bench\ndatabase.hostname: %s\ndatabase.port: %d\ndatabase.user: %s\ndatabase.password: %s\ndatabase.dbname: %s\nslot.name: %[5]s\npublication.name: %[5]s\n",
-		db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name)
+		db.Host, db.Port, db.User, db.Password, db.Name)
 	if err := config.Parse("bench.yaml", []byte(text), &o); err != nil {
 		b.Fatal(err)
 	}
@@ -199,9 +199,9 @@ func BenchmarkLogFloor(b *testing.B) {
 		// Its own slot position moves on: make one for each run from the same log.
 		copied := s.opts.Slot + "_f"
 		db.MustExec(b, fmt.Sprintf("SELECT pg_copy_logical_replication_slot('%s', '%s')", s.opts.Slot, copied))
-		cmd := exec.CommandContext(b.Context(), programs[0], "-h", db.Server.Host, "-p", fmt.Sprint(db.Server.Port), "-U", db.Server.User, "-d", db.Name,
+		cmd := exec.CommandContext(b.Context(), programs[0], "-h", db.Host, "-p", fmt.Sprint(db.Port), "-U", db.User, "-d", db.Name,
 			"--slot", copied, "--start", "--endpos", rows[0][0], "-o", "proto_version=1", "-o", "publication_names="+s.opts.Publication, "-f", os.DevNull)
-		cmd.Env = append(os.Environ(), "PGPASSWORD="+db.Server.Password)
+		cmd.Env = append(os.Environ(), "PGPASSWORD="+db.Password)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.Fatalf("%v: %s", err, out)
 		}

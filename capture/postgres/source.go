@@ -191,7 +191,7 @@ func (s *Source) Close() error {
 
 // disconnect closes what is open. The server is told, but not waited for long.
 func (l *life) disconnect() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout) //nolint:forbidigo // Close has no context, and ends what may have lost its own
 	defer cancel()
 	var errs []error
 	if l.sql != nil {

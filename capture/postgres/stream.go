@@ -102,7 +102,7 @@ func (s *stream) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		msg, err := s.conn.ReceiveMessage(context.Background())
+		msg, err := s.conn.ReceiveMessage(context.Background()) //nolint:forbidigo // a deadline ends it, see above
 		if err != nil {
 			if pgconn.Timeout(err) {
 				continue

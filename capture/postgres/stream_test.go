@@ -94,11 +94,10 @@ func TestStreamedTransactions(t *testing.T) {
 					edit(o)
 				}
 			})
-			n := 0
 			if err := s.Open(t.Context(), at); err != nil {
 				t.Fatal(err)
 			}
-			for n = 0; n < limit && !done; n++ { // nothing is acknowledged: a kill
+			for n := 0; n < limit && !done; n++ { // nothing is acknowledged: a kill
 				b, err := s.Next(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -205,7 +204,7 @@ func TestLogicalMessages(t *testing.T) {
 	db.MustExec(t, "SELECT pg_logical_emit_message(false, 'wanted1', 'at once')", "SELECT pg_logical_emit_message(false, 'other', 'no')",
 		"SELECT pg_logical_emit_message(true, 'wanted2', '\\x00ff'::bytea)", "INSERT INTO zend VALUES (1)")
 	var got []string
-	for i := 0; i < 2; i++ { // resumed after each batch: nothing comes twice
+	for i := range 2 { // resumed after each batch: nothing comes twice
 		for done := false; !done; {
 			b := readAll(t, s, pos, func(b *capture.Batch) bool { return len(b.List) > 0 })
 			last := b[len(b)-1]
