@@ -24,7 +24,7 @@ type Options struct {
 	IncludeColumns []string `opt:"column.include.list" doc:"regular expressions of columns to capture (schema.table.column)"`
 	ExcludeColumns []string `opt:"column.exclude.list" doc:"regular expressions of columns not to capture"`
 
-	SnapshotMode string   `opt:"snapshot.mode" default:"initial" enum:"initial,initial_only,always,when_needed,no_data,schema_only,never" doc:"what to do at the very first start: initial reads all rows and then follows the log, initial_only ends after the rows, no_data (also called schema_only and never) follows the log from now on; always reads all rows at every start, when_needed also when the log after the stored position is gone (PostgreSQL)"`
+	SnapshotMode string   `opt:"snapshot.mode" default:"initial" enum:"initial,initial_only,always,when_needed,no_data,schema_only,never" doc:"what to do at the very first start: initial reads all rows and then follows the log, initial_only ends after the rows, no_data (also called schema_only and never) follows the log from now on; always reads all rows at every start, when_needed also when the log after the stored position is gone"`
 	FetchSize    int      `opt:"snapshot.fetch.size" default:"100000" doc:"rows of a table that a snapshot asks for at a time"`
 	Skipped      []string `opt:"skipped.operations" default:"t" doc:"operations to leave out: c, u, d, t (truncate), or none"`
 	Tombstones   bool     `opt:"tombstones.on.delete" default:"true" doc:"follow a delete with a record without value, so that compaction forgets the key"`

@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,11 @@ type Options struct {
 	IncludeDatabases []string `opt:"database.include.list" doc:"regular expressions of databases to capture; all when empty"`
 	ExcludeDatabases []string `opt:"database.exclude.list" doc:"regular expressions of databases not to capture"`
 
+	Locking       string            `opt:"snapshot.locking.mode" default:"minimal" enum:"minimal,minimal_percona,extended,none" doc:"minimal locks the tables for the moment at which the snapshot begins, extended until all rows are read, none never (MariaDB needs no lock, nor does a server with GTIDs that is not too busy)"`
+	Overrides     []string          `opt:"snapshot.select.statement.overrides" doc:"tables (database.table) whose snapshot reads other rows"`
+	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.DATABASE.TABLE: the SELECT that gives those rows"`
+	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
+
 	Unsigned string `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
 	Version  string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
 }
@@ -54,8 +60,18 @@ func (o *Options) Validate() []config.Problem {
 	for _, f := range o.Faults() {
 		out = append(out, config.Problem{Key: f.Key, Message: f.Message})
 	}
-	if o.SnapshotMode == "always" || o.SnapshotMode == "when_needed" {
-		out = append(out, config.Problem{Key: "snapshot.mode", Message: o.SnapshotMode + " is for PostgreSQL only"})
+	for key := range o.OverrideTexts {
+		if table := strings.TrimPrefix(key, overrideKey); !slices.Contains(o.Overrides, table) {
+			out = append(out, config.Problem{Key: key, Message: "snapshot.select.statement.overrides does not name " + table})
+		}
+	}
+	for _, table := range o.Overrides {
+		if o.override(table) == "" {
+			out = append(out, config.Problem{Key: "snapshot.select.statement.overrides", Message: "there is no " + overrideKey + table})
+		}
+	}
+	if _, err := capture.NewFilter(&capture.Options{IncludeTables: o.SnapshotOf}); err != nil {
+		out = append(out, config.Problem{Key: "snapshot.include.collection.list", Message: err.Error()})
 	}
 	if o.ServerID < 0 || o.ServerID > 1<<32-1 {
 		out = append(out, config.Problem{Key: "database.server.id", Message: "must be between 1 and 4294967295"})
@@ -96,6 +112,18 @@ func (o *Options) encoding() binlog.Encoding {
 	return 0
 }
 
+const overrideKey = "snapshot.select.statement.overrides."
+
+// override is the SELECT that a table's snapshot reads, "" = the table itself.
+func (o *Options) override(table string) string {
+	return strings.TrimRight(strings.TrimSpace(o.OverrideTexts[overrideKey+table]), ";")
+}
+
+// readsRows reports whether the first start reads the tables' rows.
+func (o *Options) readsRows() bool {
+	return !slices.Contains([]string{"no_data", "schema_only", "never"}, o.SnapshotMode)
+}
+
 // placeholder is unavailable.value.placeholder, whose bytes may be given in
 // hexadecimal.
 func (o *Options) placeholder() string {
@@ -125,6 +153,7 @@ type settings struct {
 	tables    *capture.Filter
 	databases *capture.Filter
 	sources   *capture.Filter // of GTIDs; nil = all
+	snapshots *capture.Filter // tables that a snapshot reads
 	skipOp    [256]bool
 }
 
@@ -136,6 +165,9 @@ func newSettings(o *Options) (*settings, error) {
 	}
 	s.databases, err = capture.NewFilter(&capture.Options{IncludeTables: o.IncludeDatabases, ExcludeTables: o.ExcludeDatabases})
 	if err != nil {
+		return nil, err
+	}
+	if s.snapshots, err = capture.NewFilter(&capture.Options{IncludeTables: o.SnapshotOf}); err != nil {
 		return nil, err
 	}
 	if len(o.GTIDIncludes)+len(o.GTIDExcludes) > 0 {

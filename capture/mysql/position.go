@@ -46,7 +46,8 @@ type position struct {
 	// then those at which it began.
 	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`
 
-	elsewhere bool // Event and Row are of another server's log
+	moved     bool // File and Pos are of another server's log
+	elsewhere bool // and so are Event and Row
 }
 
 // start is where the log must be read from.

@@ -136,7 +136,7 @@ func (s *server) adopt(p *position) error {
 				"connect to the server that was captured so far")
 		}
 		p.Epoch++
-		p.elsewhere = p.Event > 0 || p.Row > 0
+		p.moved, p.elsewhere = true, p.Event > 0 || p.Row > 0
 	}
 	p.Server = s.id
 	return nil
@@ -174,32 +174,16 @@ func (s *server) gtidsFor(ctx context.Context, c *conn, cfg *settings, stored st
 	return have.String(), nil
 }
 
+const goneHint = "take a new snapshot: start with a name of its own for this connector's position, and keep the log for longer than the capture may stand still (binlog_expire_logs_seconds)"
+
 // checkPosition tells whether the server still has the log from p on.
 func (s *server) checkPosition(ctx context.Context, c *conn, cfg *settings, at *position) error {
-	const hint = "take a new snapshot: start with a name of its own for this connector's position, and keep the log for longer than the capture may stand still (binlog_expire_logs_seconds)"
 	p := at.start()
-	if s.gtid && p.GTIDs != nil {
-		if s.maria {
-			return nil // told when the log is asked for
-		}
-		have, err := s.gtidsFor(ctx, c, cfg, *p.GTIDs)
-		if err != nil {
-			have = *p.GTIDs
-		}
-		rows, err := c.table(ctx, "SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, "+quote(have)+"), GTID_SUBSET("+quote(have)+", @@GLOBAL.gtid_executed)")
-		if err != nil {
-			return err
-		}
-		switch {
-		case rows[0][0] != "1":
-			return fault.Humanf(hint, "the server has purged transactions that were not captured yet")
-		case rows[0][1] != "1" && at.Epoch > 0:
-			return errors.New("the server does not have the transactions that were captured last, from another server: it may lag behind that one")
-		case rows[0][1] != "1":
-			return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
-				"the server does not have the transactions that were captured last: it is another one, or was reset")
-		}
-		return nil
+	switch {
+	case s.maria && p.GTIDs != nil && (at.moved || cfg.SnapshotMode != "when_needed"):
+		return nil // told when the log is asked for, which can find the GTIDs in a later file
+	case s.gtid && !s.maria && p.GTIDs != nil:
+		return s.checkGTIDs(ctx, c, cfg, at, *p.GTIDs)
 	}
 	logs, err := c.table(ctx, "SHOW BINARY LOGS")
 	if err != nil {
@@ -215,7 +199,29 @@ func (s *server) checkPosition(ctx context.Context, c *conn, cfg *settings, at *
 		}
 		return nil
 	}
-	return fault.Humanf(hint, "the server no longer has binlog %s, in which the capture stands", p.File)
+	return fault.Humanf(goneHint, "the server no longer has binlog %s, in which the capture stands", p.File)
+}
+
+// checkGTIDs is checkPosition by the transactions that are in stored.
+func (s *server) checkGTIDs(ctx context.Context, c *conn, cfg *settings, at *position, stored string) error {
+	have, err := s.gtidsFor(ctx, c, cfg, stored)
+	if err != nil {
+		have = stored
+	}
+	rows, err := c.table(ctx, "SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, "+quote(have)+"), GTID_SUBSET("+quote(have)+", @@GLOBAL.gtid_executed)")
+	if err != nil {
+		return err
+	}
+	switch {
+	case rows[0][0] != "1":
+		return fault.Humanf(goneHint, "the server has purged transactions that were not captured yet")
+	case rows[0][1] != "1" && at.moved:
+		return errors.New("the server does not have the transactions that were captured last, from another server: it may lag behind that one")
+	case rows[0][1] != "1":
+		return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
+			"the server does not have the transactions that were captured last: it is another one, or was reset")
+	}
+	return nil
 }
 
 // explainDump says what to do about the errors of reading the log.

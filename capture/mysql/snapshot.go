@@ -20,15 +20,25 @@ import (
 // view is a connection in a transaction that sees the database as it was at a
 // position of the log.
 type view struct {
-	conn *conn
-	at   position
+	conn   *conn
+	at     position
+	locker *conn // holds locks for as long as the view is in use; nil = none
+}
+
+func (v *view) close() error {
+	if v.locker != nil && v.locker != v.conn {
+		return errors.Join(v.locker.close(), v.conn.close())
+	}
+	return v.conn.close()
 }
 
 // openView makes a view. tables are those that will be read.
 //
 // MariaDB tells the position of a consistent snapshot by itself. MySQL is held
 // still for the moment between the two: with a global read lock (needs
-// RELOAD), else by locking the captured tables (needs LOCK TABLES).
+// RELOAD), else by locking the captured tables (needs LOCK TABLES). Without
+// either, or when no locks are wanted, the position is read before and after,
+// until nothing was written in between.
 func openView(ctx context.Context, cfg *settings, srv *server, tables []envelope.TableID, log *slog.Logger) (*view, error) {
 	c, err := dial(ctx, cfg)
 	if err != nil {
@@ -36,19 +46,62 @@ func openView(ctx context.Context, cfg *settings, srv *server, tables []envelope
 	}
 	v := &view{conn: c}
 	switch {
-	case srv.maria:
+	case srv.maria && cfg.Locking != lockExtended:
 		err = v.openMaria(ctx, srv)
+	case cfg.Locking == lockNone:
+		err = v.openFree(ctx, srv, log)
 	default:
-		err = v.openLocked(ctx, srv, c, "FLUSH TABLES WITH READ LOCK")
+		err = v.openLocked(ctx, cfg, srv, c, "FLUSH TABLES WITH READ LOCK")
 		if denied(err) {
 			log.Info("no right to lock the server: locking the captured tables instead", "error", err)
 			err = v.openWithTableLocks(ctx, cfg, srv, tables)
 		}
+		if denied(err) && cfg.Locking != lockExtended {
+			log.Info("no right to lock tables: reading the position without", "error", err)
+			err = v.openFree(ctx, srv, log)
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, errors.Join(err, v.close())
 	}
 	return v, nil
+}
+
+// Values of snapshot.locking.mode.
+const (
+	lockExtended = "extended"
+	lockNone     = "none"
+)
+
+// openFree tries to find a moment at which nothing is written. If there is
+// none, the position is that from before: changes between it and the view are
+// then delivered after the rows that have them already.
+func (v *view) openFree(ctx context.Context, srv *server, log *slog.Logger) error {
+	const attempts = 50
+	for i := range attempts {
+		before, err := srv.logStatus(ctx, v.conn)
+		if err != nil {
+			return err
+		}
+		if err := v.begin(ctx); err != nil {
+			return err
+		}
+		after, err := srv.logStatus(ctx, v.conn)
+		if err != nil {
+			return err
+		}
+		v.at = before
+		if before.File == after.File && before.Pos == after.Pos {
+			return nil
+		}
+		if i < attempts-1 {
+			if err := v.conn.exec(ctx, "ROLLBACK"); err != nil {
+				return err
+			}
+		}
+	}
+	log.Warn("the server is too busy to find the moment of the snapshot without a lock: some changes will come after rows that have them already")
+	return nil
 }
 
 // denied reports whether an error is about a missing privilege.
@@ -88,14 +141,18 @@ func (v *view) openMaria(ctx context.Context, srv *server) error {
 
 // openLocked locks with a statement on locker, and unlocks when the view is
 // open.
-func (v *view) openLocked(ctx context.Context, srv *server, locker *conn, lock string) (err error) {
+func (v *view) openLocked(ctx context.Context, cfg *settings, srv *server, locker *conn, lock string) (err error) {
 	if err := locker.exec(ctx, lock); err != nil {
 		if code(err) == errLockWait {
 			return fmt.Errorf("a long query keeps the tables from being locked: %w", err)
 		}
 		return err
 	}
-	defer func() { err = errors.Join(err, locker.exec(ctx, "UNLOCK TABLES")) }()
+	if cfg.Locking == lockExtended {
+		v.locker = locker
+	} else {
+		defer func() { err = errors.Join(err, locker.exec(ctx, "UNLOCK TABLES")) }()
+	}
 	if err := v.begin(ctx); err != nil {
 		return err
 	}
@@ -117,9 +174,12 @@ func (v *view) openWithTableLocks(ctx context.Context, cfg *settings, srv *serve
 	for i, id := range tables {
 		names[i] = tableName(id) + " READ"
 	}
-	err = v.openLocked(ctx, srv, locker, "LOCK TABLES "+strings.Join(names, ", "))
-	if denied(err) {
-		err = fault.Human(err, "grant the user RELOAD, or LOCK TABLES on the captured databases: the snapshot needs one of them for a moment")
+	err = v.openLocked(ctx, cfg, srv, locker, "LOCK TABLES "+strings.Join(names, ", "))
+	if denied(err) && cfg.Locking == lockExtended {
+		err = fault.Human(err, "grant the user RELOAD, or LOCK TABLES on the captured databases, for snapshot.locking.mode extended")
+	}
+	if v.locker != nil {
+		return err
 	}
 	return errors.Join(err, locker.close())
 }
@@ -130,6 +190,7 @@ func tableName(id envelope.TableID) string { return identifier(id.Catalog) + "."
 type reader struct {
 	view     *view
 	versions map[*envelope.Table]*version
+	cfg      *settings
 }
 
 // Read implements snapshot.Reader.
@@ -141,7 +202,7 @@ func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]
 			none[at] = v.types[i].none
 		}
 	}
-	return r.view.conn.rows(ctx, v.query(c), func(cells [][]byte) error {
+	return r.view.conn.rows(ctx, v.query(c, r.cfg.override(v.def.ID.String())), func(cells [][]byte) error {
 		if len(cells) != len(none) {
 			return fmt.Errorf("%d values for %d columns", len(cells), len(none))
 		}
@@ -154,8 +215,9 @@ func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]
 	})
 }
 
-// query selects a chunk's rows in the order of the key.
-func (v *version) query(c snapshot.Chunk) string {
+// query selects a chunk's rows in the order of the key: of the table, or of the
+// rows that a statement gives.
+func (v *version) query(c snapshot.Chunk, override string) string {
 	var b strings.Builder
 	b.WriteString("SELECT ")
 	n := 0
@@ -172,7 +234,11 @@ func (v *version) query(c snapshot.Chunk) string {
 		}
 		b.WriteString(name)
 	}
-	b.WriteString(" FROM " + tableName(v.def.ID))
+	if override == "" {
+		b.WriteString(" FROM " + tableName(v.def.ID))
+	} else {
+		b.WriteString(" FROM (" + override + ") chosen")
+	}
 	if len(v.def.Key) == 0 {
 		return b.String()
 	}
@@ -262,7 +328,7 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	if err != nil {
 		return fmt.Errorf("open a consistent view: %w", err)
 	}
-	defer func() { _ = v.conn.close() }()
+	defer func() { _ = v.close() }()
 	f := &flusher{pipe: s.pipe, batch: s.pipe.Batch(), from: *p}
 	plan := snapshot.Plan{
 		Aside:     s.cfg.KeepsFailures(),
@@ -270,7 +336,7 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(v.at.File, p.Epoch), Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
 	}
 	if p.Snapshot == nil {
-		v.at.Server = s.server.id
+		v.at.Server, v.at.Epoch = s.server.id, p.Epoch
 		if v.at.Undecided, err = undecidedXA(ctx, v.conn); err != nil {
 			return err
 		}
@@ -287,8 +353,11 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		}
 		f.from.Tables = p.Tables
 	}
-	r := &reader{view: v, versions: make(map[*envelope.Table]*version)}
+	r := &reader{view: v, versions: make(map[*envelope.Table]*version), cfg: s.cfg}
 	for _, id := range s.ids {
+		if !s.cfg.snapshots.Table(id) {
+			continue
+		}
 		ver := s.tables[id.String()].current()
 		plan.Tables = append(plan.Tables, ver.codec)
 		r.versions[ver.codec.Table] = ver

@@ -14,6 +14,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"tributary/capture"
+	"tributary/capture/snapshot"
 	"tributary/envelope"
 	"tributary/internal/fault"
 )
@@ -24,6 +25,7 @@ type Source struct {
 	log *slog.Logger
 
 	session *session // nil unless open
+	opened  bool     // it has been open before
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -46,6 +48,7 @@ type session struct {
 	catalog *serverCatalog
 	ids     []envelope.TableID // captured tables that exist, in order
 	tables  map[string]*table
+	fresh   bool // there is no position to go on from
 
 	pipe   *capture.Pipe
 	cancel context.CancelFunc
@@ -61,11 +64,11 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 	if err != nil {
 		return err
 	}
-	s.session = n
+	s.session, s.opened = n, true
 	// The worker outlives this call, but not Close.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
-	n.worker.Go(func() { n.pipe.Fail(n.run(work, len(resume) == 0, at)) })
+	n.worker.Go(func() { n.pipe.Fail(n.run(work, at)) })
 	return nil
 }
 
@@ -82,7 +85,7 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 		fmt.Fprintf(w, "table        %s: %d columns, key %s\n", id, len(t.codec.Table.Columns), strings.Join(t.def.Key, ", "))
 	}
 	switch {
-	case len(resume) == 0:
+	case n.fresh:
 		fmt.Fprintf(w, "position     none yet: snapshot.mode %s\n", s.cfg.SnapshotMode)
 	case at.Snapshot != nil:
 		fmt.Fprintf(w, "position     in the snapshot, after %d rows\n", at.Snapshot.Rows)
@@ -118,23 +121,37 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	if err = n.server.checkReplication(ctx, n.conn); err != nil {
 		return nil, at, err
 	}
-	if at = now; len(resume) > 0 {
-		if at, err = parsePosition(resume); err != nil {
-			return nil, at, err
-		}
-		if err = n.server.adopt(&at); err != nil {
-			return nil, at, err
-		}
-		if err = n.server.checkPosition(ctx, n.conn, n.cfg, &at); err != nil {
-			return nil, at, err
-		}
-	}
-	if len(resume) == 0 {
-		if at.Undecided, err = undecidedXA(ctx, n.conn); err != nil {
-			return nil, at, err
-		}
+	if at, err = s.startAt(ctx, n, now, resume); err != nil {
+		return nil, at, err
 	}
 	return n, at, n.readTables(ctx)
+}
+
+// startAt finds where to begin: at the stored position, or at now.
+func (s *Source) startAt(ctx context.Context, n *session, now position, resume capture.Position) (at position, err error) {
+	if len(resume) > 0 {
+		if at, err = parsePosition(resume); err != nil {
+			return at, err
+		}
+		err = n.server.adopt(&at)
+		if err == nil {
+			err = n.server.checkPosition(ctx, n.conn, n.cfg, &at)
+		}
+		switch {
+		case err == nil && s.cfg.SnapshotMode == "always" && !s.opened && at.Snapshot == nil:
+			at.Snapshot = &snapshot.Progress{}
+			return at, nil
+		case err == nil:
+			return at, nil
+		case s.cfg.SnapshotMode != "when_needed" || !fault.NeedsHuman(err):
+			return at, err
+		}
+		s.log.Warn("a new snapshot is needed", "error", err)
+		now.Epoch = at.Epoch + 1 // what comes sorts behind all that was delivered
+	}
+	n.fresh = true
+	now.Undecided, err = undecidedXA(ctx, n.conn)
+	return now, err
 }
 
 // readTables reads the definitions of all captured tables.
@@ -175,8 +192,8 @@ func (n *session) readTables(ctx context.Context) error {
 }
 
 // run is the worker: snapshot, then the log until ctx ends or an error.
-func (n *session) run(ctx context.Context, fresh bool, at position) error {
-	initial := fresh && (n.cfg.SnapshotMode == "" || strings.HasPrefix(n.cfg.SnapshotMode, "initial"))
+func (n *session) run(ctx context.Context, at position) error {
+	initial := n.fresh && n.cfg.readsRows()
 	if initial || at.Snapshot != nil {
 		if err := n.snapshot(ctx, &at); err != nil {
 			return err
@@ -192,7 +209,7 @@ func (n *session) run(ctx context.Context, fresh bool, at position) error {
 	if n.cfg.SnapshotMode == "initial_only" {
 		return io.EOF
 	}
-	return n.follow(ctx, at, fresh && !initial)
+	return n.follow(ctx, at, n.fresh && !initial)
 }
 
 // follow reads the log from a position on. tell has the position told at once.
