@@ -97,3 +97,23 @@ func TestImagesWithoutAllColumns(t *testing.T) {
 		}
 	})
 }
+
+func TestStatementsOfChanges(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+		o := options(t, db)
+		o.SnapshotMode, o.Queries = "no_data", true
+		s := openSource(t, o, nil)
+		next(t, s)
+		on := "SET SESSION binlog_rows_query_log_events = ON"
+		if db.Kind == testdb.KindMariaDB {
+			on = "SET SESSION binlog_annotate_row_events = ON"
+		}
+		db.MustExec(t, on+"; START TRANSACTION; INSERT INTO a VALUES (1); /* é */ DELETE FROM a; COMMIT")
+		var rec recording
+		rec.read(t, s, 2)
+		if a, b := rec.events[0].Source.Query, rec.events[1].Source.Query; a != "INSERT INTO a VALUES (1)" || !strings.HasSuffix(b, "DELETE FROM a") {
+			t.Errorf("queries %q and %q", a, b)
+		}
+	})
+}

@@ -117,6 +117,16 @@ func TestTablesWithSystemVersioning(t *testing.T) {
 	}
 }
 
+func TestSequencesAreNoTables(t *testing.T) {
+	db := testdb.MariaDB(t)
+	db.MustExec(t, "CREATE SEQUENCE s", "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (NEXTVAL(s))")
+	s := openSource(t, options(t, db), nil)
+	var rec recording
+	rec.read(t, s, 1)
+	db.MustExec(t, "CREATE SEQUENCE s2", "SELECT SETVAL(s, 5000)", "INSERT INTO a VALUES (NEXTVAL(s)), (NEXTVAL(s2) + 1)", "ALTER SEQUENCE s RESTART 9000", "DO NEXTVAL(s)", "DELETE FROM a")
+	rec.read(t, s, 6)
+}
+
 // TestCharacterSets has every character set of the server.
 func TestCharacterSets(t *testing.T) {
 	eachServer(t, func(t *testing.T, db *testdb.Database) {

@@ -50,6 +50,7 @@ type Options struct {
 	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.DATABASE.TABLE: the SELECT that gives those rows"`
 	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
 
+	Queries  bool   `opt:"include.query" default:"false" doc:"tell the statement that made a change in source.query, where the server logs it (binlog_rows_query_log_events, binlog_annotate_row_events)"`
 	Unsigned string `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
 	Version  string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
 }

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -31,9 +32,12 @@ func (d *tableDef) column(name string) *columnDef {
 	return nil
 }
 
+// errNoTable says that what has rows in the log is no table: a sequence.
+var errNoTable = errors.New("not a table")
+
 // catalog tells what tables look like now.
 type catalog interface {
-	// table returns nil for a table that does not exist.
+	// table returns nil for a table that does not exist, and errNoTable.
 	table(ctx context.Context, id envelope.TableID) (*tableDef, error)
 	// charset returns the character set of a collation, "" if it is unknown.
 	charset(collation uint64) string
@@ -111,8 +115,11 @@ func (s *serverCatalog) table(ctx context.Context, id envelope.TableID) (*tableD
 		if err != nil {
 			return nil, err
 		}
-		if kind == "SYSTEM VERSIONED" {
+		switch kind {
+		case "SYSTEM VERSIONED":
 			d.hidePeriod()
+		case "SEQUENCE":
+			return nil, errNoTable
 		}
 	}
 	if !s.maria {

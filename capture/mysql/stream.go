@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -59,10 +60,11 @@ type stream struct {
 // transaction is the one in work.
 type transaction struct {
 	open    bool
-	bracket bool  // it goes on until COMMIT or XID
-	xa      bool  // it may yet be prepared only, and rolled back later
-	held    *held // its events, if xa
-	foreign bool  // from a server that gtid.source.* leaves out
+	bracket bool   // it goes on until COMMIT or XID
+	xa      bool   // it may yet be prepared only, and rolled back later
+	held    *held  // its events, if xa
+	query   string // the statement that the rows are of
+	foreign bool   // from a server that gtid.source.* leaves out
 	gtid    gtid
 	text    string // gtid as text
 	tsNs    int64  // commit time, 0 = take the event's second
@@ -186,6 +188,9 @@ func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner b
 		return s.mariaGTID(h, body, start)
 	case binlog.TypeXID:
 		return s.commit(end)
+	case binlog.TypeRowsQuery, binlog.TypeMariaAnnotateRows:
+		s.rowsQuery(h.Type, body)
+		return nil
 	case binlog.TypeQuery, binlog.TypeMariaQueryCompr:
 		return s.query(h, body, start, end)
 	case binlog.TypeXAPrepare:
@@ -207,6 +212,18 @@ func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner b
 		return s.rows(h, body, start, inner)
 	}
 	return nil
+}
+
+// rowsQuery notes the statement of the rows that follow. In MySQL a byte that
+// cannot hold its length comes before it.
+func (s *stream) rowsQuery(typ byte, body []byte) {
+	if !s.cfg.Queries || s.tx.xa {
+		return
+	}
+	if typ == binlog.TypeRowsQuery {
+		body = body[min(1, len(body)):]
+	}
+	s.tx.query = strings.ToValidUTF8(string(body), "\uFFFD")
 }
 
 func (s *stream) begin(g gtid, start uint64, tsNs int64) {
@@ -391,7 +408,7 @@ func (s *stream) close() error {
 func (s *stream) source(h *binlog.Header, start uint64) envelope.Source {
 	source := envelope.Source{
 		TsNs: s.tx.tsNs, File: s.file, Pos: int64(start), //nolint:gosec // offsets fit
-		ServerID: int64(h.ServerID), Thread: s.tx.thread, GTID: s.tx.text,
+		ServerID: int64(h.ServerID), Thread: s.tx.thread, GTID: s.tx.text, Query: s.tx.query,
 	}
 	if source.TsNs == 0 {
 		source.TsNs = int64(h.Timestamp) * 1e9

@@ -58,11 +58,16 @@ func (s *stream) table(id envelope.TableID, m *binlog.TableMap) (*table, error) 
 			s.tables[name] = nil
 			return nil, nil //nolint:nilnil // not captured
 		}
-		s.log.Info("table found in the log", "table", name)
 		t = &table{}
 	}
-	if err := s.reread(t, id, m); err != nil {
+	if err := s.reread(t, id, m); errors.Is(err, errNoTable) {
+		s.tables[name] = nil
+		return nil, nil //nolint:nilnil // not captured
+	} else if err != nil {
 		return nil, err
+	}
+	if !known {
+		s.log.Info("table found in the log", "table", name)
 	}
 	s.tables[name], s.defs = t, ""
 	return t, nil
