@@ -80,10 +80,14 @@ const benchRows = 300_000
 func BenchmarkSnapshot(b *testing.B) {
 	db := testdb.PostgreSQL(b)
 	sale(b, db, benchRows)
-	for b.Loop() {
-		drain(b, benchSource(b, db, nil), nil, benchRows)
+	for _, threads := range []int{1, 2, 4} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			for b.Loop() {
+				drain(b, benchSource(b, db, func(o *Options) { o.SnapshotThreads = threads }), nil, benchRows)
+			}
+			perSecond(b, benchRows)
+		})
 	}
-	perSecond(b, benchRows)
 }
 
 // BenchmarkSnapshotFloor is what the server needs to send the same rows: COPY

@@ -55,14 +55,14 @@ func copyStatement(c snapshot.Chunk, from string) string {
 	if len(t.Key) > 0 {
 		key := keyList(t)
 		if c.After != nil {
-			b.WriteString(" WHERE (" + key + ") > (")
-			for i, v := range c.After {
-				if i > 0 {
-					b.WriteString(", ")
-				}
-				b.WriteString(quoteLiteral(string(v)))
+			b.WriteString(" WHERE (" + key + ") > (" + literals(c.After) + ")")
+		}
+		if c.Upto != nil {
+			word := " WHERE ("
+			if c.After != nil {
+				word = " AND ("
 			}
-			b.WriteString(")")
+			b.WriteString(word + key + ") <= (" + literals(c.Upto) + ")")
 		}
 		b.WriteString(" ORDER BY " + key)
 		if c.Limit > 0 {
@@ -71,6 +71,39 @@ func copyStatement(c snapshot.Chunk, from string) string {
 	}
 	b.WriteString(") TO STDOUT")
 	return b.String()
+}
+
+func literals(cells [][]byte) string {
+	out := make([]string, len(cells))
+	for i, v := range cells {
+		out[i] = quoteLiteral(string(v))
+	}
+	return strings.Join(out, ", ")
+}
+
+// Split implements snapshot.Splitter: it reads keys alone.
+func (r *copyReader) Split(ctx context.Context, c snapshot.Chunk) ([][]byte, error) {
+	t := c.Codec.Table
+	from := r.from[t.ID]
+	if from == "" {
+		from = "ONLY " + tableName(t.ID)
+	}
+	key, where := keyList(t), ""
+	if c.After != nil {
+		where = " WHERE (" + key + ") > (" + literals(c.After) + ")"
+	}
+	var out [][]byte
+	w := &copyRows{cells: make([][]byte, len(t.Key)), row: func(cells [][]byte) error {
+		for _, v := range cells {
+			out = append(out, bytes.Clone(v))
+		}
+		return nil
+	}}
+	_, err := r.conn.PgConn().CopyTo(ctx, w, fmt.Sprintf("COPY (SELECT %[1]s FROM %[2]s%[3]s ORDER BY %[1]s OFFSET %[4]d LIMIT 1) TO STDOUT", key, from, where, c.Limit-1))
+	if err != nil {
+		return nil, explain(fmt.Errorf("find the end of a chunk: %w", err))
+	}
+	return out, w.err
 }
 
 func tableName(id envelope.TableID) string {

@@ -50,9 +50,10 @@ type Options struct {
 	LagInterval time.Duration `opt:"slot.lag.check.interval.ms" unit:"ms" default:"30000" doc:"how often to look at how much log the server keeps for the slot; 0 = never"`
 	LagWarning  int64         `opt:"slot.lag.warn.bytes" default:"10737418240" doc:"warn when the server keeps more than so many bytes of log for the slot"`
 
-	Overrides     []string          `opt:"snapshot.select.statement.overrides" doc:"tables (schema.table) whose snapshot reads other rows"`
-	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.SCHEMA.TABLE: the SELECT that gives those rows"`
-	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
+	Overrides       []string          `opt:"snapshot.select.statement.overrides" doc:"tables (schema.table) whose snapshot reads other rows"`
+	OverrideTexts   map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.SCHEMA.TABLE: the SELECT that gives those rows"`
+	SnapshotThreads int               `opt:"snapshot.max.threads" default:"1" doc:"how many connections read a snapshot at a time, by chunks of keys; one more finds the chunks"`
+	SnapshotOf      []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
 
 	MessagesIn  []string `opt:"message.prefix.include.list" doc:"regular expressions of the prefixes of logical messages (pg_logical_emit_message) to capture; all when empty"`
 	MessagesOut []string `opt:"message.prefix.exclude.list" doc:"regular expressions of the prefixes of logical messages not to capture"`
@@ -96,6 +97,9 @@ func (o *Options) Validate() []config.Problem {
 		if o.override(table) == "" {
 			out = append(out, config.Problem{Key: "snapshot.select.statement.overrides", Message: fmt.Sprintf("there is no snapshot.select.statement.overrides.%s", table)})
 		}
+	}
+	if o.SnapshotThreads < 0 || o.SnapshotThreads > 64 {
+		out = append(out, config.Problem{Key: "snapshot.max.threads", Message: "must be 1 to 64"})
 	}
 	if (o.SSLCert == "") != (o.SSLKey == "") {
 		out = append(out, config.Problem{Key: "database.sslcert", Message: "needs database.sslkey, and the other way round"})

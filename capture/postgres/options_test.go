@@ -119,9 +119,31 @@ func TestSnapshotOfSomeTablesAndRows(t *testing.T) {
 	wantSeen(t, "log", all[len(all)-1].changes, "c b 04")
 }
 
+// TestParallelSnapshot: several connections deliver what one does.
+func TestParallelSnapshot(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE a (x text, y int, v text, PRIMARY KEY (y, x))", "INSERT INTO a SELECT 'it''s ' || i % 7, i / 7, repeat('v', i % 50) FROM generate_series(1, 5000) i",
+		"CREATE TABLE b (v int)", "INSERT INTO b SELECT generate_series(1, 3000)", "CREATE TABLE c (id int PRIMARY KEY)", "INSERT INTO c VALUES (1)", "CREATE TABLE d (id int PRIMARY KEY)")
+	read := func(threads int) (out []string) {
+		s := liveSource(t, db, func(o *Options) {
+			o.Slot, o.SnapshotThreads, o.FetchSize, o.BatchSize = fmt.Sprintf("%s_%d", o.Slot, threads), threads, 300, 1000
+		})
+		changes, _ := snapshotOf(t, s, nil)
+		for _, c := range changes {
+			out = append(out, fmt.Sprintf("%s %x %x %s", c.Table.ID, c.Key, c.After, c.Source.Snapshot))
+		}
+		return out
+	}
+	one, three := read(1), read(3)
+	if len(one) != 8001 || !slices.Equal(one, three) {
+		t.Errorf("one connection delivers %d rows, three deliver %d: the same %v", len(one), len(three), slices.Equal(one, three))
+	}
+}
+
 func TestOptionsThatDoNotFit(t *testing.T) {
 	for key, edit := range map[string]func(*Options){
 		"snapshot.select.statement.overrides": func(o *Options) { o.Overrides = []string{"public.a"} },
+		"snapshot.max.threads":                func(o *Options) { o.SnapshotThreads = -1 },
 		"snapshot.include.collection.list":    func(o *Options) { o.SnapshotOf = []string{"("} },
 		"replica.identity.autoset.values":     func(o *Options) { o.Identities = []string{"public.a:INDEX"} },
 		"message.prefix.exclude.list":         func(o *Options) { o.MessagesIn, o.MessagesOut = []string{"a"}, []string{"b"} },

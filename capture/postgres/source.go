@@ -41,7 +41,7 @@ type life struct {
 	pipe   *capture.Pipe
 	repl   *pgconn.PgConn
 	cat    *catalog
-	sql    *pgx.Conn // reads the snapshot
+	sql    []*pgx.Conn // read the snapshot
 	acked  atomic.Uint64
 	// awaited is a position whose acknowledgement the goroutine waits for;
 	// arrived is closed then.
@@ -194,14 +194,21 @@ func (l *life) disconnect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout) //nolint:forbidigo // Close has no context, and ends what may have lost its own
 	defer cancel()
 	var errs []error
-	if l.sql != nil {
-		_ = l.sql.Close(ctx) // in a transaction that was only read
-	}
+	_ = l.closeViews(ctx) // in transactions that were only read
 	if l.repl != nil {
 		_ = l.repl.Close(ctx) // says nothing that anyone could act on
 	}
 	if l.cat != nil {
 		errs = append(errs, l.cat.close(ctx))
 	}
+	return errors.Join(errs...)
+}
+
+func (l *life) closeViews(ctx context.Context) error {
+	var errs []error
+	for _, c := range l.sql {
+		errs = append(errs, c.Close(ctx))
+	}
+	l.sql = nil
 	return errors.Join(errs...)
 }

@@ -19,24 +19,30 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	if err != nil {
 		return nil, err
 	}
-	if l.sql, err = l.cat.server.connect(ctx); err != nil {
+	chunk := s.opts.FetchSize
+	if s.opts.SnapshotThreads > 1 {
+		chunk = min(chunk, parallelChunk)
+	}
+	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: chunk, Aside: s.opts.KeepsFailures()}
+	plan.Source.LSN = int64(sl.restart)
+	from := make(map[envelope.TableID]string)
+	readers, err := s.views(ctx, l, exported, from)
+	if err != nil {
 		return nil, err
 	}
-	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: s.opts.FetchSize, Aside: s.opts.KeepsFailures()}
-	plan.Source.LSN = int64(sl.restart)
-	begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-	for _, q := range []string{begin, "SET TRANSACTION SNAPSHOT " + quoteLiteral(exported), "SET LOCAL cursor_tuple_fraction = 1"} {
-		if _, err := l.sql.Exec(ctx, q); err != nil {
-			return nil, explain(fmt.Errorf("begin snapshot: %w", err))
+	reader := readers[0]
+	if n := len(readers); n > 1 {
+		plan.Splitter = readers[n-1]
+		for _, r := range readers[1 : n-1] {
+			plan.Readers = append(plan.Readers, r)
 		}
 	}
 	var at time.Time
-	err = l.sql.QueryRow(ctx, `SELECT clock_timestamp(), txid_snapshot_xmax(txid_current_snapshot())`).Scan(&at, &plan.Source.TxID)
+	err = reader.conn.QueryRow(ctx, `SELECT clock_timestamp(), txid_snapshot_xmax(txid_current_snapshot())`).Scan(&at, &plan.Source.TxID)
 	if err != nil {
 		return nil, explain(fmt.Errorf("begin snapshot: %w", err))
 	}
 	plan.Source.TsNs = at.UnixMicro() * 1000
-	reader := &copyReader{conn: l.sql, from: make(map[envelope.TableID]string)}
 	for _, t := range tables {
 		if !s.snapshots(t.id) {
 			continue
@@ -46,9 +52,9 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 			return nil, err
 		}
 		if q := s.opts.override(t.id.String()); q != "" {
-			reader.from[t.id] = "(" + q + ") AS rows"
+			from[t.id] = "(" + q + ") AS rows"
 		} else if t.root {
-			reader.from[t.id] = tableName(t.id)
+			from[t.id] = tableName(t.id)
 		}
 		plan.Tables = append(plan.Tables, c.codec)
 	}
@@ -70,8 +76,7 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 		}
 		// The connections have been idle for as long as the snapshot took:
 		// take new ones.
-		err := errors.Join(l.sql.Close(ctx), l.repl.Close(ctx))
-		l.sql = nil
+		err := errors.Join(l.closeViews(ctx), l.repl.Close(ctx))
 		if err != nil {
 			s.log.Debug("closing the snapshot's connections", "error", err)
 		}
@@ -85,6 +90,35 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 		}
 		return work(ctx)
 	}, nil
+}
+
+// parallelChunk is the greatest number of rows of a chunk where several are read
+// at a time: small enough that a reader can be a whole chunk ahead.
+const parallelChunk = 20_000
+
+// views opens the sessions that read the exported snapshot: one, or with
+// snapshot.max.threads one for each and a last one that finds chunks.
+func (s *Source) views(ctx context.Context, l *life, exported string, from map[envelope.TableID]string) ([]*copyReader, error) {
+	n := 1
+	if s.opts.SnapshotThreads > 1 {
+		n = s.opts.SnapshotThreads + 1
+	}
+	var out []*copyReader
+	for range n {
+		conn, err := l.cat.server.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l.sql = append(l.sql, conn)
+		begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+		for _, q := range []string{begin, "SET TRANSACTION SNAPSHOT " + quoteLiteral(exported), "SET LOCAL cursor_tuple_fraction = 1"} {
+			if _, err := conn.Exec(ctx, q); err != nil {
+				return nil, explain(fmt.Errorf("begin snapshot: %w", err))
+			}
+		}
+		out = append(out, &copyReader{conn: conn, from: from})
+	}
+	return out, nil
 }
 
 // snapshots reports whether a snapshot reads the table.

@@ -17,6 +17,8 @@ type Chunk struct {
 	After [][]byte
 	// Limit is the greatest number of rows; 0 = all that are left.
 	Limit int
+	// Upto is the key of the last row; nil = Limit tells the end.
+	Upto [][]byte
 }
 
 // Reader reads rows of a consistent view of the database.
@@ -44,6 +46,12 @@ type Plan struct {
 	Source    envelope.Source   // what every row carries; Snapshot is set by Run
 	ChunkRows int               // rows of a chunk, 0 = DefaultChunkRows
 	Now       func() time.Time  // clock for Change.TsNs; nil = time.Now
+	// Readers are further readers of the same view, each with a connection of
+	// its own, and Splitter finds the chunks for them: with these, chunks are
+	// read at the same time. What is delivered, and in which order, does not
+	// depend on it.
+	Readers  []Reader
+	Splitter Splitter
 	// Aside is whether a row that has no form in events becomes a change with
 	// Op Failed instead of an error.
 	Aside bool
@@ -95,10 +103,8 @@ func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flu
 			left = append(left, c)
 		}
 	}
-	for _, c := range left {
-		if err := s.table(ctx, r, c); err != nil {
-			return err
-		}
+	if err := s.tables(ctx, r, left); err != nil {
+		return err
 	}
 	if n := len(s.list.List); n > 0 {
 		s.list.List[n-1].Source.Snapshot = envelope.SnapshotLast
@@ -107,18 +113,40 @@ func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flu
 	return err
 }
 
+func (s *run) tables(ctx context.Context, r Reader, left []*envelope.Codec) error {
+	if len(s.Readers) > 0 && s.Splitter != nil {
+		return s.parallel(ctx, append([]Reader{r}, s.Readers...), left)
+	}
+	for _, c := range left {
+		if err := s.table(ctx, r, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin is the first chunk of what is left of a table.
+func (p *Plan) begin(c *envelope.Codec) Chunk {
+	chunk := Chunk{Codec: c}
+	if len(c.Table.Key) > 0 {
+		chunk.Limit = p.ChunkRows
+		if p.Progress.Table == c.Table.ID.String() {
+			chunk.After = p.Progress.After
+		}
+	}
+	return chunk
+}
+
+// open makes the table of a chunk, its first one, the one in work.
+func (s *run) open(chunk *Chunk) {
+	s.codec, s.first = chunk.Codec, chunk.After == nil
+	s.Progress.Table, s.Progress.After = chunk.Codec.Table.ID.String(), chunk.After
+}
+
 func (s *run) table(ctx context.Context, r Reader, c *envelope.Codec) error {
 	name := c.Table.ID.String()
-	chunk := Chunk{Codec: c}
-	keyed := len(c.Table.Key) > 0
-	s.codec, s.first = c, true
-	if s.Progress.Table == name && keyed && s.Progress.After != nil {
-		chunk.After, s.first = s.Progress.After, false
-	}
-	s.Progress.Table, s.Progress.After = name, chunk.After
-	if keyed {
-		chunk.Limit = s.ChunkRows
-	}
+	chunk := s.begin(c)
+	s.open(&chunk)
 	for {
 		n := 0
 		s.tsNs = s.Now().UnixNano()
@@ -147,19 +175,10 @@ func (s *run) row(ctx context.Context, cells [][]byte) error {
 		}
 	}
 	l := s.list
-	n, start := len(l.List), len(l.Buf)
-	c := l.Next()
-	c.Op, c.Source, c.TsNs = envelope.Read, s.Source, s.tsNs
-	c.Source.Snapshot = s.mark()
-	if err := s.encode(l, c, cells); err != nil {
-		if !s.Aside {
-			return err
-		}
-		l.List, l.Buf = l.List[:n], l.Buf[:start]
-		c = l.Next()
-		c.Op, c.Source, c.TsNs = envelope.Failed, s.Source, s.tsNs
-		c.Event = &envelope.Event{Failure: &envelope.Failure{Table: s.codec.Table.ID, Reason: err.Error(), Raw: bytes.Join(cells, []byte{'\t'})}}
+	if err := s.appendRow(l, s.codec, cells, s.tsNs); err != nil {
+		return err
 	}
+	l.List[len(l.List)-1].Source.Snapshot = s.mark()
 	if len(s.codec.Table.Key) > 0 {
 		s.last, s.ends = s.last[:0], s.ends[:0]
 		for _, k := range s.codec.Table.Key {
@@ -172,20 +191,36 @@ func (s *run) row(ctx context.Context, cells [][]byte) error {
 	return nil
 }
 
+// appendRow adds the change that a row becomes.
+func (p *Plan) appendRow(l *envelope.Changes, codec *envelope.Codec, cells [][]byte, tsNs int64) error {
+	n, start := len(l.List), len(l.Buf)
+	c := l.Next()
+	c.Op, c.Source, c.TsNs = envelope.Read, p.Source, tsNs
+	err := encode(l, c, codec, cells)
+	if err == nil || !p.Aside {
+		return err
+	}
+	l.List, l.Buf = l.List[:n], l.Buf[:start]
+	c = l.Next()
+	c.Op, c.Source, c.TsNs = envelope.Failed, p.Source, tsNs
+	c.Event = &envelope.Event{Failure: &envelope.Failure{Table: codec.Table.ID, Reason: err.Error(), Raw: bytes.Join(cells, []byte{'\t'})}}
+	return nil
+}
+
 // encode fills in the row and its key.
-func (s *run) encode(l *envelope.Changes, c *envelope.Change, cells [][]byte) error {
-	c.Table = s.codec.Table
+func encode(l *envelope.Changes, c *envelope.Change, codec *envelope.Codec, cells [][]byte) error {
+	c.Table = codec.Table
 	var err error
 	start := len(l.Buf)
-	if l.Buf, err = s.codec.AppendRow(l.Buf, cells); err != nil {
+	if l.Buf, err = codec.AppendRow(l.Buf, cells); err != nil {
 		return err
 	}
 	c.After = l.Buf[start:len(l.Buf):len(l.Buf)]
-	if len(s.codec.Table.Key) == 0 {
+	if len(codec.Table.Key) == 0 {
 		return nil
 	}
 	start = len(l.Buf)
-	if l.Buf, err = s.codec.AppendKey(l.Buf, cells); err != nil {
+	if l.Buf, err = codec.AppendKey(l.Buf, cells); err != nil {
 		return err
 	}
 	c.Key = l.Buf[start:len(l.Buf):len(l.Buf)]

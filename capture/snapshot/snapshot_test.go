@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,18 +17,19 @@ import (
 
 // database holds tables of ids in order; table "bare" has no key.
 type database struct {
-	rows  map[string][]int
-	reads int
+	rows map[string][]int
 }
 
 func (d *database) Read(_ context.Context, c Chunk, row func(cells [][]byte) error) error {
-	d.reads++
-	after, n := 0, 0
+	after, upto, n := 0, 1<<30, 0
 	if c.After != nil {
 		after, _ = strconv.Atoi(string(c.After[0]))
 	}
+	if c.Upto != nil {
+		upto, _ = strconv.Atoi(string(c.Upto[0]))
+	}
 	for _, id := range d.rows[c.Codec.Table.ID.Name] {
-		if id <= after || c.Limit > 0 && n == c.Limit {
+		if id <= after || id > upto || c.Limit > 0 && n == c.Limit {
 			continue
 		}
 		n++
@@ -36,6 +38,29 @@ func (d *database) Read(_ context.Context, c Chunk, row func(cells [][]byte) err
 		}
 	}
 	return nil
+}
+
+// Split finds the end of a chunk.
+func (d *database) Split(_ context.Context, c Chunk) ([][]byte, error) {
+	after, n := 0, 0
+	if c.After != nil {
+		after, _ = strconv.Atoi(string(c.After[0]))
+	}
+	for _, id := range d.rows[c.Codec.Table.ID.Name] {
+		if id > after {
+			n++
+		}
+		if n == c.Limit {
+			return [][]byte{[]byte(strconv.Itoa(id))}, nil
+		}
+	}
+	return nil, nil
+}
+
+// together is the plan with three readers.
+func together(p Plan, d *database) Plan {
+	p.Readers, p.Splitter = []Reader{d, d}, d
+	return p
 }
 
 func codec(name string, key ...int) *envelope.Codec {
@@ -65,7 +90,7 @@ func (s *sink) Flush(_ context.Context, c *envelope.Changes, after *Progress) (*
 	}
 	s.stop--
 	for _, c := range c.List {
-		s.out = append(s.out, fmt.Sprintf("%s %d %s", c.Table.ID, c.After[0]>>1, c.Source.Snapshot))
+		s.out = append(s.out, fmt.Sprintf("%s %d %s", c.Table.ID, number(c.After), c.Source.Snapshot))
 	}
 	s.done, s.last = after == nil, nil
 	if after != nil {
@@ -80,6 +105,12 @@ func (s *sink) Flush(_ context.Context, c *envelope.Changes, after *Progress) (*
 	}
 	c.Reset()
 	return c, nil
+}
+
+// number reads the one column of a row.
+func number(row envelope.Row) int64 {
+	v, _ := binary.Varint(row)
+	return v
 }
 
 func plan(p Progress) Plan {
@@ -110,7 +141,8 @@ func TestResumeAfterEveryFlush(t *testing.T) {
 	if err := plan(Progress{}).Run(t.Context(), newDatabase(), &envelope.Changes{}, whole); err != nil {
 		t.Fatal(err)
 	}
-	for limit := 1; limit <= 4; limit++ {
+	for i := range 8 {
+		limit, parallel := i%4+1, i >= 4
 		var got []string
 		progress := Progress{}
 		for runs := 0; ; runs++ {
@@ -121,7 +153,11 @@ func TestResumeAfterEveryFlush(t *testing.T) {
 			if progress.Table == "bare" {
 				s.stop = 2 // it begins again each time: let it come to its end
 			}
-			err := plan(progress).Run(t.Context(), newDatabase(), &envelope.Changes{}, s)
+			p, d := plan(progress), newDatabase()
+			if parallel {
+				p = together(p, d)
+			}
+			err := p.Run(t.Context(), d, &envelope.Changes{}, s)
 			got = append(got, s.out...)
 			if err == nil && s.done {
 				break
@@ -144,6 +180,53 @@ func TestResumeAfterEveryFlush(t *testing.T) {
 		if repeats := len(got) - len(once); limit > 2 && repeats > 2 {
 			t.Errorf("limit %d: %d rows came again", limit, repeats)
 		}
+	}
+}
+
+// TestManyReaders: large tables are delivered in order and once, whatever the
+// readers do at the same time, and more rows than can wait are no deadlock.
+func TestManyReaders(t *testing.T) {
+	d := &database{rows: map[string][]int{}}
+	for i := range 50_000 {
+		d.rows["a"], d.rows["bare"] = append(d.rows["a"], i+1), append(d.rows["bare"], i+1)
+	}
+	for _, chunk := range []int{700, 40_000} {
+		p := together(plan(Progress{}), d)
+		p.ChunkRows = chunk
+		s := &sink{limit: 1000, stop: 1 << 30}
+		if err := p.Run(t.Context(), d, &envelope.Changes{}, s); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.out) != 100_000 {
+			t.Fatalf("%d rows", len(s.out))
+		}
+		for i, line := range s.out {
+			table, id := "a", i+1
+			if i >= 50_000 {
+				table, id = "bare", i+1-50_000
+			}
+			if !strings.HasPrefix(line, fmt.Sprintf("%s %d ", table, id)) {
+				t.Fatalf("row %d is %s", i, line)
+			}
+		}
+	}
+}
+
+func TestReadersEndWithTheFirstFault(t *testing.T) {
+	d := newDatabase()
+	c := codec("a", 0)
+	c.Columns[0] = func(dst, src []byte) ([]byte, error) {
+		if string(src) == "5" {
+			return dst, errors.New("odd")
+		}
+		return envelope.AppendLong(dst, 1), nil
+	}
+	p := together(Plan{Tables: []*envelope.Codec{codec("b", 0), c}, ChunkRows: 2}, d)
+	if err := p.Run(t.Context(), d, &envelope.Changes{}, &sink{limit: 1, stop: 100}); err == nil || !strings.HasPrefix(err.Error(), "snapshot of a: ") || !strings.HasSuffix(err.Error(), "odd") {
+		t.Errorf("%v", err)
+	}
+	if err := together(plan(Progress{}), d).Run(t.Context(), d, &envelope.Changes{}, &sink{limit: 1}); !errors.Is(err, errStop) {
+		t.Errorf("%v", err)
 	}
 }
 
