@@ -17,7 +17,7 @@ formatted() {
     [ -z "$out" ] || { echo "not gofmt'd:"; echo "$out"; return 1; }
 }
 
-fuzz() { go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-3s}" "$1" > build/fuzz.log 2>&1; }
+fuzz() { go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-3s}" -fuzzminimizetime 10x "$1" > build/fuzz.log 2>&1; }
 
 fuzz_smoke() {
     local rc=0 pkg target
