@@ -43,7 +43,7 @@ type contentEntity struct {
 // entityMeta is what groups, artifacts and versions have in common; 2.x says
 // createdBy and properties where 3.x says owner and labels.
 type entityMeta struct {
-	Name        *string         `json:"name"`
+	Name        *string         `json:"name,omitempty"`
 	Description *string         `json:"description"`
 	Labels      json.RawMessage `json:"labels"` // a list of names in 2.x
 	Properties  labels          `json:"properties,omitempty"`
@@ -95,27 +95,27 @@ type groupEntity struct {
 }
 
 type artifactEntity struct {
-	GroupID      string `json:"groupId"`
-	ArtifactID   string `json:"artifactId"`
-	ArtifactType string `json:"artifactType"`
+	GroupID      *string `json:"groupId"` // null is the default group
+	ArtifactID   string  `json:"artifactId"`
+	ArtifactType string  `json:"artifactType"`
 	entityMeta
 }
 
 type versionEntity struct {
-	GlobalID     int64  `json:"globalId"`
-	GroupID      string `json:"groupId"`
-	ArtifactID   string `json:"artifactId"`
-	Version      string `json:"version"`
-	VersionOrder int    `json:"versionOrder"`
-	VersionID    int    `json:"versionId,omitempty"`    // 2.x
-	ArtifactType string `json:"artifactType,omitempty"` // 2.x
-	State        string `json:"state"`
-	ContentID    int64  `json:"contentId"`
+	GlobalID     int64   `json:"globalId"`
+	GroupID      *string `json:"groupId"`
+	ArtifactID   string  `json:"artifactId"`
+	Version      string  `json:"version"`
+	VersionOrder int     `json:"versionOrder"`
+	VersionID    int     `json:"versionId,omitempty"`    // 2.x
+	ArtifactType string  `json:"artifactType,omitempty"` // 2.x
+	State        string  `json:"state"`
+	ContentID    int64   `json:"contentId"`
 	entityMeta
 }
 
 type branchEntity struct {
-	GroupID       string   `json:"groupId"`
+	GroupID       *string  `json:"groupId"`
 	ArtifactID    string   `json:"artifactId"`
 	BranchID      string   `json:"branchId"`
 	Description   *string  `json:"description"`
@@ -128,11 +128,11 @@ type branchEntity struct {
 }
 
 type ruleEntity struct {
-	GroupID       string `json:"groupId,omitempty"`
-	ArtifactID    string `json:"artifactId,omitempty"`
-	Type          string `json:"type,omitempty"`
-	RuleType      string `json:"ruleType,omitempty"`
-	Configuration string `json:"configuration"`
+	GroupID       *string `json:"groupId,omitempty"`
+	ArtifactID    string  `json:"artifactId,omitempty"`
+	Type          string  `json:"type,omitempty"`
+	RuleType      string  `json:"ruleType,omitempty"`
+	Configuration string  `json:"configuration"`
 }
 
 type commentEntity struct {
@@ -249,7 +249,7 @@ func (a *archive) artifacts(t tx) error {
 		if err := json.Unmarshal(raw, x); err != nil {
 			return err
 		}
-		return a.entity(folder(x.key())+"MetaData.Artifact.json", artifactEntity{x.Group, x.ID, x.Type, entityOf(x.meta, x.Created, x.Modified)})
+		return a.entity(folder(x.key())+"MetaData.Artifact.json", artifactEntity{written(x.Group), x.ID, x.Type, entityOf(x.meta, x.Created, x.Modified)})
 	})
 }
 
@@ -260,7 +260,7 @@ func (a *archive) versions(t tx) error {
 			return err
 		}
 		return a.entity(folder(v.key())+"versions/"+segment(v.Version)+".ArtifactVersion.json", versionEntity{
-			GlobalID: v.GlobalID, GroupID: v.Group, ArtifactID: v.Artifact, Version: v.Version, VersionOrder: v.Order, State: v.State,
+			GlobalID: v.GlobalID, GroupID: written(v.Group), ArtifactID: v.Artifact, Version: v.Version, VersionOrder: v.Order, State: v.State,
 			ContentID: v.ContentID, entityMeta: entityOf(v.meta, v.Created, v.Modified),
 		})
 	})
@@ -277,7 +277,7 @@ func (a *archive) branchesAndRules(t tx) error {
 	err := t.scan(bRules, []byte("a\x00"), func(id, config []byte) error {
 		p := strings.Split(string(id), "\x00")
 		return a.entity(folder(key{p[1], p[2]})+"rules/"+p[3]+".ArtifactRule.json",
-			ruleEntity{GroupID: p[1], ArtifactID: p[2], Type: p[3], Configuration: string(config)})
+			ruleEntity{GroupID: written(p[1]), ArtifactID: p[2], Type: p[3], Configuration: string(config)})
 	})
 	if err != nil {
 		return err
@@ -285,7 +285,7 @@ func (a *archive) branchesAndRules(t tx) error {
 	err = t.scan(bRules, []byte("g\x00"), func(id, config []byte) error {
 		p := strings.Split(string(id), "\x00")
 		return a.entity("groups/"+segment(p[1])+"/rules/"+p[2]+".GroupRule.json",
-			ruleEntity{GroupID: p[1], RuleType: p[2], Configuration: string(config)})
+			ruleEntity{GroupID: written(p[1]), RuleType: p[2], Configuration: string(config)})
 	})
 	if err != nil {
 		return err
@@ -299,7 +299,7 @@ func (a *archive) branchesAndRules(t tx) error {
 				return err
 			}
 			err = a.entity(folder(k)+"branches/"+segment(b.ID)+".Branch.json", branchEntity{
-				GroupID: group, ArtifactID: artifact, BranchID: b.ID, Description: b.Description, SystemDefined: isSystem(b.ID),
+				GroupID: written(group), ArtifactID: artifact, BranchID: b.ID, Description: b.Description, SystemDefined: isSystem(b.ID),
 				Owner: b.Owner, CreatedOn: b.Created.UnixMilli(), ModifiedOn: b.Modified.UnixMilli(), Versions: b.Versions,
 			})
 		}
@@ -451,12 +451,20 @@ func read[T any](list *[]T, into func(any) error) error {
 	return err
 }
 
+// written is how an archive names a group.
+func written(id string) *string {
+	if id == defaultGroup {
+		return nil
+	}
+	return &id
+}
+
 // groupOf is the group that an archive means.
-func groupOf(id string) string {
-	if id == "" {
+func groupOf(id *string) string {
+	if id == nil || *id == "" {
 		return defaultGroup
 	}
-	return id
+	return *id
 }
 
 // importFrom takes an archive in, all of it or nothing.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,10 +39,11 @@ func (h *handler) ids(mux *http.ServeMux, a api, base string, dereference func(*
 			}
 			err = h.store.view(func(t tx) error {
 				id, err := find(t, a, r)
+				if n := r.PathValue("globalId"); n != "" && isProblem(err) {
+					id, err = t.anyGlobal(n, err)
+				}
 				if err == nil {
 					out, err = t.references(id)
-				} else if n := r.PathValue("globalId"); n != "" && isProblem(err) {
-					err = artifactNotFound(key{"null", "gid-" + n})
 				}
 				return err
 			})
@@ -62,8 +64,8 @@ func (h *handler) findGlobal(t tx, a api, r *http.Request) (int64, error) {
 	if v == nil {
 		return 0, globalNotFound(n)
 	}
-	// 3.3 gives what is disabled to v2 alone.
-	if v.State == stateDisabled && (h.flavour == v26 || a != apiV2) {
+	// 3.3 gives what is disabled, or a draft, to v2 alone.
+	if v.State == stateDraft && a == apiV3 || v.State == stateDisabled && (h.flavour == v26 || a != apiV2) {
 		return 0, disabledGlobal(n)
 	}
 	return v.ContentID, nil
@@ -89,6 +91,20 @@ func (h *handler) findHash(t tx, _ api, r *http.Request) (int64, error) {
 		}
 	}
 	return 0, contentNotFound("hash", text)
+}
+
+// anyGlobal returns the content of a version whatever its state, for what is
+// told of disabled ones, too; otherwise is the problem where it is no number.
+func (t tx) anyGlobal(id string, otherwise error) (int64, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return 0, otherwise
+	}
+	v, err := t.version(n)
+	if err != nil || v == nil {
+		return 0, errorOr(err, artifactNotFound(key{"null", "gid-" + id}))
+	}
+	return v.ContentID, nil
 }
 
 // isProblem reports whether err is for the client.

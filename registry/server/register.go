@@ -240,6 +240,9 @@ func (s *store) existing(t tx, d *draft) (*artifact, *version, error) {
 			like.hash, like.hashed = contentHash(d.text, d.refs), false
 		}
 		v, err := t.find(&like, d.canonical, d.ifExists == existsEnabled)
+		if err == nil && v != nil && d.contentID != 0 && d.contentID != v.ContentID {
+			err = idConflict(d.contentID)
+		}
 		return a, v, err
 	}
 	return a, nil, nil
@@ -435,6 +438,10 @@ func (s *store) contentFor(t tx, d *draft) (*content, error) {
 	return c, t.putContent(c)
 }
 
+func idConflict(id int64) *problem {
+	return &problem{status: 422, name: "IdConflictException", code: 42205, message: fmt.Sprintf("Overwrite new schema with id %d is not permitted.", id)}
+}
+
 // claim checks that the id that the draft brings is free or its own, and takes
 // it.
 func (t tx) claim(d *draft, c *content) error {
@@ -446,8 +453,7 @@ func (t tx) claim(d *draft, c *content) error {
 		return err
 	}
 	if other != nil && other.Hash != d.hash || c != nil && c.ID != d.contentID {
-		return &problem{status: 422, name: "IdConflictException", code: 42205,
-			message: fmt.Sprintf("Overwrite new schema with id %d is not permitted.", d.contentID)}
+		return idConflict(d.contentID)
 	}
 	return t.atLeast(bContents, d.contentID)
 }
