@@ -36,6 +36,7 @@ const (
 	SnapshotTrue                        // a row in the middle
 	SnapshotLastInData                  // the last row of a table
 	SnapshotLast                        // the last row of all
+	SnapshotIncremental                 // a row that a snapshot beside the stream read
 )
 
 func (s Snapshot) String() string {
@@ -50,6 +51,8 @@ func (s Snapshot) String() string {
 		return "true"
 	case SnapshotLastInData:
 		return "last_in_data_collection"
+	case SnapshotIncremental:
+		return "incremental"
 	default:
 		return "last"
 	}

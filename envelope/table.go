@@ -150,3 +150,15 @@ func (c *Codec) AppendCell(dst []byte, i int, cell []byte) ([]byte, error) {
 	}
 	return dst, nil
 }
+
+// Texts gives the values of a row as text, "" for NULL.
+func (t *Table) Texts(row Row) []string {
+	out := make([]string, len(t.Columns))
+	src := []byte(row)
+	for i := range t.Columns {
+		rest := skip(&t.Columns[i], src)
+		out[i] = string(appendText(nil, &t.Columns[i], src[:len(src)-len(rest)]))
+		src = rest
+	}
+	return out
+}

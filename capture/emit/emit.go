@@ -74,6 +74,7 @@ type Emitter struct {
 	current  map[string]*envelope.Table // the newest version by table name
 	last     *tableState                // of the change before
 	events   map[envelope.Op]*eventState
+	targets  map[[3]string]*target // by topic and schemas
 	messages envelope.Messages
 	records  []topic.Record
 }
@@ -115,7 +116,7 @@ func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Em
 	return &Emitter{
 		opts: o, name: name, format: format, wire: wire, client: client, log: log,
 		tables: make(map[*envelope.Table]*tableState), current: make(map[string]*envelope.Table),
-		events: make(map[envelope.Op]*eventState),
+		events: make(map[envelope.Op]*eventState), targets: make(map[[3]string]*target),
 	}, nil
 }
 
@@ -136,7 +137,7 @@ func (e *Emitter) Close() {
 func (e *Emitter) Resume(ctx context.Context) (capture.Position, error) {
 	e.Close()
 	e.tables, e.current, e.last = make(map[*envelope.Table]*tableState), make(map[string]*envelope.Table), nil
-	e.events = make(map[envelope.Op]*eventState)
+	e.events, e.targets = make(map[envelope.Op]*eventState), make(map[[3]string]*target)
 	if err := e.client.Check(ctx); err != nil {
 		return nil, err
 	}
@@ -381,6 +382,10 @@ func (e *Emitter) event(ctx context.Context, op envelope.Op) (*eventState, error
 // prepare registers the schemas and creates the topic. keySchema is "" for
 // records without key.
 func (e *Emitter) prepare(ctx context.Context, name, keySchema, valueSchema string) (*target, error) {
+	known := [3]string{name, keySchema, valueSchema}
+	if to, ok := e.targets[known]; ok {
+		return to, nil
+	}
 	out := &target{topic: name}
 	if keySchema != "" {
 		id, err := e.register(ctx, name+"-key", keySchema)
@@ -402,6 +407,7 @@ func (e *Emitter) prepare(ctx context.Context, name, keySchema, valueSchema stri
 	if err != nil {
 		return nil, err
 	}
+	e.targets[known] = out
 	return out, nil
 }
 

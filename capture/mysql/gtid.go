@@ -81,6 +81,11 @@ func (s *gtidSet) String() string {
 	return b.String()
 }
 
+// holds reports whether all of q's transactions are in s; both are MySQL's.
+func (s *gtidSet) holds(q *gtidSet) bool {
+	return s.my != nil && q.my != nil && s.my.Contain(q.my)
+}
+
 // replication returns the set in the form that the replication client takes.
 func (s *gtidSet) replication() (mysql.GTIDSet, error) {
 	if s.my != nil {

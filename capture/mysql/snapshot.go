@@ -239,11 +239,18 @@ func (v *version) query(c snapshot.Chunk, override string) string {
 	} else {
 		b.WriteString(" FROM (" + override + ") chosen")
 	}
-	if len(v.def.Key) == 0 {
-		return b.String()
+	var conditions []string
+	if c.Filter != "" {
+		conditions = append(conditions, "("+c.Filter+")")
 	}
 	if c.After != nil {
-		b.WriteString(" WHERE " + v.after(c.After))
+		conditions = append(conditions, "("+v.after(c.After)+")")
+	}
+	if len(conditions) > 0 {
+		b.WriteString(" WHERE " + strings.Join(conditions, " AND "))
+	}
+	if len(v.def.Key) == 0 {
+		return b.String()
 	}
 	b.WriteString(" ORDER BY ")
 	for i, k := range v.def.Key {

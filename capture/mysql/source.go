@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -50,6 +51,8 @@ type session struct {
 	tables  map[string]*table
 	fresh   bool // there is no position to go on from
 
+	hurry  atomic.Bool // tell positions as soon as the log moves
+	chunks chunks      // reads rows beside the stream
 	pipe   *capture.Pipe
 	cancel context.CancelFunc
 	worker sync.WaitGroup
@@ -225,7 +228,7 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 		return err
 	}
 	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables)
-	st.described = n.server.described()
+	st.described, st.hurry = n.server.described(), &n.hurry
 	defer func() { err = errors.Join(err, st.close()) }()
 	if tell {
 		if err := st.release(); err != nil {
@@ -321,5 +324,5 @@ func (s *Source) Close() error {
 	s.session = nil
 	n.cancel()
 	n.worker.Wait()
-	return n.conn.close()
+	return errors.Join(n.conn.close(), n.chunks.close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -32,7 +33,8 @@ type stream struct {
 	gtids  gtidSet
 	tx     transaction
 	count  envelope.Transaction
-	skip   position // the transaction in work at which we resume, if Event or Row > 0
+	hurry  *atomic.Bool // tell positions as soon as the log moves; nil = never
+	skip   position     // the transaction in work at which we resume, if Event or Row > 0
 
 	prepared  []prepared // XA transactions that are not decided, in order
 	undecided []string   // those that had been prepared when the capture began
@@ -285,11 +287,14 @@ func (s *stream) release() error {
 // tell has an otherwise empty batch tell the position, if it moved and none
 // has done so for that long.
 func (s *stream) tell(unless time.Duration) error {
-	if !s.moved || s.tx.open || s.reached != nil || s.now().Sub(s.toldAt) < unless {
+	if !s.moved || s.tx.open || s.reached != nil || s.now().Sub(s.toldAt) < unless && !s.hurried() {
 		return nil
 	}
 	return s.release()
 }
+
+// hurried reports whether somebody waits for positions.
+func (s *stream) hurried() bool { return s.hurry != nil && s.hurry.Load() }
 
 // settle waits for a full batch to be taken.
 func (s *stream) settle(full bool) error {

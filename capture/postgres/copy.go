@@ -51,6 +51,9 @@ func copyStatement(c snapshot.Chunk, from string) string {
 	if from == "" {
 		from = "ONLY " + tableName(t.ID)
 	}
+	if c.Filter != "" {
+		from = "(SELECT * FROM " + from + " WHERE (" + c.Filter + ")) AS rows"
+	}
 	b.WriteString(" FROM " + from)
 	if len(t.Key) > 0 {
 		key := keyList(t)

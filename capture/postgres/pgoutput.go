@@ -299,7 +299,7 @@ func (d *decoder) message(at lsn, data []byte, out *envelope.Changes) error {
 		}
 		source.LastCommit, d.lastCommit, d.end = int64(at), at, max(d.end, at+1)
 	}
-	if d.skip[envelope.Logical] || d.prefixes != nil && !d.prefixes(prefix) {
+	if prefix == markPrefix || d.skip[envelope.Logical] || d.prefixes != nil && !d.prefixes(prefix) {
 		return nil
 	}
 	c := out.Next()

@@ -43,6 +43,9 @@ type life struct {
 	cat    *catalog
 	sql    []*pgx.Conn // read the snapshot
 	acked  atomic.Uint64
+	hurry  atomic.Bool // tell positions as soon as the log moves
+	recent recent      // transactions that were decoded last
+	chunks chunks      // reads rows beside the stream
 	// awaited is a position whose acknowledgement the goroutine waits for;
 	// arrived is closed then.
 	awaited atomic.Pointer[[]byte]
@@ -201,6 +204,7 @@ func (l *life) disconnect() error {
 	if l.cat != nil {
 		errs = append(errs, l.cat.close(ctx))
 	}
+	errs = append(errs, l.chunks.close(ctx))
 	return errors.Join(errs...)
 }
 

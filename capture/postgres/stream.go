@@ -26,7 +26,9 @@ type stream struct {
 	interval  time.Duration // of status updates
 
 	acked    *atomic.Uint64 // what may be confirmed to the server
-	sent     lsn            // what was confirmed last
+	hurry    *atomic.Bool   // tell positions as soon as the log moves
+	recent   *recent
+	sent     lsn // what was confirmed last
 	sentAt   time.Time
 	beatAt   time.Time // when the position last moved without changes
 	wal      lsn       // the server has sent everything up to here
@@ -217,7 +219,7 @@ func (s *stream) apply(ctx context.Context, at lsn, data []byte) error {
 	b := s.pipe.Acquire()
 	err := s.dec.rows(at, data, &b.Changes)
 	full := err == nil && s.pipe.Limits().Full(b)
-	ready := full || err == nil && !s.dec.inTx && len(b.List) > 0
+	ready := full || err == nil && !s.dec.inTx && (len(b.List) > 0 || s.hurry.Load())
 	if ready {
 		err = s.end(b)
 	}
@@ -232,7 +234,8 @@ func (s *stream) apply(ctx context.Context, at lsn, data []byte) error {
 func (s *stream) committed() error {
 	b := s.pipe.Acquire()
 	s.dec.ended(&b.Changes)
-	ready := len(b.List) > 0
+	s.recent.add(s.dec.xid)
+	ready := len(b.List) > 0 || s.hurry.Load()
 	var err error
 	if ready {
 		err = s.end(b)
@@ -282,18 +285,19 @@ func (s *stream) keepalive(ctx context.Context, data []byte) error {
 // confirm sends a status update if there is reason to, and lets the position
 // move while nothing is captured.
 func (s *stream) confirm(ctx context.Context, now time.Time, reply bool) error {
-	if s.heartbeat > 0 && now.Sub(s.beatAt) >= s.heartbeat && !s.dec.inTx && s.dec.end > s.batchEnd {
+	if s.heartbeat > 0 && (now.Sub(s.beatAt) >= s.heartbeat || s.hurry.Load()) && !s.dec.inTx && s.dec.end > s.batchEnd {
 		if err := s.beat(); err != nil {
 			return err
 		}
 	}
 	acked := lsn(s.acked.Load())
 	due := now.Sub(s.sentAt)
-	if !reply && due < s.interval && (acked == s.sent || due < confirmInterval) {
+	hurry := s.hurry.Load()
+	if !reply && !hurry && due < s.interval && (acked == s.sent || due < confirmInterval) {
 		return nil
 	}
 	err := pglogrepl.SendStandbyStatusUpdate(ctx, s.conn, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: max(acked, s.wal), WALFlushPosition: acked, WALApplyPosition: acked,
+		WALWritePosition: max(acked, s.wal), WALFlushPosition: acked, WALApplyPosition: acked, ReplyRequested: hurry && due >= tick,
 	})
 	if err != nil {
 		return fmt.Errorf("report position to PostgreSQL: %w", err)

@@ -132,7 +132,7 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 		return func(context.Context) error { return errEnd }, nil
 	}
 	st := &stream{
-		pipe: l.pipe, pos: pos, acked: &l.acked, heartbeat: s.opts.Moves(), interval: s.opts.StatusInterval,
+		pipe: l.pipe, pos: pos, acked: &l.acked, hurry: &l.hurry, recent: &l.recent, heartbeat: s.opts.Moves(), interval: s.opts.StatusInterval,
 		dec: newDecoder(s.lookup(l.cat), &s.opts.Options, &pos),
 	}
 	st.dec.prefixes, st.metrics = s.prefixes, s.metrics

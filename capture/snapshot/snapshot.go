@@ -19,6 +19,8 @@ type Chunk struct {
 	Limit int
 	// Upto is the key of the last row; nil = Limit tells the end.
 	Upto [][]byte
+	// Filter is a condition in SQL for the rows, "" = all.
+	Filter string
 }
 
 // Reader reads rows of a consistent view of the database.

@@ -1,0 +1,575 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"tributary/capture"
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// Chunks is a Source that can read stretches of tables while it streams, which
+// an incremental snapshot is made of. Chunk may be called while another
+// goroutine is in Next; the other methods may not.
+type Chunks interface {
+	capture.Source
+
+	// Captured lists the tables that are captured.
+	Captured(ctx context.Context) ([]envelope.TableID, error)
+
+	// Chunk reads rows that are committed now into out, as changes with Op
+	// Read. It sees every transaction whose changes Next had returned when it
+	// was called, or it fails with ErrAgain.
+	Chunk(ctx context.Context, r ChunkRequest, out *envelope.Changes) (ChunkResult, error)
+
+	// Reached reports whether a batch that ends at end, and those before it,
+	// hold all changes of the transactions that a chunk with that mark saw.
+	Reached(end capture.Position, mark string) (bool, error)
+
+	// Streaming reports whether the position is past the first snapshot.
+	Streaming(at capture.Position) bool
+
+	// Hurry has positions told as soon as the log moves, until it is called
+	// with false.
+	Hurry(on bool)
+}
+
+// ErrAgain is what Chunk returns when it might have missed a transaction: it is
+// to be called again after a moment.
+var ErrAgain = errors.New("a transaction that was streamed is not visible yet")
+
+// ChunkRequest asks for a stretch of a table.
+type ChunkRequest struct {
+	Table  envelope.TableID
+	After  [][]byte // key after which it begins, nil = at the first row
+	Limit  int
+	Filter string           // SQL, "" = all rows
+	Since  capture.Position // where the stream stands
+}
+
+// ChunkResult is what a chunk was.
+type ChunkResult struct {
+	Mark string   // for Reached
+	Last [][]byte // key of its last row, nil if there was none
+	Rows int
+}
+
+// progress is the state of incremental snapshots. It is stored with the
+// position.
+type progress struct {
+	Tables []work `json:"tables"` // the first is in work
+	Paused bool   `json:"paused,omitempty"`
+}
+
+type work struct {
+	Table  string   `json:"table"`
+	Filter string   `json:"filter,omitempty"`
+	After  [][]byte `json:"after,omitempty"`
+	Rows   int64    `json:"rows,omitempty"`
+}
+
+// stored is a position while incremental snapshots are in work. Without them
+// the position is the source's own.
+type stored struct {
+	Position    json.RawMessage `json:"position"`
+	Incremental *progress       `json:"incremental"`
+}
+
+// IncrementalOptions are those of incremental snapshots.
+type IncrementalOptions struct {
+	ChunkRows int    // rows of a chunk
+	Table     string // signal table, "" = none
+	Log       *slog.Logger
+}
+
+// Incremental takes snapshots of tables while a source streams. It is a Source
+// itself: the rows come between the changes, in batches of the stream or of
+// their own.
+//
+// The rows of a chunk are read at some moment between two positions of the
+// stream. Rows whose key is in a change that the stream has in between are
+// dropped: the change tells more. The rest is emitted when the stream has all
+// that the chunk saw, so that no change of before comes after it; what comes
+// after it is newer. Nothing is written to the database and nothing is locked.
+type Incremental struct {
+	chunks Chunks
+	opts   IncrementalOptions
+
+	mu    sync.Mutex
+	queue []Signal      // orders not yet taken
+	more  chan struct{} // cap 1: queue has some
+
+	last   capture.Position // of the source, after the last batch
+	at     progress
+	dirty  bool // at has changed since a position told it
+	window *window
+	own    capture.Batch
+	table  envelope.TableID // the first of at.Tables, once it is known
+
+	cancel  context.CancelFunc // of what reads chunks
+	life    context.Context    //nolint:containedctx // from Open to Close
+	wg      sync.WaitGroup
+	reading sync.Mutex // a chunk that was given up may still be being read
+}
+
+// window is a chunk on its way.
+type window struct {
+	table envelope.TableID
+	keys  map[string]bool // of changes since it opened
+	rows  envelope.Changes
+	done  chan struct{} // closed when the fields below are set
+	res   ChunkResult
+	err   error
+}
+
+// NewIncremental wraps a source.
+func NewIncremental(c Chunks, o IncrementalOptions) *Incremental {
+	if o.ChunkRows < 1 {
+		o.ChunkRows = 1024
+	}
+	return &Incremental{chunks: c, opts: o, more: make(chan struct{}, 1)}
+}
+
+// Signal gives an order. It may be called by other goroutines.
+func (x *Incremental) Signal(s Signal) {
+	x.mu.Lock()
+	x.queue = append(x.queue, s)
+	x.mu.Unlock()
+	select {
+	case x.more <- struct{}{}:
+	default:
+	}
+}
+
+// Working reports whether incremental snapshots are in work. It is for the
+// goroutine that calls Next.
+func (x *Incremental) Working() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.at.Tables) > 0 || len(x.queue) > 0
+}
+
+// Split takes a stored position apart: that of the source, and whether
+// incremental snapshots are in work.
+func Split(p capture.Position) (capture.Position, bool) {
+	inner, at, err := split(p)
+	return inner, err == nil && len(at.Tables) > 0
+}
+
+func split(p capture.Position) (capture.Position, progress, error) {
+	if !bytes.Contains(p, []byte(`"incremental":`)) {
+		return p, progress{}, nil
+	}
+	var s stored
+	if err := json.Unmarshal(p, &s); err != nil || s.Incremental == nil || len(s.Position) == 0 {
+		return nil, progress{}, fault.Humanf("set another with offsets set, or reset it", "the stored position of an incremental snapshot is damaged")
+	}
+	return capture.Position(s.Position), *s.Incremental, nil
+}
+
+// wrap is a position together with the state.
+func (x *Incremental) wrap(dst, p capture.Position) (capture.Position, error) {
+	if len(x.at.Tables) == 0 {
+		return append(dst[:0], p...), nil
+	}
+	text, err := json.Marshal(stored{json.RawMessage(p), &x.at})
+	if err != nil {
+		return nil, fmt.Errorf("write position: %w", err)
+	}
+	return append(dst[:0], text...), nil
+}
+
+// Open implements capture.Source.
+func (x *Incremental) Open(ctx context.Context, resume capture.Position) error {
+	inner, at, err := split(resume)
+	if err != nil {
+		return err
+	}
+	if err := x.chunks.Open(ctx, inner); err != nil {
+		return err
+	}
+	x.last, x.at, x.dirty, x.window, x.table = slices.Clone(inner), at, false, nil, envelope.TableID{}
+	x.life, x.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if len(at.Tables) > 0 {
+		x.opts.Log.Info("incremental snapshot goes on", "table", at.Tables[0].Table, "rows", at.Tables[0].Rows, "tables", len(at.Tables), "paused", at.Paused)
+	}
+	return nil
+}
+
+// Close implements capture.Source.
+func (x *Incremental) Close() error {
+	if x.cancel != nil {
+		x.cancel()
+		x.wg.Wait()
+		x.cancel = nil
+	}
+	return x.chunks.Close()
+}
+
+// Ack implements capture.Source.
+func (x *Incremental) Ack(ctx context.Context, p capture.Position) error {
+	inner, _, err := split(p)
+	if err != nil {
+		return err
+	}
+	return x.chunks.Ack(ctx, inner)
+}
+
+// Next implements capture.Source.
+func (x *Incremental) Next(ctx context.Context) (*capture.Batch, error) {
+	for {
+		if err := x.take(ctx); err != nil {
+			return nil, err
+		}
+		x.open()
+		if b, err := x.alone(); b != nil || err != nil {
+			return b, err
+		}
+		b, err := x.inner(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
+			return b, x.join(b)
+		}
+	}
+}
+
+// inner returns the source's next batch, nil when a signal or a chunk came
+// first.
+func (x *Incremental) inner(ctx context.Context) (*capture.Batch, error) {
+	wake, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var ready <-chan struct{}
+		if x.window != nil && !x.window.ready() {
+			ready = x.window.done
+		}
+		select {
+		case <-done:
+		case <-ready:
+			cancel()
+		case <-x.more:
+			cancel()
+		}
+	})
+	b, err := x.chunks.Next(wake)
+	close(done)
+	wg.Wait()
+	if err != nil && ctx.Err() == nil && wake.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil, nil //nolint:nilnil // woken
+	}
+	return b, err
+}
+
+// ready reports whether the chunk has been read.
+func (w *window) ready() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// take does what the signals say that have come.
+func (x *Incremental) take(ctx context.Context) error {
+	x.mu.Lock()
+	orders := x.queue
+	x.queue = nil
+	x.mu.Unlock()
+	for _, s := range orders {
+		if err := x.obey(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *Incremental) obey(ctx context.Context, s Signal) error {
+	log := x.opts.Log.With("signal", s.Type, "id", s.ID)
+	if err := s.Check(); err != nil {
+		log.Warn("signal not understood", "error", err)
+		return nil
+	}
+	x.dirty = true
+	switch s.Type {
+	case Pause, Resume:
+		x.at.Paused = s.Type == Pause && len(x.at.Tables) > 0
+		log.Info("incremental snapshots", "paused", x.at.Paused, "tables", len(x.at.Tables))
+	case Stop:
+		x.stop(&s)
+		log.Info("incremental snapshots stopped", "left", len(x.at.Tables))
+	case Execute:
+		tables, err := x.chunks.Captured(ctx)
+		if err != nil {
+			return fmt.Errorf("signal %s: %w", s.Type, err)
+		}
+		added := 0
+		for _, id := range tables {
+			name := id.String()
+			if s.matches(id) && !slices.ContainsFunc(x.at.Tables, func(w work) bool { return w.Table == name }) {
+				x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id)})
+				added++
+			}
+		}
+		if added == 0 {
+			log.Warn("no captured table is named that is not in work already", "data_collections", s.Data.Collections)
+		} else {
+			log.Info("incremental snapshot begins", "tables", added, "in_work", len(x.at.Tables))
+		}
+	}
+	return nil
+}
+
+// stop takes tables out: those that the signal names, or all.
+func (x *Incremental) stop(s *Signal) {
+	first := ""
+	if len(x.at.Tables) > 0 {
+		first = x.at.Tables[0].Table
+	}
+	x.at.Tables = slices.DeleteFunc(x.at.Tables, func(w work) bool {
+		return len(s.Data.Collections) == 0 || s.matches(envelope.TableID{Name: w.Table})
+	})
+	if len(x.at.Tables) == 0 {
+		x.at = progress{}
+	}
+	if w := x.window; w != nil && (len(x.at.Tables) == 0 || x.at.Tables[0].Table != first) {
+		x.window, x.table = nil, envelope.TableID{} // what it reads is of no use; its goroutine ends by itself
+	}
+}
+
+// open begins to read the next chunk, if there is one to read.
+func (x *Incremental) open() {
+	if x.window != nil || len(x.at.Tables) == 0 || x.at.Paused || len(x.last) == 0 || !x.chunks.Streaming(x.last) {
+		if x.window == nil {
+			x.chunks.Hurry(false)
+		}
+		return
+	}
+	t := x.at.Tables[0]
+	w := &window{keys: make(map[string]bool), done: make(chan struct{})}
+	x.window = w
+	x.chunks.Hurry(true)
+	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last)}
+	x.wg.Go(func() {
+		defer close(w.done)
+		x.reading.Lock()
+		defer x.reading.Unlock()
+		w.err = x.read(x.life, w, r, t.Table)
+	})
+}
+
+// read reads a chunk, again and again while it might have missed something.
+func (x *Incremental) read(ctx context.Context, w *window, r ChunkRequest, name string) error {
+	if r.Table == (envelope.TableID{}) {
+		tables, err := x.chunks.Captured(ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(tables, func(id envelope.TableID) bool { return id.String() == name })
+		if i < 0 {
+			return errGone
+		}
+		r.Table = tables[i]
+	}
+	w.table = r.Table
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		w.rows.Reset()
+		var err error
+		if w.res, err = x.chunks.Chunk(ctx, r, &w.rows); !errors.Is(err, ErrAgain) {
+			return err
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+var errGone = errors.New("the table is not captured any more")
+
+// alone returns a batch of the chunk's rows by themselves, when the stream is
+// where it has to be already; or one that tells the state when nothing else
+// does. nil if there is neither.
+func (x *Incremental) alone() (*capture.Batch, error) {
+	if x.window != nil && x.window.ready() {
+		reached, err := x.reached()
+		if err != nil {
+			return nil, err
+		}
+		if reached {
+			x.own.Reset()
+			if err := x.finish(&x.own); err != nil {
+				return nil, err
+			}
+			x.own.End, err = x.wrap(x.own.End, x.last)
+			x.dirty = false
+			return &x.own, err
+		}
+	}
+	if !x.dirty || len(x.last) == 0 {
+		return nil, nil //nolint:nilnil // nothing
+	}
+	x.own.Reset()
+	x.dirty = false
+	var err error
+	x.own.End, err = x.wrap(x.own.End, x.last)
+	return &x.own, err
+}
+
+func (x *Incremental) reached() (bool, error) {
+	w := x.window
+	if w.err != nil {
+		return true, nil // finish tells
+	}
+	return x.chunks.Reached(x.last, w.res.Mark)
+}
+
+// join notes what a batch of the source has, and adds the chunk's rows if it
+// has come far enough.
+func (x *Incremental) join(b *capture.Batch) error {
+	x.note(b)
+	if len(b.End) > 0 {
+		x.last = append(x.last[:0], b.End...)
+	}
+	if x.window != nil && x.window.ready() {
+		reached, err := x.reached()
+		if err != nil {
+			return err
+		}
+		if reached {
+			if err := x.finish(b); err != nil {
+				return err
+			}
+		}
+	}
+	if len(b.End) == 0 {
+		return nil
+	}
+	x.dirty = false
+	var err error
+	b.End, err = x.wrap(b.End, x.last)
+	return err
+}
+
+// note takes the keys of a batch's changes, and the signals in it.
+func (x *Incremental) note(b *capture.Batch) {
+	for i := range b.List {
+		c := &b.List[i]
+		if c.Table == nil {
+			continue
+		}
+		if w := x.window; w != nil { // whose table is not known while it is being read
+			name := c.Table.ID.String() + "\x00"
+			w.keys[name+string(c.Key)] = true
+			if c.OldKey != nil {
+				w.keys[name+string(c.OldKey)] = true
+			}
+		}
+		if x.opts.Table != "" && c.Op == envelope.Create && c.Table.ID.String() == x.opts.Table {
+			x.tableSignal(c)
+		}
+	}
+}
+
+// tableSignal takes a row that was inserted into the signal table: its columns
+// are id, type and data, in this order.
+func (x *Incremental) tableSignal(c *envelope.Change) {
+	cells := c.Table.Texts(c.After)
+	if len(cells) < 3 {
+		x.opts.Log.Warn("the signal table needs three columns: id, type and data", "table", x.opts.Table)
+		return
+	}
+	s, err := ParseSignal(cells[0], cells[1], []byte(cells[2]))
+	if err != nil {
+		x.opts.Log.Warn("signal not understood", "id", cells[0], "error", err)
+		return
+	}
+	x.Signal(s)
+}
+
+// finish adds the rows of the chunk to b, as far as no change tells more, and
+// moves on.
+func (x *Incremental) finish(b *capture.Batch) error {
+	w := x.window
+	x.window = nil
+	t := &x.at.Tables[0]
+	log := x.opts.Log.With("table", t.Table)
+	switch {
+	case errors.Is(w.err, errGone), fault.NeedsHuman(w.err):
+		log.Error("incremental snapshot of the table given up", "rows", t.Rows, "error", w.err)
+		x.next()
+		return nil
+	case w.err != nil:
+		return fmt.Errorf("incremental snapshot of %s: %w", t.Table, w.err)
+	}
+	name := w.table.String() + "\x00"
+	for i := range w.rows.List {
+		c := &w.rows.List[i]
+		if c.Table != nil && w.keys[name+string(c.Key)] {
+			continue
+		}
+		c.Source.Snapshot = envelope.SnapshotIncremental
+		b.List = append(b.List, *c)
+	}
+	t.Rows += int64(w.res.Rows)
+	t.After, x.table = w.res.Last, w.table
+	log.Debug("chunk of an incremental snapshot", "rows", w.res.Rows, "keys_changed_meanwhile", len(w.keys))
+	if w.res.Rows < x.opts.ChunkRows {
+		log.Info("incremental snapshot of the table complete", "rows", t.Rows)
+		x.next()
+	}
+	return nil
+}
+
+func (x *Incremental) next() {
+	x.table = envelope.TableID{}
+	x.at.Tables = x.at.Tables[1:]
+	if len(x.at.Tables) == 0 {
+		x.at = progress{}
+	}
+}
+
+// ReadChunk reads a chunk with a Reader; source is what its rows carry.
+func ReadChunk(ctx context.Context, from Reader, codec *envelope.Codec, r ChunkRequest, source envelope.Source, out *envelope.Changes) (res ChunkResult, err error) {
+	if len(codec.Table.Key) == 0 {
+		return res, fault.Humanf("give it a key, or take a snapshot with a connector of its own", "table %s has no key: its rows cannot be told from those that change meanwhile", r.Table)
+	}
+	source.Snapshot = envelope.SnapshotIncremental
+	now := time.Now().UnixNano()
+	err = from.Read(ctx, Chunk{Codec: codec, After: r.After, Limit: r.Limit, Filter: r.Filter}, func(cells [][]byte) error {
+		start := len(out.Buf)
+		var err error
+		if out.Buf, err = codec.AppendRow(out.Buf, cells); err != nil {
+			return err
+		}
+		mid := len(out.Buf)
+		if out.Buf, err = codec.AppendKey(out.Buf, cells); err != nil {
+			return err
+		}
+		c := out.Next()
+		c.Op, c.Table, c.Source, c.TsNs = envelope.Read, codec.Table, source, now
+		c.After, c.Key = out.Buf[start:mid:mid], out.Buf[mid:len(out.Buf):len(out.Buf)]
+		res.Rows++
+		res.Last = res.Last[:0]
+		for _, k := range codec.Table.Key {
+			res.Last = append(res.Last, bytes.Clone(cells[k]))
+		}
+		return nil
+	})
+	return res, err
+}
