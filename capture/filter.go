@@ -13,13 +13,14 @@ type Filter struct {
 	tables, columns list
 	patterns        []*regexp.Regexp // of table.include.list, for Unmatched
 	texts           []string
+	signals         string // the signal table, which is always captured
 }
 
 type list struct{ include, exclude []*regexp.Regexp }
 
 // NewFilter compiles the lists of o.
 func NewFilter(o *Options) (*Filter, error) {
-	f := &Filter{}
+	f := &Filter{signals: o.SignalTable}
 	for _, l := range []struct {
 		texts []string
 		dst   *[]*regexp.Regexp
@@ -40,7 +41,10 @@ func NewFilter(o *Options) (*Filter, error) {
 }
 
 // Table reports whether the table is captured.
-func (f *Filter) Table(id envelope.TableID) bool { return f.tables.allows(id.String()) }
+func (f *Filter) Table(id envelope.TableID) bool {
+	name := id.String()
+	return f.tables.allows(name) || f.signals != "" && f.signals == name
+}
 
 // Column reports whether a column of a captured table is. The columns of a key
 // always are.

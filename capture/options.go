@@ -54,6 +54,13 @@ type Options struct {
 	RetryTimeout  time.Duration `opt:"errors.retry.timeout" unit:"ms" default:"300000" doc:"how long to retry faults that may heal before ending with exit code 1; 0 = not at all, -1 = for ever"`
 	RetryMaxDelay time.Duration `opt:"errors.retry.delay.max.ms" unit:"ms" default:"10000" doc:"longest pause between retries"`
 
+	SignalChannels []string      `opt:"signal.enabled.channels" default:"source" enum:"source,kafka,file" doc:"where signals (incremental snapshots: start, stop, pause, resume) come from: rows inserted into signal.data.collection, records of signal.kafka.topic (cdc-source signal writes there), lines of signal.file"`
+	SignalTable    string        `opt:"signal.data.collection" doc:"table (schema.table, or database.table) of three text columns id, type and data into which signals are inserted"`
+	SignalTopic    string        `opt:"signal.kafka.topic" doc:"topic of signals; TOPIC.PREFIX-signal when not given. The key of a record is topic.prefix"`
+	SignalFile     string        `opt:"signal.file" default:"file-signals.txt" doc:"file of signals, a JSON object a line; it is emptied when it was read"`
+	SignalPoll     time.Duration `opt:"signal.poll.interval.ms" unit:"ms" default:"5000" doc:"how often to look into signal.file"`
+	ChunkRows      int           `opt:"incremental.snapshot.chunk.size" default:"1024" doc:"rows that an incremental snapshot reads at a time"`
+
 	ColumnOptions
 
 	TransformOptions
@@ -95,6 +102,9 @@ func (o *Options) Faults() []Fault {
 	if o.BatchBytes < 1 {
 		add("max.batch.size.in.bytes", "must be at least 1")
 	}
+	if o.ChunkRows < 0 {
+		add("incremental.snapshot.chunk.size", "must be at least 1")
+	}
 	if o.FetchSize < 1 {
 		add("snapshot.fetch.size", "must be at least 1")
 	}
@@ -109,6 +119,12 @@ func (o *Options) Limits() Limits { return Limits{Changes: o.BatchSize, Bytes: o
 // PositionInterval is how often a position moves on while no captured table
 // changes, so that the database can discard its log.
 const PositionInterval = 10 * time.Second
+
+// SignalsFrom reports whether signals come from a channel.
+func (o *Options) SignalsFrom(channel string) bool { return slices.Contains(o.SignalChannels, channel) }
+
+// SignalTopicName is the topic of signals.
+func (o *Options) SignalTopicName() string { return cmp.Or(o.SignalTopic, o.Prefix+"-signal") }
 
 // Moves is how often the position moves on while no captured table changes: at
 // least as often as heartbeats are written.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"tributary/capture"
 	"tributary/envelope"
 	"tributary/internal/fault"
@@ -109,7 +111,8 @@ type Incremental struct {
 
 	last   capture.Position // of the source, after the last batch
 	at     progress
-	dirty  bool // at has changed since a position told it
+	dirty  bool     // at has changed since a position told it
+	obeyed []func() // to be called when a position that tells dirty is acknowledged
 	window *window
 	own    capture.Batch
 	table  envelope.TableID // the first of at.Tables, once it is known
@@ -187,6 +190,14 @@ func (x *Incremental) wrap(dst, p capture.Position) (capture.Position, error) {
 	return append(dst[:0], text...), nil
 }
 
+// Collectors are the source's own metrics, if it has such.
+func (x *Incremental) Collectors() []prometheus.Collector {
+	if own, ok := x.chunks.(interface{ Collectors() []prometheus.Collector }); ok {
+		return own.Collectors()
+	}
+	return nil
+}
+
 // Open implements capture.Source.
 func (x *Incremental) Open(ctx context.Context, resume capture.Position) error {
 	inner, at, err := split(resume)
@@ -219,6 +230,12 @@ func (x *Incremental) Ack(ctx context.Context, p capture.Position) error {
 	inner, _, err := split(p)
 	if err != nil {
 		return err
+	}
+	if !x.dirty { // the position tells of all that was obeyed
+		for _, done := range x.obeyed {
+			done()
+		}
+		x.obeyed = nil
 	}
 	return x.chunks.Ack(ctx, inner)
 }
@@ -297,6 +314,9 @@ func (x *Incremental) take(ctx context.Context) error {
 }
 
 func (x *Incremental) obey(ctx context.Context, s Signal) error {
+	if s.Done != nil {
+		x.obeyed = append(x.obeyed, s.Done)
+	}
 	log := x.opts.Log.With("signal", s.Type, "id", s.ID)
 	if err := s.Check(); err != nil {
 		log.Warn("signal not understood", "error", err)

@@ -24,6 +24,9 @@ type Signal struct {
 	ID   string     `json:"id,omitempty"`
 	Type string     `json:"type"`
 	Data SignalData `json:"data"`
+	// Done is called when the signal has been obeyed and a position tells so;
+	// nil = nobody wants to know.
+	Done func() `json:"-"`
 }
 
 // SignalData is what a signal is about.

@@ -16,6 +16,7 @@ import (
 
 	"tributary/capture"
 	"tributary/capture/emit"
+	"tributary/capture/snapshot"
 	"tributary/envelope"
 	"tributary/internal/config"
 	"tributary/internal/fault"
@@ -28,6 +29,7 @@ func main() {
 	os.Exit(ops.Main("cdc-source", "captures the changes of a database into Kafka",
 		ops.Command{Name: "run", Usage: "-c FILE  start the daemon", Options: commonGroup().Options, Groups: optionGroups(), Run: run},
 		ops.Command{Name: "check", Usage: "-c FILE  connect to everything and print what would be done", Options: commonGroup().Options, Groups: optionGroups(), Run: check},
+		ops.Command{Name: "signal", Usage: "execute-snapshot|stop-snapshot|pause-snapshot|resume-snapshot -c FILE [-t TABLES] [-filter SQL]   give an order to the running connector", Run: signalCommand},
 		ops.Command{Name: "offsets", Usage: "show|set|reset -c FILE [JSON]   print, replace or forget the position from which the connector goes on", Run: offsetsCommand},
 		ops.Command{Name: "import", Usage: "JSON     turn a Kafka Connect connector into a file for run", Run: importCommand},
 		ops.Command{Name: "registry", Usage: "-c FILE  serve the embedded schema registry", Options: &server.Config{}, Run: serveRegistry},
@@ -48,6 +50,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	defer emitter.Close()
+	snapshots := c.incremental(source, log)
 	var ready atomic.Bool
 	metrics := ops.NewMetrics()
 	g, gctx := errgroup.WithContext(ctx)
@@ -60,6 +63,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 			return nil
 		})
 	})
+	g.Go(func() error { return c.takeSignals(served, snapshots, log) })
 	g.Go(func() error {
 		defer stop()
 		o := capture.RunOptions{
@@ -69,7 +73,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		if q := c.common.HeartbeatAction; q != "" {
 			o.HeartbeatAction = func(ctx context.Context) error { return source.Exec(ctx, q) }
 		}
-		return hinted(capture.Run(gctx, source, emitter, o))
+		return hinted(capture.Run(gctx, snapshots, emitter, o))
 	})
 	return g.Wait()
 }
@@ -115,7 +119,11 @@ func check(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	fmt.Printf("kafka        answers; positions in %s\n", c.emit.OffsetTopic)
-	return hinted(source.Check(ctx, pos, os.Stdout))
+	inner, working := snapshot.Split(pos)
+	if working {
+		fmt.Println("snapshots    an incremental snapshot is in work")
+	}
+	return hinted(source.Check(ctx, inner, os.Stdout))
 }
 
 func serveRegistry(ctx context.Context, args []string, log *slog.Logger) error {

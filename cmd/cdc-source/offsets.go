@@ -10,6 +10,7 @@ import (
 
 	"tributary/capture"
 	"tributary/capture/emit"
+	"tributary/capture/snapshot"
 	"tributary/envelope"
 	"tributary/internal/fault"
 	"tributary/internal/ops"
@@ -52,7 +53,8 @@ func offsets(ctx context.Context, args []string, log *slog.Logger, out io.Writer
 		if err != nil {
 			return err
 		}
-		if err := source.Check(ctx, position, io.Discard); err != nil {
+		inner, _ := snapshot.Split(position)
+		if err := source.Check(ctx, inner, io.Discard); err != nil {
 			return fmt.Errorf("check the position: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"tributary/capture/emit"
 	"tributary/capture/mysql"
 	"tributary/capture/postgres"
+	"tributary/capture/snapshot"
 	"tributary/envelope"
 	"tributary/internal/config"
 	"tributary/internal/ops"
@@ -55,7 +56,7 @@ type connector struct {
 
 // source is what main needs of each database's Source.
 type source interface {
-	capture.Source
+	snapshot.Chunks
 	// Check writes what Open would do at the stored position.
 	Check(ctx context.Context, resume capture.Position, w io.Writer) error
 	// Exec executes a statement in the database.

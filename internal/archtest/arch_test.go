@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"capture/mysql":        {"internal/config", "capture", "capture/snapshot", "capture/mysql/binlog", "envelope"},
 	"capture/mysql/binlog": {"envelope"},
 	"capture/emit":         {"internal/config", "capture", "envelope", "registry", "internal/topic"},
-	"capture/capturetest":  {"capture", "envelope", "internal/testdb"},
+	"capture/capturetest":  {"capture", "capture/snapshot", "envelope", "internal/testdb"},
 	"registry":             {"internal/avrotext"},
 	"registry/server":      {"internal/avrotext", "internal/config"},
 	"lake":                 {"lake/merge", "lake/basefile", "lake/blob", "internal/column"},
@@ -50,7 +50,7 @@ var arrows = map[string][]string{
 	"lake/blob/s3":         {"lake/blob"},
 	"ingest":               {"lake", "lake/bronze", "lake/blob", "internal/avro", "internal/column"},
 
-	"cmd/cdc-source":    {"capture", "capture/emit", "capture/postgres", "capture/mysql", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
+	"cmd/cdc-source":    {"capture", "capture/emit", "capture/snapshot", "capture/postgres", "capture/mysql", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
 	"cmd/s3-sink":       {"internal/column", "lake/bronze", "lake/blob", "lake/blob/s3", "registry", "internal/topic", "internal/avro", "internal/config", "internal/ops"},
 	"cmd/deltastreamer": {"ingest", "lake", "lake/bronze", "lake/blob", "lake/blob/s3", "internal/config", "internal/ops"},
 	"cmd/lakeq":         {"lake", "lake/blob", "lake/blob/s3", "internal/column", "internal/ops"},
