@@ -56,6 +56,23 @@ type MessageHeader struct {
 	Value []byte
 }
 
+// branch has the records go to topics of their own from here on. What it
+// returns is the topic of all of them so far, "" if they had such already.
+func (s *shape) branch() string {
+	if s.routed {
+		return ""
+	}
+	s.routed = true
+	return s.topic
+}
+
+// from sets the topic that all records have had until they branch.
+func (r *record) from(topic string) {
+	if topic != "" {
+		r.topic = topic
+	}
+}
+
 // keep appends to the memory of the messages and returns what was appended.
 func (r *record) keep(fn func(dst []byte) []byte) []byte {
 	start := len(r.buf.Buf)
@@ -65,9 +82,12 @@ func (r *record) keep(fn func(dst []byte) []byte) []byte {
 
 // chain is the compiled steps of a table.
 type chain struct {
-	out   shape
-	run   []func(r *record) (bool, error)
-	first string // the topic that records come in with
+	out shape
+	// run are the steps that records pass: the first before of them see the
+	// envelope, the others the cells of the flat form.
+	run    []func(r *record) (bool, error)
+	before int
+	first  string // the topic that records come in with
 	// added gives the cells of the fields beside the row's, one each.
 	added [][]segment
 }
@@ -100,6 +120,7 @@ func (tf *TableFormat) compileChain() (*chain, error) {
 			return nil, err
 		}
 	}
+	c.before = len(c.run)
 	if s.keyName == "" && len(s.key) > 0 {
 		if s.keyName, err = s.names("Key"); err != nil {
 			return nil, err
@@ -167,15 +188,10 @@ func (tf *TableFormat) appendChain(out *Messages, w Wire, c *Change, head Messag
 	if c.Key != nil {
 		r.key = split(tf.keys, c.Key)
 	}
-	if !null && tf.opts.Unwrap != nil {
-		start := len(out.Buf)
-		out.Buf = tf.appendRow(out.Buf, c)
-		r.value = split(tf.out.Columns, out.Buf[start:len(out.Buf):len(out.Buf)])
-		for _, s := range ch.added {
-			r.value = append(r.value, r.keep(func(dst []byte) []byte { return appendSegments(dst, s, c) }))
+	for i, fn := range ch.run {
+		if i == ch.before {
+			r.split(tf)
 		}
-	}
-	for _, fn := range ch.run {
 		ok, err := fn(&r)
 		if err != nil {
 			return fault.Human(fmt.Errorf("transform a record of %s: %w", tf.Table.ID, err), "correct the transforms, or leave the table out")
@@ -193,14 +209,30 @@ func (tf *TableFormat) appendChain(out *Messages, w Wire, c *Change, head Messag
 	}
 	if !r.null {
 		m.Value = r.keep(func(dst []byte) []byte {
-			if dst = append(dst, w.Value...); ch.out.flat {
-				return appendCells(dst, r.value)
+			switch dst = append(dst, w.Value...); {
+			case !ch.out.flat:
+				return tf.appendEnvelope(dst, c)
+			case r.value == nil: // nobody wanted cells
+				return tf.appendFlat(dst, c)
 			}
-			return tf.appendEnvelope(dst, c)
+			return appendCells(dst, r.value)
 		})
 	}
 	out.List = append(out.List, m)
 	return nil
+}
+
+// split gives the record the cells of the flat form, unless a step has made
+// others.
+func (r *record) split(tf *TableFormat) {
+	if r.null || r.value != nil || tf.opts.Unwrap == nil {
+		return
+	}
+	row := r.keep(func(dst []byte) []byte { return tf.appendRow(dst, r.c) })
+	r.value = split(tf.out.Columns, row)
+	for _, s := range tf.chain.added {
+		r.value = append(r.value, r.keep(func(dst []byte) []byte { return appendSegments(dst, s, r.c) }))
+	}
 }
 
 // split takes a row apart into the cells of its columns.

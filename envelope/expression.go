@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/big"
@@ -203,6 +204,11 @@ func equal(x, y any) bool {
 
 // order compares two values of a kind: numbers exactly, whatever their types.
 func order(x, y any) (int, bool) {
+	if a, ok := x.(int64); ok {
+		if b, ok := y.(int64); ok {
+			return cmp.Compare(a, b), true
+		}
+	}
 	if a, ok := rational(x); ok {
 		b, ok := rational(y)
 		if !ok {
@@ -321,6 +327,10 @@ type path []string
 func (n path) compile(s *shape) (evaluator, error) {
 	switch n[0] {
 	case "topic":
+		if !s.routed {
+			topic := s.topic
+			return func(*record) (any, error) { return topic, nil }, nil
+		}
 		return func(r *record) (any, error) { return r.topic, nil }, nil
 	case "key":
 		return n.keyField(s)

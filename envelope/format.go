@@ -322,7 +322,7 @@ func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, hea
 			record, tombstone = u.Deletes.emits(tombstone)
 		}
 	}
-	if tf.chain != nil {
+	if tf.chain != nil && len(tf.chain.run) > 0 {
 		return tf.appendTransformed(r, w, c, Message{Header: header, HeaderValue: headerValue}, record, tombstone)
 	}
 	rec := Message{Header: header, HeaderValue: headerValue}

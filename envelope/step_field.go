@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -338,7 +339,11 @@ func (x insertField) compile(s *shape) (func(*record) (bool, error), error) {
 		})
 	}
 	if x.topic != "" {
-		add(x.topic, TypeOf(String), func(dst []byte, r *record) []byte { return AppendString(dst, r.topic) })
+		topic := ""
+		if !s.routed {
+			topic = s.topic
+		}
+		add(x.topic, TypeOf(String), func(dst []byte, r *record) []byte { return AppendString(dst, cmp.Or(topic, r.topic)) })
 	}
 	if x.time != "" {
 		add(x.time, TypeConnectTimestamp(), func(dst []byte, r *record) []byte { return AppendLong(dst, floorDiv(r.c.TsNs, 1e6)) })

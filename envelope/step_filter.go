@@ -47,6 +47,9 @@ func (x filter) compile(s *shape) (func(*record) (bool, error), error) {
 	if err != nil {
 		return nil, err
 	}
+	if !s.routed {
+		x.only = nil // it matches
+	}
 	return func(r *record) (bool, error) {
 		if x.only != nil && !x.only.MatchString(r.topic) {
 			return true, nil

@@ -100,7 +100,8 @@ func (x outbox) compile(s *shape) (func(*record) (bool, error), error) {
 	if key >= 0 {
 		s.key[0] = columns[key]
 	}
-	s.flat, s.valuePlain, s.routed = true, len(value) == 1, true
+	s.flat, s.valuePlain = true, len(value) == 1
+	s.branch() // wholly: each record says its topic
 	if s.valueName, err = s.names("Value"); err != nil {
 		return nil, err
 	}

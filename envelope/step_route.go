@@ -23,6 +23,7 @@ func (x regexRouter) route(topic string) string {
 func (x regexRouter) compile(s *shape) (func(*record) (bool, error), error) {
 	if !s.routed {
 		s.topic = x.route(s.topic)
+		return nil, nil
 	}
 	return func(r *record) (bool, error) {
 		r.topic = x.route(r.topic)
@@ -109,8 +110,9 @@ func (x contentRouter) compile(s *shape) (func(*record) (bool, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	s.routed = true
+	base := s.branch()
 	return func(r *record) (bool, error) {
+		r.from(base)
 		if r.null && x.nulls != "evaluate" {
 			return x.nulls != "drop", nil
 		}

@@ -208,10 +208,10 @@ func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
 			headers = append(headers, header{u.HeadersPrefix + a.As, Column{Nullable: true, Type: TypeOf(f.kind)}, join(f.segs(s.table.Table))})
 		}
 	}
-	route := -1
+	route, base := -1, ""
 	if u.RouteBy != "" {
 		if i, err := field(s.value, u.RouteBy); err == nil { // a table without it keeps its topic
-			route, s.routed = i, true
+			route, base = i, s.branch()
 		}
 	}
 	if len(headers) == 0 && route < 0 {
@@ -222,6 +222,7 @@ func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
 		routeColumn = s.value[route]
 	}
 	return func(r *record) (bool, error) {
+		r.from(base)
 		for i := range headers {
 			h := &headers[i]
 			cell := r.keep(func(dst []byte) []byte { return appendSegments(dst, h.segs, r.c) })
