@@ -72,15 +72,12 @@ func (s *Source) Reached(end capture.Position, mark string) (bool, error) {
 		return false, err
 	}
 	if !s.cfg.maria() && p.GTIDs != nil && want.GTIDs != nil {
-		have, err := parseGTIDs(false, *p.GTIDs)
-		if err != nil {
-			return false, err
+		have, err1 := parseGTIDs(false, *p.GTIDs)
+		all, err2 := parseGTIDs(false, *want.GTIDs)
+		if err1 == nil && err2 == nil {
+			return have.holds(&all), nil
 		}
-		all, err := parseGTIDs(false, *want.GTIDs)
-		if err != nil {
-			return false, err
-		}
-		return have.holds(&all), nil
+		// Tagged GTIDs: file and offset are as good, since both are of this server.
 	}
 	return !p.before(&want), nil
 }

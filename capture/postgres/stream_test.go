@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -312,7 +313,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte{'S', 0, 0, 0, 1, 1}, []byte{'I', 0, 0, 0, 1, 0, 0, 0, 9, 'N'}, []byte{'E'}, append([]byte{'c', 0, 0, 0, 1, 0}, make([]byte, 24)...))
 	f.Add([]byte{'M', 0, 0, 0, 0, 0, 0, 0, 0, 1, 'p', 0, 0, 0, 0, 1, 'x'}, []byte{'A', 0, 0, 0, 1, 0, 0, 0, 1}, []byte{'O'}, []byte{})
 	f.Fuzz(func(t *testing.T, a, b, c, d []byte) {
-		s := &stream{pipe: capture.NewPipe(capture.DefaultLimits()), dec: testDecoder(t), metrics: newMetrics()}
+		s := &stream{pipe: capture.NewPipe(capture.DefaultLimits()), dec: testDecoder(t), metrics: newMetrics(), recent: new(recent), hurry: new(atomic.Bool), acked: new(atomic.Uint64)}
 		s.pos.Slot, s.pos.System = "s", "1"
 		s.sentAt, s.interval = time.Now(), time.Hour
 		defer func() { _ = s.spools.close() }()
