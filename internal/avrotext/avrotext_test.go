@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -92,4 +93,52 @@ func FuzzPrint(f *testing.F) {
 			t.Errorf("Resolve(%s): %v", text, err)
 		}
 	})
+}
+
+// The parser takes what encoding/json takes, and reads the same.
+func FuzzParseJSON(f *testing.F) {
+	for _, s := range []string{`{"a":[1,-2.50e+3,"\u00e4\ud83d\ude00\n",true,null,{}],"a":0}`, "[1,]", `{"a"}`, "\"\xff\"", "01", `"\`, ` [ ] `, "1 2", "nulll", "{\"a\":1,}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := parseJSON(text)
+		if Depth([]byte(text)) > MaxDepth {
+			return
+		}
+		if valid := json.Valid([]byte(text)); valid != (err == nil) {
+			t.Fatalf("parseJSON(%q) = %v, valid is %v", text, err, valid)
+		}
+		if err != nil {
+			return
+		}
+		var want, have any
+		dec := json.NewDecoder(strings.NewReader(text))
+		dec.UseNumber()
+		if err := dec.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+		dec = json.NewDecoder(strings.NewReader(string(appendJSON(nil, got))))
+		dec.UseNumber()
+		if err := dec.Decode(&have); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(want, have) {
+			t.Fatalf("parseJSON(%q) = %#v, want %#v", text, have, want)
+		}
+	})
+}
+
+func BenchmarkCanonical(b *testing.B) {
+	text := `{"type":"record","name":"E","namespace":"a.b","fields":[` + strings.Repeat(`{"name":"f","type":["null",{"type":"long","connect.version":1,"connect.name":"io.debezium.time.MicroTimestamp"}],"default":null},`, 1)
+	for i := range 24 {
+		text += `{"name":"c` + strings.Repeat("x", i) + `","type":["null",{"type":"bytes","scale":2,"precision":8,"connect.version":1,"logicalType":"decimal"}],"default":null},`
+	}
+	text = strings.TrimSuffix(text, ",") + "]}"
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Canonical(text); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -184,7 +184,7 @@ func (c *printer) object(o *object, space string) (any, error) {
 		}
 		return nil, bad("an object without type")
 	}
-	out := new(object)
+	out := &object{keys: make([]string, 0, 6), values: make([]any, 0, 6)}
 	out.add("type", kind)
 	switch {
 	case kind == "record" || kind == "error" || kind == "enum" || kind == "fixed":
@@ -299,7 +299,7 @@ func (c *printer) fields(fields []any, space string) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		out := new(object)
+		out := &object{keys: make([]string, 0, 6), values: make([]any, 0, 6)}
 		out.add("name", name)
 		out.add("type", t)
 		c.doc(out, o)

@@ -118,10 +118,7 @@ func (h *handler) subjectDraft(r *http.Request) (*draft, error) {
 	if !slices.Contains(artifactTypes(h.flavour), d.artifactType) {
 		return nil, unprocessable(fmt.Sprintf("Schema type %s is not supported.", d.artifactType))
 	}
-	if h.flavour == v26 {
-		d.versionMeta = d.versionMeta.named(d.artifactType, d.text)
-		d.artifactMeta = d.versionMeta
-	}
+	d.namesItself = h.flavour == v26
 	for _, f := range q.References {
 		d.refs = append(d.refs, reference{Artifact: f.Subject, Version: strconv.Itoa(f.Version), Name: f.Name})
 	}

@@ -16,7 +16,8 @@ var (
 	bVersions  = []byte("versions")  // globalId -> version; its sequence gives globalIds
 	bOf        = []byte("of")        // group 0 artifact 0 order -> globalId
 	bNames     = []byte("names")     // group 0 artifact 0 version name -> globalId
-	bContents  = []byte("contents")  // contentId -> stored content; its sequence gives contentIds
+	bContents  = []byte("contents")  // contentId -> content without its text; its sequence gives contentIds
+	bTexts     = []byte("texts")     // contentId -> text, compressed by zstd
 	bHashes    = []byte("hashes")    // content hash -> contentId
 	bCanonical = []byte("canonical") // canonical hash, contentId -> nothing
 	bUses      = []byte("uses")      // contentId, globalId -> nothing
@@ -28,7 +29,7 @@ var (
 )
 
 var buckets = [][]byte{
-	bGroups, bArtifacts, bVersions, bOf, bNames, bContents, bHashes, bCanonical, bUses, bReferrers,
+	bGroups, bArtifacts, bVersions, bOf, bNames, bContents, bTexts, bHashes, bCanonical, bUses, bReferrers,
 	bRules, bBranches, bComments, bSettings,
 }
 
@@ -104,7 +105,16 @@ func (t tx) version(globalID int64) (*version, error) {
 
 func (t tx) putVersion(v *version) error { return set(t, bVersions, number(v.GlobalID), v) }
 
-func (t tx) content(id int64) (*content, error) { return get[content](t, bContents, number(id)) }
+func (t tx) content(id int64) (*content, error) {
+	c, err := get[content](t, bContents, number(id))
+	if err != nil || c == nil {
+		return nil, err
+	}
+	if c.Text, err = zipped.decode(t.Bucket(bTexts).Get(number(id))); err != nil {
+		return nil, fmt.Errorf("read content %d of the registry's file: %w", id, err)
+	}
+	return c, nil
+}
 
 func (t tx) contentByHash(hash [32]byte) (*content, error) {
 	id := t.Bucket(bHashes).Get(hash[:])
@@ -132,6 +142,9 @@ func (t tx) putContent(c *content) (err error) {
 			return err
 		}
 	}
+	if err := t.Bucket(bTexts).Put(number(c.ID), zipped.encode(c.Text)); err != nil {
+		return err
+	}
 	return set(t, bContents, number(c.ID), c)
 }
 
@@ -146,6 +159,9 @@ func (t tx) dropContent(c *content) error {
 		return err
 	}
 	if err := t.Bucket(bHashes).Delete(c.Hash[:]); err != nil {
+		return err
+	}
+	if err := t.Bucket(bTexts).Delete(number(c.ID)); err != nil {
 		return err
 	}
 	return t.Bucket(bContents).Delete(number(c.ID))

@@ -208,9 +208,9 @@ func (s *store) exportTo(w io.Writer, about info) error {
 }
 
 func (a *archive) contents(t tx) error {
-	return t.scan(bContents, nil, func(_, raw []byte) error {
-		c := new(content)
-		if err := json.Unmarshal(raw, c); err != nil {
+	return t.scan(bContents, nil, func(id, _ []byte) error {
+		c, err := t.content(parseNumber(id))
+		if err != nil {
 			return err
 		}
 		hash := hex.EncodeToString(c.Hash[:])

@@ -166,7 +166,7 @@ func (v *version) active() bool { return v.State != stateDisabled && v.State != 
 
 type content struct {
 	ID        int64
-	Text      []byte
+	Text      []byte `json:"-"`          // kept by itself, compressed
 	MediaType string `json:",omitempty"` // as given; application/json when empty
 	Refs      []reference
 	Hash      [sha256.Size]byte // of text and references

@@ -47,6 +47,7 @@ type draft struct {
 
 	artifactMeta meta
 	versionMeta  meta
+	namesItself  bool // what is not named gets the name that the schema has
 
 	created, createdArtifact bool // what it made
 	renames                  bool // 3.3's v2: what the version is called, the artifact is from then on
@@ -182,9 +183,14 @@ func (s *store) judge(t tx, a *artifact, d *draft) (string, error) {
 	if d.artifactType == "" {
 		return "", badRequest("InvalidArtifactTypeException", "Failed to discover artifact type from content.")
 	}
+	if d.namesItself {
+		d.versionMeta = d.versionMeta.named(d.artifactType, d.text)
+		d.artifactMeta, d.namesItself = d.versionMeta, false
+	}
 	if d.noContent || d.isDraft {
 		return t.ruleState(a), nil
 	}
+	d.canonicalHash() // here, not while others wait for the file
 	return t.ruleState(a), s.applyRules(t, d)
 }
 

@@ -115,6 +115,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	log.Info("registry serves", "url", scheme+"://"+lis.Addr().String(), "file", c.File, "apicurio", c.Apicurio)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serve(gctx, lis, s) })
+	g.Go(func() error { return s.store.trim(gctx) })
 	if c.Management != "" {
 		manage, err := net.Listen("tcp", c.Management)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,6 +316,13 @@ func checkAcked(t *testing.T, base string, acked map[int][2]int64) {
 
 func startChild(t *testing.T, file string) (base string, kill func()) {
 	t.Helper()
+	base, _, kill = startServer(t, file)
+	return base, kill
+}
+
+// startServer runs a server in a process of its own.
+func startServer(t testing.TB, file string) (base string, pid int, kill func()) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
 	cmd.Env = append(os.Environ(), "REGISTRY_KILL_FILE="+file)
 	var stderr bytes.Buffer
@@ -333,11 +341,11 @@ func startChild(t *testing.T, file string) (base string, kill func()) {
 	t.Cleanup(kill)
 	for sc := bufio.NewScanner(out); sc.Scan(); {
 		if addr, ok := strings.CutPrefix(sc.Text(), "listening on "); ok {
-			return "http://" + addr, kill
+			return "http://" + addr, cmd.Process.Pid, kill
 		}
 	}
 	t.Fatalf("child did not start: %s", stderr.String())
-	return "", nil
+	return "", 0, nil
 }
 
 func runChild(t *testing.T, file string) {
@@ -350,6 +358,7 @@ func runChild(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	fmt.Printf("listening on %s\n", lis.Addr())
+	go func() { _ = s.store.trim(context.Background()) }()
 	t.Fatal(http.Serve(lis, s))
 }
 
@@ -359,8 +368,10 @@ func BenchmarkRegisterKnown(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close()
+	b.ReportAllocs()
+	text := debezium(1)
 	for b.Loop() {
-		req := httptest.NewRequest(http.MethodPost, v2Base+"/groups/default/artifacts?ifExists=RETURN_OR_UPDATE", strings.NewReader(schemaText(1)))
+		req := httptest.NewRequest(http.MethodPost, v2Base+"/groups/default/artifacts?ifExists=RETURN_OR_UPDATE", strings.NewReader(text))
 		req.Header.Set("X-Registry-ArtifactId", "a")
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, req)
@@ -368,4 +379,27 @@ func BenchmarkRegisterKnown(b *testing.B) {
 			b.Fatal(w.Body)
 		}
 	}
+}
+
+func BenchmarkRegisterNew(b *testing.B) {
+	s, err := Open(Config{File: filepath.Join(b.TempDir(), "registry.db")}, quiet)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.ReportAllocs()
+	b.SetParallelism(50)
+	var n atomic.Int64
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			i := int(n.Add(1))
+			req := httptest.NewRequest(http.MethodPost, v2Base+"/groups/default/artifacts?ifExists=RETURN_OR_UPDATE", strings.NewReader(debezium(i)))
+			req.Header.Set("X-Registry-ArtifactId", fmt.Sprint("a", i))
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, req)
+			if w.Code != http.StatusOK {
+				b.Fatal(w.Body)
+			}
+		}
+	})
 }

@@ -21,6 +21,7 @@ type store struct {
 	flavour  flavour
 	maxText  int64 // of a schema, bytes
 	readOnly atomic.Bool
+	changes  *committer
 }
 
 // openStore opens or makes the file. A file that another process has open is
@@ -37,20 +38,33 @@ func openStore(path string) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the registry's file %s: %w", path, err)
 	}
-	// How long a registration waits for others to share its transaction.
-	db.MaxBatchDelay = time.Millisecond
 	err = db.Update(func(t *bolt.Tx) error {
 		for _, b := range buckets {
 			if _, err := t.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
 		}
-		return nil
+		return tx{t}.checkFormat(path)
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the registry's file %s: %w", path, err), db.Close())
 	}
-	return &store{db: db, now: func() time.Time { return time.Now().UTC() }}, nil
+	return &store{db: db, changes: &committer{db: db}, now: func() time.Time { return time.Now().UTC() }}, nil
+}
+
+// format is the version of the file's layout.
+const format = "2"
+
+// checkFormat marks a new file and refuses one of another layout.
+func (t tx) checkFormat(path string) error {
+	switch found := t.setting("format"); {
+	case found == format:
+		return nil
+	case found != "" || t.Bucket(bVersions).Sequence() > 0:
+		return fault.Humanf("export it with the version that wrote it, and import the archive here",
+			"the registry's file %s has the layout %q, this version knows %q", path, found, format)
+	}
+	return t.Bucket(bSettings).Put([]byte("format"), []byte(format))
 }
 
 func (s *store) close() error { return s.db.Close() }
@@ -68,19 +82,7 @@ func (s *store) update(f func(t tx) error) error {
 	if s.readOnly.Load() {
 		return errReadOnly
 	}
-	var p *problem
-	err := s.db.Batch(func(b *bolt.Tx) error {
-		p = nil
-		err := f(tx{b})
-		if errors.As(err, &p) {
-			return nil
-		}
-		return err
-	})
-	if err == nil && p != nil {
-		return p
-	}
-	return err
+	return s.changes.run(f)
 }
 
 // errReadOnly is the answer to whatever would change a registry in read-only

@@ -250,10 +250,7 @@ func (h *handler) v2Create(r *http.Request) (answer, error) {
 	if hash := r.Header.Get("X-Registry-Content-Hash"); hash != "" && !hashMatches(r.Header.Get("X-Registry-Hash-Algorithm"), hash, d.text) {
 		return answer{}, badRequest("BadRequestException", "Provided Artifact Hash doesn't match with the content")
 	}
-	if d.artifactType == "" {
-		d.artifactType = h.store.discover(d.text)
-	}
-	d.artifactMeta = d.artifactMeta.named(d.artifactType, d.text)
+	d.namesItself = true
 	return h.v2Register(d)
 }
 
@@ -262,8 +259,7 @@ func (h *handler) v2Update(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	d.ifExists = mustExist
-	d.artifactMeta = d.artifactMeta.named(d.artifactType, d.text)
+	d.ifExists, d.namesItself = mustExist, true
 	return h.v2Register(d)
 }
 
@@ -294,9 +290,7 @@ func (h *handler) v2CreateVersion(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	d.ifExists = mustExist
-	if h.flavour == v26 {
-		d.artifactMeta = d.artifactMeta.named(d.artifactType, d.text)
-	}
+	d.namesItself = h.flavour == v26
 	d.versionMeta = d.artifactMeta
 	_, v, err := h.store.register(d)
 	if err != nil {
