@@ -128,6 +128,7 @@ type window struct {
 	table envelope.TableID
 	keys  map[string]bool // of changes since it opened
 	rows  envelope.Changes
+	early bool          // it is read, and the stream has yet to come there
 	done  chan struct{} // closed when the fields below are set
 	res   ChunkResult
 	err   error
@@ -269,7 +270,7 @@ func (x *Incremental) inner(ctx context.Context) (*capture.Batch, error) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		var ready <-chan struct{}
-		if x.window != nil && !x.window.ready() {
+		if x.window != nil && !x.window.early {
 			ready = x.window.done
 		}
 		select {
@@ -431,6 +432,7 @@ func (x *Incremental) alone() (*capture.Batch, error) {
 		if err != nil {
 			return nil, err
 		}
+		x.window.early = !reached
 		if reached {
 			x.own.Reset()
 			if err := x.finish(&x.own); err != nil {

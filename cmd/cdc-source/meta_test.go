@@ -11,6 +11,7 @@ import (
 // TestRunTellsTransactionsAndBeats has a database with one transaction and
 // then nothing: heartbeats go on, each with its statement.
 func TestRunTellsTransactionsAndBeats(t *testing.T) {
+	t.Parallel()
 	db := testdb.PostgreSQL(t)
 	db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY)", "CREATE TABLE beat (at timestamptz)")
 	s := newStack(t)
@@ -46,6 +47,7 @@ func TestRunTellsTransactionsAndBeats(t *testing.T) {
 // TestRunKeepsFailuresAside has a value between others that has no form in the
 // type that the options give its column.
 func TestRunKeepsFailuresAside(t *testing.T) {
+	t.Parallel()
 	db := testdb.PostgreSQL(t)
 	db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY, price numeric(8,2))", "INSERT INTO item VALUES (0, 'NaN'), (1, 1)")
 	s := newStack(t)

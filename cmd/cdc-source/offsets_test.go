@@ -12,6 +12,7 @@ import (
 
 // TestOffsets goes back to a position that was shown, and to none at all.
 func TestOffsets(t *testing.T) {
+	t.Parallel()
 	db := testdb.PostgreSQL(t)
 	db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1), (2)")
 	s := newStack(t)

@@ -25,6 +25,7 @@ func TestSignals(t *testing.T) {
 		"mysql":    {testdb.MySQL, func(s stack, t *testing.T, db *testdb.Database, more string) string { return s.mysqlFile(t, db, more) }, "", "varchar(2000)"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			db := c.open(t)
 			schema := c.schema
 			if schema == "" {
