@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -399,6 +400,53 @@ func BenchmarkRegisterNew(b *testing.B) {
 			s.ServeHTTP(w, req)
 			if w.Code != http.StatusOK {
 				b.Fatal(w.Body)
+			}
+		}
+	})
+}
+
+// FuzzRequest asks for anything: whatever it is, the answer is not a server's
+// fault.
+func FuzzRequest(f *testing.F) {
+	for _, s := range [][3]string{
+		{"POST", "/apis/registry/v2/groups/g/artifacts?ifExists=UPDATE", `{"type":"record","name":"R","fields":[{"name":"a","type":"R"}]}`},
+		{"POST", "/apis/registry/v3/groups/g/artifacts", `{"artifactId":"a","artifactType":"AVRO","firstVersion":{"version":"1","branches":["x"],"isDraft":true,"content":{"content":"{}","contentType":"application/json","references":[{"artifactId":"a","version":"1","name":"R"}]}}}`},
+		{"PUT", "/apis/registry/v3/groups/g/artifacts/a/versions/branch=x/state?dryRun=true", `{"state":"ENABLED"}`},
+		{"GET", "/apis/registry/v3/search/versions?orderby=name&order=desc&limit=-1&offset=99999999999&labels=a:b&globalId=-1", ""},
+		{"GET", "/apis/registry/v3/groups/g/artifacts/a/versions/branch=/content?references=DEREFERENCE", ""},
+		{"POST", "/apis/ccompat/v7/subjects/a%2Fb/versions?normalize=true", `{"schema":"{\"type\":\"string\"}","id":5,"version":-1,"references":[{"name":"x","subject":"y","version":0}]}`},
+		{"POST", "/apis/ccompat/v7/compatibility/subjects/a/versions/-1?verbose=true", `{"schema":"[\"null\"]"}`},
+		{"DELETE", "/apis/ccompat/v7/subjects/a/versions/latest?permanent=true", ""},
+		{"PUT", "/apis/ccompat/v7/mode/a", `{"mode":"IMPORT"}`},
+		{"POST", "/apis/registry/v2/admin/import", "PK\x05\x06" + strings.Repeat("\x00", 18)},
+		{"GET", "/ui/g/a/1/diff/2", ""},
+		{"POST", "/apis/registry/v3/admin/rules", `{"ruleType":"INTEGRITY","config":"A,B"}`},
+	} {
+		f.Add(s[0], s[1], []byte(s[2]))
+	}
+	servers := make([]*Server, 2)
+	for i, version := range []string{"3.3", "2.6"} {
+		s, err := Open(Config{File: filepath.Join(f.TempDir(), version), Apicurio: version, MaxBody: 1 << 20}, quiet)
+		if err != nil {
+			f.Fatal(err)
+		}
+		defer s.Close()
+		s.store.db.NoSync = true
+		servers[i] = s
+	}
+	f.Fuzz(func(t *testing.T, method, path string, body []byte) {
+		u, err := url.ParseRequestURI(path)
+		if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(method, " \t\r\n") || method == "" {
+			return
+		}
+		for _, s := range servers {
+			r := httptest.NewRequest("GET", "/", bytes.NewReader(body))
+			r.Method, r.URL, r.RequestURI = method, u, path
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			// Apicurio's answer where a reference is gone.
+			if w.Code >= 500 && !strings.Contains(w.Body.String(), "Undefined schema") {
+				t.Errorf("%s %s %q: %d %s", method, path, body, w.Code, w.Body)
 			}
 		}
 	})
