@@ -1,9 +1,10 @@
-// Package server is an embedded schema registry with the part of Apicurio's
-// REST APIs v2 and v3 and of the Confluent API (Apicurio's ccompat v7) that
-// Tributary's daemons and Confluent clients need: registering with every
-// ifExists mode, look-up by any id, hash or content, versions and subjects.
-// Rules, deletion, states and search by text are not served yet; what is asked
-// and not served is answered 404, never with a pretence.
+// Package server is an embedded schema registry that clients cannot tell from
+// Apicurio: its REST APIs v2 and v3 and the Confluent API (ccompat v7), for Avro
+// and JSON Schema. It has every ifExists mode, look-up by any id, hash or content,
+// references, rules with their compatibility verdicts, states, labels, branches,
+// deletion, search, modes, export and import that keep the ids, and a page for
+// people. What differs from the recorded calls of the real one, and why, is in
+// testdata/differences.txt.
 //
 // # Layers
 //
