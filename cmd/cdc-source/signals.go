@@ -82,10 +82,29 @@ func (c *connector) readSignals(ctx context.Context, x *snapshot.Incremental, lo
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.Close() }() // there is nothing to flush
 	part := topic.Partition{Topic: name}
 	var obeyed atomic.Int64 // the next offset
 	committed := int64(0)
+	commit := func(ctx context.Context) error {
+		next := obeyed.Load()
+		if next == committed {
+			return nil
+		}
+		if err := r.Commit(ctx, map[topic.Partition]int64{part: next}); err != nil {
+			return err
+		}
+		committed = next
+		return nil
+	}
+	defer func() {
+		// What was obeyed until now is not obeyed again at the next start.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if err := commit(bounded); err != nil {
+			log.Warn("signals that were obeyed will be obeyed again", "error", err)
+		}
+		_ = r.Close() // there is nothing to flush
+	}()
 	for {
 		batches, err := r.Poll(ctx, time.Second, 0)
 		if err != nil {
@@ -106,11 +125,8 @@ func (c *connector) readSignals(ctx context.Context, x *snapshot.Incremental, lo
 				x.Signal(s)
 			}
 		}
-		if next := obeyed.Load(); next > committed {
-			if err := r.Commit(ctx, map[topic.Partition]int64{part: next}); err != nil {
-				return err
-			}
-			committed = next
+		if err := commit(ctx); err != nil {
+			return err
 		}
 	}
 }
