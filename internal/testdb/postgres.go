@@ -13,10 +13,14 @@ import (
 	"tributary/internal/proc"
 )
 
-// StartPostgreSQL starts a PostgreSQL with logical decoding on, the newest that
-// is installed. Nothing of it survives a power cut: fsync is off.
+// StartPostgreSQL starts a PostgreSQL with logical decoding on: of the release
+// that o names, else the newest that is installed. Nothing of it survives a power
+// cut: fsync is off.
 func StartPostgreSQL(ctx context.Context, o Options) (*Server, error) {
 	bin, version, err := findPostgreSQL()
+	if o.Release != 0 {
+		bin, version, err = findRelease(o.Release)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -26,6 +30,12 @@ func StartPostgreSQL(ctx context.Context, o Options) (*Server, error) {
 	}
 	return newServer(ctx, KindPostgreSQL, cred, o, func(dir string, port int) (proc.Spec, error) {
 		data := filepath.Join(dir, "data")
+		if cred != nil && !open(bin) { // closed to the server's user
+			if err := runAs(nil, "/", "cp", "-a", "--reflink=auto", filepath.Dir(bin), filepath.Join(dir, "server")); err != nil {
+				return proc.Spec{}, err
+			}
+			bin = filepath.Join(dir, "server", "bin")
+		}
 		err := copyTemplate("postgresql-"+version, data, cred, func(data string) error {
 			return initPostgreSQL(bin, dir, data, cred)
 		})
@@ -65,6 +75,19 @@ func findPostgreSQL() (bin, version string, err error) {
 	}
 	newest := slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) })
 	return filepath.Dir(newest), strconv.Itoa(major(newest)), nil
+}
+
+// findRelease returns the folder of a server that tests/setup.sh unpacked.
+func findRelease(n int) (bin, version string, err error) {
+	build, err := BuildDir()
+	if err != nil {
+		return "", "", err
+	}
+	bin = filepath.Join(build, fmt.Sprintf("postgresql-%d", n), "bin")
+	if _, err := os.Stat(filepath.Join(bin, "postgres")); err != nil {
+		return "", "", missing(Kind(fmt.Sprint(KindPostgreSQL, n)))
+	}
+	return bin, fmt.Sprintf("release-%d", n), nil
 }
 
 func initPostgreSQL(bin, dir, data string, cred *syscall.Credential) error {

@@ -28,7 +28,8 @@ var (
 	sharedPostgreSQL = sync.OnceValues(func() (*Server, error) {
 		return StartPostgreSQL(forAll(), Options{})
 	})
-	sharedMySQL = sync.OnceValues(func() (*Server, error) {
+	sharedReleases = map[int]func() (*Server, error){16: sharedRelease(16), 17: sharedRelease(17), 18: sharedRelease(18)}
+	sharedMySQL    = sync.OnceValues(func() (*Server, error) {
 		return StartMySQL(forAll(), Options{})
 	})
 	sharedMySQLWithoutGTID = sync.OnceValues(func() (*Server, error) {
@@ -46,6 +47,21 @@ var (
 func PostgreSQL(t testing.TB) *Database {
 	t.Helper()
 	return newDatabase(t, sharedPostgreSQL)
+}
+
+func sharedRelease(n int) func() (*Server, error) {
+	return sync.OnceValues(func() (*Server, error) { return StartPostgreSQL(forAll(), Options{Release: n}) })
+}
+
+// Releases are those of PostgreSQL that tests/setup.sh unpacks, beside the one
+// that is installed.
+func Releases() []int { return []int{16, 17, 18} }
+
+// PostgreSQLRelease returns a new database in the test binary's PostgreSQL of one
+// of Releases.
+func PostgreSQLRelease(t testing.TB, release int) *Database {
+	t.Helper()
+	return newDatabase(t, sharedReleases[release])
 }
 
 // MySQL returns a new database in the test binary's MySQL.
