@@ -1,10 +1,15 @@
 package registry
 
 import (
+	"bytes"
+	"compress/zlib"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"strings"
 
 	"tributary/internal/fault"
 )
@@ -20,7 +25,42 @@ const (
 	// ApicurioHeaders is a bare Avro body and the globalId in the record's
 	// headers: what Apicurio 2.x's converter writes unless told otherwise.
 	ApicurioHeaders Format = "apicurio-headers"
+	// Glue is AWS Glue's: 0x03, 0x00, and the 16 bytes of the version's UUID,
+	// before the Avro body.
+	Glue Format = "glue"
+	// GlueZlib is Glue with 0x05 for 0x00, and the Avro body as a zlib stream,
+	// which Pack makes.
+	GlueZlib Format = "glue-zlib"
 )
+
+// Formats lists every format.
+func Formats() []Format { return []Format{Confluent, Apicurio, ApicurioHeaders, Glue, GlueZlib} }
+
+// The bytes of Glue's header, and the bound of what a body may unpack to.
+const (
+	glueVersion = 3
+	gluePlain   = 0
+	glueZlib    = 5
+	glueHeader  = 18
+	maxUnpacked = 64 << 20
+)
+
+// UUID names a schema version in AWS Glue. The zero one is none.
+type UUID [16]byte
+
+// ParseUUID reads the form with dashes.
+func ParseUUID(s string) (u UUID, err error) {
+	raw, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	if err != nil || len(raw) != len(u) || len(s) != 36 {
+		return u, fmt.Errorf("%q is no UUID", s)
+	}
+	copy(u[:], raw)
+	return u, nil
+}
+
+func (u UUID) String() string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
 
 // ErrNoID marks a value that carries no schema id in any known format.
 var ErrNoID = errors.New("record carries no schema id")
@@ -33,21 +73,25 @@ type Header struct {
 
 // ParseFormat checks a format's name.
 func ParseFormat(s string) (Format, error) {
-	switch f := Format(s); f {
-	case Confluent, Apicurio, ApicurioHeaders:
-		return f, nil
+	var names []string
+	for _, f := range Formats() {
+		if names = append(names, string(f)); s == string(f) {
+			return f, nil
+		}
 	}
-	return "", fmt.Errorf("wire format %q is not one of %s, %s, %s", s, Confluent, Apicurio, ApicurioHeaders)
+	return "", fmt.Errorf("wire format %q is not one of %s", s, strings.Join(names, ", "))
 }
 
 // maxWireID is the largest id that readers tell apart in both widths.
 const maxWireID = 1<<31 - 1
 
 // Check reports whether the format can carry id. The apicurio formats need a
-// globalId, which the Confluent API does not give.
+// globalId, which the Confluent API does not give, and the glue formats a UUID,
+// which AWS Glue alone gives.
 func (f Format) Check(id ID) error {
 	switch {
-	case f == Confluent && (id.Content <= 0 || id.Content > maxWireID),
+	case (f == Glue || f == GlueZlib) && id.UUID == UUID{},
+		f == Confluent && (id.Content <= 0 || id.Content > maxWireID),
 		f == Apicurio && (id.Global <= 0 || id.Global > maxWireID),
 		f == ApicurioHeaders && id.Global <= 0:
 		return fault.Humanf("use the wire format that suits the registry's API, or the URL of its other API",
@@ -64,8 +108,68 @@ func (f Format) AppendHeader(dst []byte, id ID) []byte {
 		return binary.BigEndian.AppendUint32(append(dst, 0), uint32(id.Content))
 	case Apicurio:
 		return binary.BigEndian.AppendUint64(append(dst, 0), uint64(id.Global))
+	case Glue:
+		return append(append(dst, glueVersion, gluePlain), id.UUID[:]...)
+	case GlueZlib:
+		return append(append(dst, glueVersion, glueZlib), id.UUID[:]...)
 	}
 	return dst
+}
+
+// Packer makes the values of GlueZlib. It is for one goroutine; the zero value
+// is ready for use.
+type Packer struct{ z *zlib.Writer }
+
+// Pack appends the header that value begins with, and its body compressed.
+// value is what AppendHeader of GlueZlib began; an empty one stays so.
+func (p *Packer) Pack(dst, value []byte) []byte {
+	if len(value) < glueHeader {
+		return append(dst, value...)
+	}
+	out := bytes.NewBuffer(append(dst, value[:glueHeader]...))
+	if p.z == nil {
+		p.z = zlib.NewWriter(out)
+	} else {
+		p.z.Reset(out)
+	}
+	// A buffer takes everything.
+	_, _ = p.z.Write(value[glueHeader:])
+	_ = p.z.Close()
+	return out.Bytes()
+}
+
+// unpack is the other way round: the body of a value of GlueZlib.
+func unpack(stream []byte) ([]byte, error) {
+	z, err := zlib.NewReader(bytes.NewReader(stream))
+	if err != nil {
+		return nil, fmt.Errorf("unpack a record's body: %w", err)
+	}
+	var out bytes.Buffer
+	if _, err = out.ReadFrom(io.LimitReader(z, maxUnpacked+1)); err != nil {
+		return nil, fmt.Errorf("unpack a record's body: %w", err)
+	}
+	if out.Len() > maxUnpacked {
+		return nil, fmt.Errorf("unpack a record's body: more than %d bytes", maxUnpacked)
+	}
+	return out.Bytes(), nil
+}
+
+// parseGlue reads what begins with Glue's version byte.
+func parseGlue(data []byte) (id ID, body []byte, err error) {
+	if len(data) < glueHeader {
+		return ID{}, nil, fmt.Errorf("%d bytes are less than the header of AWS Glue: %w", len(data), ErrNoID)
+	}
+	copy(id.UUID[:], data[2:])
+	if body = data[glueHeader:]; data[1] == gluePlain {
+		return id, body, nil
+	}
+	if data[1] != glueZlib {
+		return ID{}, nil, fmt.Errorf("compression 0x%02x of AWS Glue is not known: %w", data[1], ErrNoID)
+	}
+	if body, err = unpack(body); err != nil {
+		return ID{}, nil, err
+	}
+	return id, body, nil
 }
 
 // The headers of ApicurioHeaders, for keys and for values.
@@ -91,7 +195,7 @@ func (f Format) Headers(id ID, isKey bool) []Header {
 }
 
 // ParseHeader finds the schema id of a key or value, in whichever format it
-// is, and the Avro body, which aliases data. header returns a record header's
+// is, and the Avro body, which aliases data unless it was compressed. header returns a record header's
 // value, or nil; it may be nil. Tombstones have no id: do not ask.
 func ParseHeader(data []byte, isKey bool, header func(name string) []byte) (id ID, body []byte, err error) {
 	if header != nil {
@@ -116,8 +220,8 @@ func ParseHeader(data []byte, isKey bool, header func(name string) []byte) (id I
 	switch {
 	case len(data) < 5:
 		return ID{}, nil, fmt.Errorf("%d bytes: %w", len(data), ErrNoID)
-	case data[0] == 3:
-		return ID{}, nil, fmt.Errorf("record is in the wire format of AWS Glue, which is not supported: %w", ErrNoID)
+	case data[0] == glueVersion:
+		return parseGlue(data)
 	case data[0] != 0:
 		return ID{}, nil, fmt.Errorf("first byte 0x%02x: %w", data[0], ErrNoID)
 	}

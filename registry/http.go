@@ -28,6 +28,7 @@ type remote struct {
 	base   string
 	opts   Options
 	client *http.Client
+	login  login
 	down   atomic.Bool
 }
 
@@ -46,6 +47,7 @@ type refusal struct {
 	name    string // Apicurio's exception
 	message string
 	causes  []string
+	from    string // who answered, where it is not the registry
 }
 
 func (r *refusal) Error() string {
@@ -56,8 +58,27 @@ func (r *refusal) Error() string {
 	if len(r.causes) > 0 {
 		text += " (" + strings.Join(r.causes, "; ") + ")"
 	}
-	return fmt.Sprintf("registry answered %d: %s", r.status, text)
+	who := r.from
+	if who == "" {
+		who = "registry"
+	}
+	return fmt.Sprintf("%s answered %d: %s", who, r.status, text)
 }
+
+// Is makes what registries answer known by the errors that stand for it.
+func (r *refusal) Is(target error) bool {
+	switch target {
+	case errAbsent:
+		return r.from == "" && r.status == http.StatusNotFound && r.named()
+	case ErrIncompatible:
+		return r.incompatible()
+	}
+	return false
+}
+
+// named reports whether the answer came from a registry's API and not from
+// something else that has no such path.
+func (r *refusal) named() bool { return r.code != 0 || r.name != "" }
 
 // send makes the call, again and again within the patience while a retry may
 // heal what is wrong, and returns the body of a 2xx answer.
@@ -65,6 +86,9 @@ func (r *remote) send(ctx context.Context, q request) ([]byte, error) {
 	began := time.Now()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
 		body, err := r.try(ctx, q)
+		if denied(err) && r.login.renew() {
+			body, err = r.try(ctx, q) // with a new token
+		}
 		if err == nil {
 			if r.down.CompareAndSwap(true, false) {
 				r.opts.Log.Info("registry reachable again", "url", r.base)
@@ -100,11 +124,11 @@ func (r *remote) try(ctx context.Context, q request) ([]byte, error) {
 	for k, v := range q.header {
 		req.Header.Set(k, v)
 	}
-	switch {
-	case r.opts.Token != "":
-		req.Header.Set("Authorization", "Bearer "+r.opts.Token)
-	case r.opts.User != "":
-		req.SetBasicAuth(r.opts.User, r.opts.Password)
+	for k, v := range r.opts.Header {
+		req.Header[k] = v
+	}
+	if err := r.login.sign(ctx, req); err != nil {
+		return nil, err
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
@@ -150,6 +174,12 @@ func refused(status int, body []byte) *refusal {
 	return r
 }
 
+// denied reports whether the registry does not know who is asking.
+func denied(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.from == "" && r.status == http.StatusUnauthorized
+}
+
 func transient(err error) bool {
 	var r *refusal
 	if !errors.As(err, &r) {
@@ -168,11 +198,10 @@ func explain(err error, base string) error {
 	}
 	err = fmt.Errorf("registry %s: %w", base, err)
 	switch {
+	case r.from != "":
+		return fault.Human(err, "check the token endpoint, the client's id and secret, and its rights to the scope")
 	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden:
 		return fault.Human(err, "check the registry's user and password or token, and this user's rights")
-	case r.incompatible():
-		return fault.Human(err, "the table's change breaks the compatibility rule of its schema: "+
-			"undo the change, relax the rule of this artifact, or delete its old versions if nobody reads them")
 	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
 		return fault.Human(err, "check the registry's URL: it must end in /apis/registry/v2, /apis/registry/v3, or be the root of a Confluent API")
 	}
@@ -182,7 +211,7 @@ func explain(err error, base string) error {
 // incompatible reports whether a rule refused the schema. Apicurio 3.x says so
 // with status 400, everything else with 409.
 func (r *refusal) incompatible() bool {
-	return r.name == "RuleViolationException" || r.status == http.StatusConflict || r.code == 409
+	return r.from == "" && (r.name == "RuleViolationException" || r.name == "" && r.status == http.StatusConflict)
 }
 
 // unknown turns a 404 for an id into ErrUnknownID.

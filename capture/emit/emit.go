@@ -26,10 +26,9 @@ import (
 type Options struct {
 	topic.Options
 
-	RegistryURL      string        `opt:"schema.registry.url" required:"true" doc:"registry for the records' schemas: Apicurio's …/apis/registry/v2 or v3, or a Confluent API"`
-	RegistryUser     string        `opt:"schema.registry.user" doc:"user for the registry"`
-	RegistryPassword config.Secret `opt:"schema.registry.password" doc:"the user's password"`
-	WireFormat       string        `opt:"wire.format" default:"confluent" enum:"confluent,apicurio,apicurio-headers" doc:"how a record carries the id of its schema"`
+	registry.Settings
+	Schemas    registry.WriterSettings
+	WireFormat string `opt:"wire.format" default:"confluent" enum:"confluent,apicurio,apicurio-headers,glue" doc:"how a record carries the id of its schema"`
 
 	OffsetTopic       string `opt:"offset.storage.topic" default:"tributary-offsets" doc:"compacted topic that holds the connectors' positions"`
 	OffsetReplication int    `opt:"offset.storage.replication.factor" default:"-1" doc:"replicas of that topic when it is created; -1 = the broker's default"`
@@ -39,7 +38,8 @@ type Options struct {
 
 // Check returns what the tags cannot express.
 func (o *Options) Check() []config.Problem {
-	out := o.Options.Check()
+	out := append(o.Options.Check(), o.Settings.Check()...)
+	out = append(out, o.Schemas.Check(o.RegistryURL, o.WireFormat)...)
 	if o.Partitions < 1 {
 		out = append(out, config.Problem{Key: "topic.creation.default.partitions", Message: "must be at least 1"})
 	}
@@ -51,10 +51,7 @@ func (o *Options) Check() []config.Problem {
 
 // Registry makes the client of the registry.
 func (o *Options) Registry(log *slog.Logger) (*registry.Client, error) {
-	return registry.New(o.RegistryURL, registry.Options{
-		User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Log: log,
-		Patience: 5 * time.Second, // capture.Run retries for longer
-	})
+	return o.Schemas.Writer(&o.Settings, 5*time.Second, log) // capture.Run retries for longer
 }
 
 // Emitter writes to Kafka. It implements capture.Emitter and is for one
@@ -77,6 +74,8 @@ type Emitter struct {
 	targets  map[[3]string]*target // by topic and schemas
 	messages envelope.Messages
 	records  []topic.Record
+	packer   registry.Packer
+	packed   []byte // what records of a batch point into, when they are compressed
 }
 
 // target is where records of one form go: a topic that exists, and schemas
@@ -105,7 +104,7 @@ type eventState struct {
 // New returns an Emitter for the connector of that name. It connects at
 // Resume.
 func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Emitter, error) {
-	wire, err := registry.ParseFormat(o.WireFormat)
+	wire, err := o.Schemas.Format(o.WireFormat)
 	if err != nil {
 		return nil, fault.Human(err, "correct wire.format")
 	}
@@ -227,7 +226,7 @@ const abortTries = 3
 func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 	e.messages.Reset()
 	clear(e.records)
-	e.records = e.records[:0]
+	e.records, e.packed = e.records[:0], e.packed[:0]
 	now := time.Now()
 	for i := range b.List {
 		c := &b.List[i]
@@ -243,6 +242,9 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 				if to, err = e.reroute(ctx, m); err != nil {
 					return err
 				}
+			}
+			if e.wire == registry.GlueZlib {
+				m.Key, m.Value = e.pack(m.Key), e.pack(m.Value)
 			}
 			at := now
 			if m.Millis != 0 {
@@ -260,6 +262,17 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 		})
 	}
 	return nil
+}
+
+// pack compresses a key or value. What was packed before stays where it is
+// when room for more is made.
+func (e *Emitter) pack(data []byte) []byte {
+	if data == nil {
+		return nil
+	}
+	from := len(e.packed)
+	e.packed = e.packer.Pack(e.packed, data)
+	return e.packed[from:len(e.packed):len(e.packed)]
 }
 
 // append adds the messages of one change, and returns where they go.
@@ -388,14 +401,14 @@ func (e *Emitter) prepare(ctx context.Context, name, keySchema, valueSchema stri
 	}
 	out := &target{topic: name}
 	if keySchema != "" {
-		id, err := e.register(ctx, name+"-key", keySchema)
+		id, err := e.register(ctx, name, true, keySchema)
 		if err != nil {
 			return nil, err
 		}
 		out.wire.Key = e.wire.AppendHeader(nil, id)
 		out.keyOnly = headers(e.wire.Headers(id, true))
 	}
-	id, err := e.register(ctx, name+"-value", valueSchema)
+	id, err := e.register(ctx, name, false, valueSchema)
 	if err != nil {
 		return nil, err
 	}
@@ -411,8 +424,8 @@ func (e *Emitter) prepare(ctx context.Context, name, keySchema, valueSchema stri
 	return out, nil
 }
 
-func (e *Emitter) register(ctx context.Context, artifact, schema string) (registry.ID, error) {
-	id, err := e.client.Register(ctx, artifact, schema)
+func (e *Emitter) register(ctx context.Context, name string, isKey bool, schema string) (registry.ID, error) {
+	id, err := e.client.RegisterTopic(ctx, name, isKey, schema)
 	if err == nil {
 		err = e.wire.Check(id)
 	}

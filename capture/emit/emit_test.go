@@ -46,7 +46,9 @@ func newOptions(t *testing.T) Options {
 			t.Error(err)
 		}
 	})
-	o := Options{RegistryURL: web.URL + "/apis/registry/v2", WireFormat: "confluent", OffsetTopic: "offsets", Partitions: 3}
+	o := Options{WireFormat: "confluent", OffsetTopic: "offsets", Partitions: 3}
+	o.RegistryURL = web.URL + "/apis/registry/v2"
+	o.Schemas = registry.WriterSettings{Auto: true, AutoApicurio: true, AutoGlue: true}
 	o.Options = topic.Options{
 		Brokers: []string{b.Addr()}, ClientID: "test", Protocol: "PLAINTEXT", Compression: "lz4",
 		MaxRequest: 1_000_012, TransactionTimeout: time.Minute, DeliveryTimeout: time.Minute,
@@ -247,7 +249,9 @@ func TestEveryWireFormat(t *testing.T) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	e, err := New(Options{RegistryURL: "http://127.0.0.1:1", WireFormat: "confluent"}, "bench",
+	o := Options{WireFormat: "confluent"}
+	o.RegistryURL = "http://127.0.0.1:1"
+	e, err := New(o, "bench",
 		envelope.NewFormat(envelope.Options{Block: envelope.Block{Fields: envelope.CommonFields(nil)}, Naming: envelope.Naming{Prefix: "p"}}), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

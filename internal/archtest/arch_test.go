@@ -39,7 +39,8 @@ var arrows = map[string][]string{
 	"capture/mysql/binlog": {"envelope"},
 	"capture/emit":         {"internal/config", "capture", "envelope", "registry", "internal/topic"},
 	"capture/capturetest":  {"capture", "capture/snapshot", "envelope", "internal/testdb"},
-	"registry":             {"internal/avrotext"},
+	"registry":             {"internal/avrotext", "internal/config", "registry/glue"},
+	"registry/glue":        nil,
 	"registry/server":      {"internal/avrotext", "internal/config"},
 	"lake":                 {"lake/merge", "lake/basefile", "lake/blob", "internal/column"},
 	"lake/merge":           {"internal/column"},
@@ -63,7 +64,7 @@ var owners = map[string][]string{
 	"github.com/hamba/avro":          {"internal/avro"},
 	"github.com/twmb/franz-go/pkg/k": {"internal/topic", "internal/broker"}, // kgo, kadm, kmsg; kfake
 	"github.com/parquet-go":          {"lake/basefile"},
-	"github.com/aws":                 {"lake/blob/s3"},
+	"github.com/aws":                 {"lake/blob/s3", "registry/glue"},
 	"github.com/jackc":               {"capture/postgres", "internal/testdb", "cmd/demo"},
 	"github.com/go-mysql-org":        {"capture/mysql", "capture/mysql/binlog"},
 	"github.com/go-sql-driver":       {"capture/mysql", "internal/testdb", "cmd/demo"},

@@ -46,16 +46,21 @@ func print(text string, canonical bool) (string, error) {
 // Name returns the name (without namespace) of the named type that the text
 // defines at its top, or "".
 func Name(text string) string {
+	name := FullName(text)
+	return name[strings.LastIndexByte(name, '.')+1:]
+}
+
+// FullName is Name with the namespace.
+func FullName(text string) string {
 	v, err := parseJSON(text)
 	if err != nil {
 		return ""
 	}
 	o, _ := v.(*object)
-	if o == nil {
+	if o == nil || o.text("name") == "" {
 		return ""
 	}
-	name := o.text("name")
-	return name[strings.LastIndexByte(name, '.')+1:]
+	return qualify(o.text("name"), o.text("namespace"), "")
 }
 
 var primitives = map[string]bool{
