@@ -13,6 +13,10 @@ import (
 // means now, and "000" for from the beginning. Rows that were removed for good
 // are not among them. AsOf's rules for instants hold for to; from may be older
 // than what cleaning has kept.
+//
+// Of a merge-on-read table they are, as in Hudi, the rows that the commits wrote:
+// one that came too late to win over a stored row is among them until the next
+// compaction.
 func (t *Table) Between(ctx context.Context, from, to string) (*Snapshot, error) {
 	s, err := t.AsOf(ctx, to)
 	if err != nil {
@@ -30,7 +34,10 @@ func (t *Table) Between(ctx context.Context, from, to string) (*Snapshot, error)
 	if s.slices != nil {
 		touched := []fileSlice{}
 		for _, sl := range s.slices {
-			if sl.base.Instant > from || len(sl.logs) > 0 {
+			if sl.base.Instant <= from {
+				sl.base = BaseFile{}
+			}
+			if sl.base.Key != "" || len(sl.logs) > 0 {
 				touched = append(touched, sl)
 			}
 		}

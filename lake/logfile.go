@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+
+	"tributary/internal/fault"
 )
 
 // LogFile is a file of changes to a file group of a merge-on-read table.
@@ -53,6 +55,7 @@ const (
 	headerSchema    = 2
 	headerCommand   = 3
 	headerCompacted = 4
+	headerPartial   = 7
 )
 
 // logBlock is a block of a log file. Its bytes are those of the file.
@@ -115,7 +118,7 @@ func parseBlock(b []byte) (block logBlock, size int, err error) {
 	}
 	r.b = r.b[:length-8]
 	if v := r.int(); r.err == nil && v != logVersion {
-		return block, 0, fmt.Errorf("log block of version %d is not supported, only %d", v, logVersion)
+		return block, 0, fault.Humanf(mergeHint, "log block of version %d is not supported, only %d", v, logVersion)
 	}
 	block.kind = int(r.int())
 	block.header = r.headers()
@@ -181,7 +184,7 @@ const contentVersion = 3
 func (b *logBlock) avroRecords() ([][]byte, error) {
 	r := logReader{b: b.content}
 	if v := r.int(); r.err == nil && v != contentVersion {
-		return nil, fmt.Errorf("avro data block of version %d is not supported, only %d", v, contentVersion)
+		return nil, fault.Humanf(mergeHint, "avro data block of version %d is not supported, only %d", v, contentVersion)
 	}
 	n := r.int()
 	if n < 0 || int64(n)*4 > int64(len(r.b)) {
@@ -216,11 +219,14 @@ var deleteListSchema = func() string {
 		wrapper("TimeMicros", `"long"`) + `,` + wrapper("TimestampMicros", `"long"`) + `]}]}}}]}`
 }()
 
+// deleteScale is that of the decimals in a delete block, whatever the column's.
+const deleteScale = 15
+
 // deletes returns the keys of a delete block.
 func (b *logBlock) deletes() ([]logDelete, error) {
 	r := logReader{b: b.content}
 	if v := r.int(); r.err == nil && v != contentVersion {
-		return nil, fmt.Errorf("delete block of version %d is not supported, only %d", v, contentVersion)
+		return nil, fault.Humanf(mergeHint, "delete block of version %d is not supported, only %d", v, contentVersion)
 	}
 	body := r.take(int64(r.int()))
 	if r.err != nil {

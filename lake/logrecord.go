@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"sort"
 	"strconv"
 
@@ -35,19 +36,38 @@ func orderingOf(v any) ordering {
 	}
 }
 
-// orderingAt is the ordering of row r of a column.
-func orderingAt(c *column.Column, r int) ordering {
+// orderingAt is the ordering of row r of a column of type t.
+func orderingAt(t Type, c *column.Column, r int) ordering {
 	if c.IsNull(r) {
 		return ordering{}
 	}
-	switch c.Kind {
-	case column.Int:
+	switch {
+	case c.Kind == column.Int:
 		return ordering{kind: 'i', i: c.Ints[r]}
-	case column.Float:
+	case c.Kind == column.Float:
 		return ordering{kind: 'f', f: c.Floats[r]}
+	case t.Kind == Decimal:
+		return orderingOfDecimal(c.Value(r), t.Scale)
 	default:
 		return ordering{kind: 's', s: string(c.Value(r))}
 	}
+}
+
+// orderingOfDecimal makes an ordering of an unscaled value, big-endian two's
+// complement: text that sorts as the numbers do, whatever their scales.
+func orderingOfDecimal(b []byte, scale int) ordering {
+	const digits, width = 64, 64 // after the point; bytes
+	n := new(big.Int).SetBytes(b)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits-min(max(scale, 0), digits))), nil))
+	// Shifted by half of what there is room for, so that none is negative.
+	n.Add(n, new(big.Int).Lsh(big.NewInt(1), 8*width-1))
+	if n.Sign() < 0 || n.BitLen() > 8*width {
+		return ordering{} // no decimal of a table
+	}
+	return ordering{kind: 'd', s: string(n.FillBytes(make([]byte, width)))}
 }
 
 // beats reports whether o is greater than p. Values of different kinds, or none,

@@ -83,14 +83,57 @@ func (s *fileSlice) key() string {
 	return s.logs[0].Key
 }
 
-// payloads that are understood: whether a row of a log gives way to a stored row
-// of a greater order. Among log rows the greater order always wins.
-var payloads = map[string]bool{
-	"": false,
-	"org.apache.hudi.common.model.OverwriteWithLatestAvroPayload": false,
-	"org.apache.hudi.common.model.DefaultHoodieRecordPayload":     true,
-	"org.apache.hudi.common.model.EventTimeAvroPayload":           true,
+// mergeRule is how the rows of logs come over each other and over the stored
+// rows.
+type mergeRule struct {
+	byOrder  bool // of two log rows the one of the greater order wins, the later on a tie; else the later
+	byStored bool // a stored row of a greater order stays
+	// A deletion has its order like a row. Else the row after a deletion always
+	// wins, and a stored row never stands against a deletion.
+	deletions bool
 }
+
+// payloads are the classes that are understood, with how Hudi before 1.0 merges
+// by them.
+var payloads = map[string]mergeRule{
+	"": {byOrder: true},
+	"org.apache.hudi.common.model.OverwriteWithLatestAvroPayload": {byOrder: true},
+	"org.apache.hudi.common.model.DefaultHoodieRecordPayload":     {byOrder: true, byStored: true},
+	"org.apache.hudi.common.model.EventTimeAvroPayload":           {byOrder: true, byStored: true},
+}
+
+// The two orders of Hudi 1.x, by the names of the modes and by the strategies'
+// ids, which tables of version 6 have instead.
+var mergeModes = map[string]mergeRule{
+	"COMMIT_TIME_ORDERING":                 {},
+	"ce9acb64-bde0-424c-9b91-f6ebba25356d": {},
+	"EVENT_TIME_ORDERING":                  {byOrder: true, byStored: true, deletions: true},
+	"eeb8d96f-b1e4-49fd-bbf8-28ac514178e5": {byOrder: true, byStored: true, deletions: true},
+}
+
+// The keys by which Hudi 1.x says so.
+const (
+	propMode      = "hoodie.record.merge.mode"
+	propStrategy  = "hoodie.record.merge.strategy.id"
+	propOrderings = "hoodie.table.ordering.fields"
+)
+
+// mergeRule returns how the table's rows are merged.
+func (p properties) mergeRule() (mergeRule, error) {
+	if mode := or(p[propMode], p[propStrategy]); mode != "" {
+		if r, ok := mergeModes[mode]; ok {
+			return r, nil
+		}
+		return mergeRule{}, fault.Humanf(mergeHint, "rows are merged in the way %s, which is not supported", mode)
+	}
+	r, ok := payloads[p[propPayload]]
+	if !ok {
+		return r, fault.Humanf(mergeHint, "rows are merged by %s, which is not supported", p[propPayload])
+	}
+	return r, nil
+}
+
+const mergeHint = "read the table's base files alone, or compact it with Spark first"
 
 // logMerge is the rows of a slice's logs, the newest of each key.
 type logMerge struct {
@@ -100,16 +143,15 @@ type logMerge struct {
 	order  int // of the ordering column; -1
 	gone   int // of _hoodie_is_deleted; -1
 
-	byStored bool // a stored row of a greater order stays
-	newest   map[string]*logState
-	inOrder  []*logState
+	rule    mergeRule
+	newest  map[string]*logState
+	inOrder []*logState
 }
 
 // logState is what the logs say about a key.
 type logState struct {
 	row     int // -1: deleted
 	order   ordering
-	block   bool // deleted by a delete block, whatever the order of the stored row
 	visited bool
 }
 
@@ -117,14 +159,17 @@ const deletedColumn = "_hoodie_is_deleted"
 
 // newLogMerge prepares a merge that yields fields.
 func (s *Snapshot) newLogMerge(fields []Field) (*logMerge, error) {
-	byStored, ok := payloads[s.props[propPayload]]
-	if !ok {
-		return nil, fault.Humanf("read the table's base files alone, or compact it with Spark first",
-			"rows are merged by %s, which is not supported", s.props[propPayload])
+	rule, err := s.props.mergeRule()
+	if err != nil {
+		return nil, err
 	}
-	m := &logMerge{fields: append([]Field(nil), fields...), byStored: byStored, newest: map[string]*logState{}, order: -1, gone: -1}
+	m := &logMerge{fields: append([]Field(nil), fields...), rule: rule, newest: map[string]*logState{}, order: -1, gone: -1}
 	m.key = m.field(Field{Name: metaNames[metaRecordKey], Type: Simple(String), Nullable: true})
-	if i := s.schema.Index(s.props[propPrecombine]); i >= 0 {
+	order := or(s.props[propPrecombine], s.props[propOrderings])
+	if strings.Contains(order, ",") && (rule.byOrder || rule.byStored) {
+		return nil, fault.Humanf(mergeHint, "rows are ordered by several columns, %s, which is not supported", order)
+	}
+	if i := s.schema.Index(order); i >= 0 {
 		m.order = m.field(s.schema.Fields[i])
 	}
 	if i := s.schema.Index(deletedColumn); i >= 0 && s.schema.Fields[i].Type.Kind == Boolean {
@@ -162,14 +207,15 @@ func (m *logMerge) readLogs(ctx context.Context, s *Snapshot, logs []LogFile) er
 				blocks = dropInstant(blocks, b.header[headerTarget]) // rolled back
 				continue
 			}
-			if b.header[headerCompacted] != "" {
-				return fault.Humanf("compact the table with Spark first", "%s: merged log blocks are not supported", l.Key)
+			if b.header[headerPartial] == "true" {
+				return fault.Humanf(mergeHint, "%s: blocks of parts of rows are not supported", l.Key)
 			}
-			if i := b.header[headerInstant]; i <= s.at && s.committed(i) {
+			if i := b.header[headerInstant]; i > s.since && i <= s.at && s.committed(i) {
 				blocks = append(blocks, b)
 			}
 		}
 	}
+	blocks = placeCompacted(blocks)
 	for i := range blocks {
 		if err := m.block(&blocks[i]); err != nil {
 			return fmt.Errorf("log block of %s: %w", blocks[i].header[headerInstant], err)
@@ -188,6 +234,47 @@ func dropInstant(blocks []logBlock, instant string) []logBlock {
 	return out
 }
 
+// placeCompacted puts the blocks that a log compaction made in the place of those
+// that it was made of. Later blocks, which were written before it was done, stay
+// behind it.
+func placeCompacted(blocks []logBlock) []logBlock {
+	by := map[string]string{} // instant of a block → that of the blocks that replace it
+	for _, b := range blocks {
+		for i := range strings.SplitSeq(b.header[headerCompacted], ",") {
+			if i = strings.TrimSpace(i); i != "" {
+				by[i] = b.header[headerInstant]
+			}
+		}
+	}
+	if len(by) == 0 {
+		return blocks
+	}
+	final := func(i string) string {
+		for n := 0; n < len(by) && by[i] != ""; n++ {
+			i = by[i]
+		}
+		return i
+	}
+	of := map[string][]logBlock{}
+	last := map[string]int{} // place of the newest block that ends up in an instant's
+	for n, b := range blocks {
+		i := b.header[headerInstant]
+		if by[i] == "" {
+			of[i] = append(of[i], b)
+		}
+		if b.header[headerCompacted] == "" {
+			last[final(i)] = n
+		}
+	}
+	var out []logBlock
+	for n, b := range blocks {
+		if i := final(b.header[headerInstant]); last[i] == n && b.header[headerCompacted] == "" {
+			out = append(out, of[i]...)
+		}
+	}
+	return out
+}
+
 func (m *logMerge) block(b *logBlock) error {
 	switch b.kind {
 	case blockAvro:
@@ -200,10 +287,13 @@ func (m *logMerge) block(b *logBlock) error {
 			return err
 		}
 		for _, d := range list {
-			if d.order == (ordering{kind: 'i'}) {
+			switch {
+			case d.order == (ordering{kind: 'i'}):
 				d.order = ordering{} // Hudi writes 0 for no order
+			case d.order.kind == 's' && m.order >= 0 && m.fields[m.order].Type.Kind == Decimal:
+				d.order = orderingOfDecimal([]byte(d.order.s), deleteScale)
 			}
-			m.put(d.key, logState{row: -1, order: d.order, block: true})
+			m.put(d.key, logState{row: -1, order: d.order})
 		}
 		return nil
 	case blockCorrupt, blockCDC:
@@ -254,12 +344,17 @@ func (m *logMerge) parquetBlock(b *logBlock) error {
 func (m *logMerge) take(r int) {
 	st := logState{row: r}
 	if m.order >= 0 {
-		st.order = orderingAt(&m.rows.Cols[m.order], r)
+		st.order = m.orderOf(m.rows, r)
 	}
 	if m.gone >= 0 && !m.rows.Cols[m.gone].IsNull(r) && m.rows.Cols[m.gone].Ints[r] != 0 {
 		st.row = -1
 	}
 	m.put(string(m.rows.Cols[m.key].Value(r)), st)
+}
+
+// orderOf is the order of row r of a batch with the merge's fields.
+func (m *logMerge) orderOf(b *column.Batch, r int) ordering {
+	return orderingAt(m.fields[m.order].Type, &b.Cols[m.order], r)
 }
 
 // put makes st the newest state of a key, unless the one it has is of a greater
@@ -270,7 +365,7 @@ func (m *logMerge) put(key string, st logState) {
 		have = new(logState)
 		m.newest[key] = have
 		m.inOrder = append(m.inOrder, have)
-	} else if have.order.beats(st.order) {
+	} else if m.rule.byOrder && (have.row >= 0 || m.rule.deletions) && have.order.beats(st.order) {
 		return
 	}
 	*have = st
@@ -284,7 +379,8 @@ func (m *logMerge) merge(out, stored *column.Batch) {
 		from, at := stored, r
 		if ok {
 			st.visited = true
-			stays := m.byStored && !st.block && m.order >= 0 && orderingAt(&stored.Cols[m.order], r).beats(st.order)
+			stays := m.rule.byStored && m.order >= 0 && (st.row >= 0 || m.rule.deletions) &&
+				m.orderOf(stored, r).beats(st.order)
 			if !stays && st.row < 0 {
 				continue
 			}
