@@ -11,6 +11,7 @@ import (
 // name, without regard to case, as Debezium's do.
 type Filter struct {
 	tables, columns list
+	schemas         list
 	patterns        []*regexp.Regexp // of table.include.list, for Unmatched
 	texts           []string
 	signals         string // the signal table, which is always captured
@@ -27,6 +28,7 @@ func NewFilter(o *Options) (*Filter, error) {
 	}{
 		{o.IncludeTables, &f.tables.include}, {o.ExcludeTables, &f.tables.exclude},
 		{o.IncludeColumns, &f.columns.include}, {o.ExcludeColumns, &f.columns.exclude},
+		{o.IncludeSchemas, &f.schemas.include}, {o.ExcludeSchemas, &f.schemas.exclude},
 	} {
 		for _, t := range l.texts {
 			re, err := regexp.Compile("(?i)^(?:" + t + ")$")
@@ -43,7 +45,7 @@ func NewFilter(o *Options) (*Filter, error) {
 // Table reports whether the table is captured.
 func (f *Filter) Table(id envelope.TableID) bool {
 	name := id.String()
-	return f.tables.allows(name) || f.signals != "" && f.signals == name
+	return f.schemas.allows(id.Schema) && f.tables.allows(name) || f.signals != "" && f.signals == name
 }
 
 // Column reports whether a column of a captured table is. The columns of a key

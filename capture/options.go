@@ -21,13 +21,23 @@ type Options struct {
 
 	IncludeTables  []string `opt:"table.include.list" doc:"regular expressions of tables to capture (schema.table, or database.table); all when empty"`
 	ExcludeTables  []string `opt:"table.exclude.list" doc:"regular expressions of tables not to capture"`
+	IncludeSchemas []string `opt:"schema.include.list" doc:"regular expressions of schemas whose tables to capture, for databases that have such; all when empty"`
+	ExcludeSchemas []string `opt:"schema.exclude.list" doc:"regular expressions of schemas whose tables not to capture"`
 	IncludeColumns []string `opt:"column.include.list" doc:"regular expressions of columns to capture (schema.table.column)"`
 	ExcludeColumns []string `opt:"column.exclude.list" doc:"regular expressions of columns not to capture"`
 
-	SnapshotMode string   `opt:"snapshot.mode" default:"initial" enum:"initial,initial_only,always,when_needed,no_data,schema_only,never" doc:"what to do at the very first start: initial reads all rows and then follows the log, initial_only ends after the rows, no_data (also called schema_only and never) follows the log from now on; always reads all rows at every start, when_needed also when the log after the stored position is gone"`
-	FetchSize    int      `opt:"snapshot.fetch.size" default:"100000" doc:"rows of a table that a snapshot asks for at a time"`
-	Skipped      []string `opt:"skipped.operations" default:"t" doc:"operations to leave out: c, u, d, t (truncate), or none"`
-	Tombstones   bool     `opt:"tombstones.on.delete" default:"true" doc:"follow a delete with a record without value, so that compaction forgets the key"`
+	SnapshotMode string `opt:"snapshot.mode" default:"initial" enum:"initial,initial_only,always,when_needed,no_data,schema_only,never,recovery,schema_only_recovery,configuration_based" doc:"what to do at the very first start: initial reads all rows and then follows the log, initial_only ends after the rows, no_data (also called schema_only and never) follows the log from now on; always reads all rows at every start, when_needed also when the log after the stored position is gone; recovery (also called schema_only_recovery) needs a stored position; configuration_based is made of snapshot.mode.configuration.based.*"`
+
+	ConfiguredData   bool `opt:"snapshot.mode.configuration.based.snapshot.data" default:"false" doc:"with snapshot.mode configuration_based: read all rows at the first start"`
+	ConfiguredSchema bool `opt:"snapshot.mode.configuration.based.snapshot.schema" default:"false" doc:"the same: read what the tables look like, which is always done"`
+	ConfiguredStream bool `opt:"snapshot.mode.configuration.based.start.stream" default:"false" doc:"the same: follow the log"`
+	ConfiguredHealed bool `opt:"snapshot.mode.configuration.based.snapshot.on.data.error" default:"false" doc:"the same: read all rows also when the log after the stored position is gone"`
+	ConfiguredKnown  bool `opt:"snapshot.mode.configuration.based.snapshot.on.schema.error" default:"false" doc:"the same: read what the tables look like when that is not known, which is always done"`
+
+	FetchSize  int      `opt:"snapshot.fetch.size" default:"100000" doc:"rows of a table that a snapshot asks for at a time"`
+	Skipped    []string `opt:"skipped.operations" default:"t" doc:"operations to leave out: c, u, d, t (truncate), or none"`
+	Unchanged  bool     `opt:"skip.messages.without.change" default:"false" doc:"leave out updates that change none of the captured columns, as far as the log has the row of before"`
+	Tombstones bool     `opt:"tombstones.on.delete" default:"true" doc:"follow a delete with a record without value, so that compaction forgets the key"`
 
 	Decimals string `opt:"decimal.handling.mode" default:"precise" enum:"precise,double,string" doc:"how exact decimals are written"`
 	Times    string `opt:"time.precision.mode" default:"adaptive" enum:"adaptive,adaptive_time_microseconds,connect" doc:"how dates and times are written"`
@@ -38,6 +48,7 @@ type Options struct {
 
 	Delimiter        string `opt:"topic.delimiter" default:"." doc:"what stands between the parts of topic names"`
 	HeartbeatPrefix  string `opt:"topic.heartbeat.prefix" default:"__debezium-heartbeat" doc:"first part of the name of the topic of heartbeats; topic.prefix follows"`
+	HeartbeatTopic   string `opt:"topic.heartbeat.name" doc:"name of the topic of heartbeats, instead of topic.heartbeat.prefix and topic.prefix"`
 	TransactionTopic string `opt:"topic.transaction" default:"transaction" doc:"last part of the name of the topic of transactions, after topic.prefix"`
 	TopicNaming      string `opt:"topic.naming.strategy" default:"io.debezium.schema.SchemaTopicNamingStrategy" enum:"io.debezium.schema.SchemaTopicNamingStrategy,io.debezium.schema.DefaultTopicNamingStrategy,io.debezium.schema.SchemaUnicodeTopicNamingStrategy,io.debezium.schema.DefaultUnicodeTopicNamingStrategy" doc:"how topics are named: the unicode strategies write a character that Kafka does not allow as _uXXXX, the others as _"`
 
@@ -61,9 +72,15 @@ type Options struct {
 	SignalPoll     time.Duration `opt:"signal.poll.interval.ms" unit:"ms" default:"5000" doc:"how often to look into signal.file"`
 	ChunkRows      int           `opt:"incremental.snapshot.chunk.size" default:"1024" doc:"rows that an incremental snapshot reads at a time"`
 
+	Notifications     []string `opt:"notification.enabled.channels" enum:"log,sink" doc:"where to tell how snapshots go on: in the log, or in notification.sink.topic.name (sink)"`
+	NotificationTopic string   `opt:"notification.sink.topic.name" doc:"topic of notifications"`
+	MetricTags        string   `opt:"custom.metric.tags" doc:"labels for all metrics of this connector: NAME=VALUE,NAME=VALUE"`
+
 	ColumnOptions
 
 	TransformOptions
+
+	mustResume bool // snapshot.mode recovery
 }
 
 // Fault is a fault of one option.
@@ -89,6 +106,7 @@ func (o *Options) Faults() []Fault {
 	if len(o.IncludeColumns) > 0 && len(o.ExcludeColumns) > 0 {
 		add("column.exclude.list", "contradicts column.include.list: give one of them")
 	}
+	out = append(out, o.schemaFaults()...)
 	_, faults := o.rewrite()
 	out = append(out, faults...)
 	for _, op := range o.Skipped {
@@ -108,9 +126,75 @@ func (o *Options) Faults() []Fault {
 	if o.FetchSize < 1 {
 		add("snapshot.fetch.size", "must be at least 1")
 	}
+	if _, err := o.Labels(); err != nil {
+		add("custom.metric.tags", "%v", err)
+	}
+	if slices.Contains(o.Notifications, "sink") && o.NotificationTopic == "" {
+		add("notification.sink.topic.name", "is needed with sink in notification.enabled.channels")
+	}
+	if o.SnapshotMode == configurationBased {
+		add("snapshot.mode", "configuration_based with neither snapshot.mode.configuration.based.snapshot.data nor …start.stream leaves nothing to do")
+	}
 	_, faults = o.chain()
 	out = append(out, faults...)
 	return out
+}
+
+// schemaFaults are those of the lists of schemas.
+func (o *Options) schemaFaults() (out []Fault) {
+	for key, list := range map[string][]string{"schema.include.list": o.IncludeSchemas, "schema.exclude.list": o.ExcludeSchemas} {
+		if _, err := compileAll(list); err != nil {
+			out = append(out, Fault{key, err.Error()})
+		}
+		if len(list) > 0 && (strings.Contains(strings.ToLower(o.Class), "mysql") || strings.Contains(strings.ToLower(o.Class), "mariadb")) {
+			out = append(out, Fault{key, "this database has no schemas: use database.include.list or database.exclude.list"})
+		}
+	}
+	if len(o.IncludeSchemas) > 0 && len(o.ExcludeSchemas) > 0 {
+		out = append(out, Fault{"schema.exclude.list", "contradicts schema.include.list: give one of them"})
+	}
+	return out
+}
+
+const configurationBased = "configuration_based"
+
+// Complete makes one of the other modes of snapshot.mode recovery and
+// configuration_based.
+func (o *Options) Complete() {
+	switch o.SnapshotMode {
+	case "recovery", "schema_only_recovery":
+		o.SnapshotMode, o.mustResume = "no_data", true
+	case configurationBased:
+		switch {
+		case o.ConfiguredData && o.ConfiguredStream && o.ConfiguredHealed:
+			o.SnapshotMode = "when_needed"
+		case o.ConfiguredData && o.ConfiguredStream:
+			o.SnapshotMode = "initial"
+		case o.ConfiguredData:
+			o.SnapshotMode = "initial_only"
+		case o.ConfiguredStream:
+			o.SnapshotMode = "no_data"
+		}
+	}
+}
+
+// MustResume reports whether a start without a stored position is an error.
+func (o *Options) MustResume() bool { return o.mustResume }
+
+// Labels are custom.metric.tags, taken apart.
+func (o *Options) Labels() (map[string]string, error) {
+	if strings.TrimSpace(o.MetricTags) == "" {
+		return nil, nil //nolint:nilnil // none
+	}
+	out := make(map[string]string)
+	for tag := range strings.SplitSeq(o.MetricTags, ",") {
+		name, value, ok := strings.Cut(strings.TrimSpace(tag), "=")
+		if !ok || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
+			return nil, fmt.Errorf("%q is not NAME=VALUE with a name of letters, digits and _", tag)
+		}
+		out[name] = value
+	}
+	return out, nil
 }
 
 // Limits are those of a batch.
@@ -149,7 +233,7 @@ func (o *Options) Naming() envelope.Naming {
 		Schemas: envelope.Adjustment(o.SchemaNames),
 		Fields:  envelope.Adjustment(o.FieldNames),
 
-		Delimiter: o.Delimiter, HeartbeatPrefix: o.HeartbeatPrefix, Transactions: o.TransactionTopic,
+		Delimiter: o.Delimiter, HeartbeatPrefix: o.HeartbeatPrefix, HeartbeatTopic: o.HeartbeatTopic, Transactions: o.TransactionTopic,
 		Unicode: strings.Contains(o.TopicNaming, "Unicode"),
 	}
 }
@@ -157,7 +241,7 @@ func (o *Options) Naming() envelope.Naming {
 // Format is what the records look like, given the connector's source block.
 // The options must have no Faults.
 func (o *Options) Format(block envelope.Block) envelope.Options {
-	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones}
+	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones, SkipUnchanged: o.Unchanged}
 	f.Rewrite, _ = o.rewrite() // Faults has told
 	f.QuietFailures = o.Failures != "warn"
 	f.DeadLetters = cmp.Or(o.DeadLetters, o.Prefix+".dead-letters")

@@ -28,9 +28,12 @@ type RunOptions struct {
 	Heartbeat time.Duration
 	// HeartbeatAction is done with each heartbeat, before it; nil = nothing.
 	HeartbeatAction func(context.Context) error
-	Log             *slog.Logger
-	Metrics         prometheus.Registerer // nil = none
-	Ready           func(bool)            // told when capturing begins and ends; nil = nobody
+	// MustResume is whether a start without a stored position is an error
+	// (snapshot.mode recovery).
+	MustResume bool
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer // nil = none
+	Ready      func(bool)            // told when capturing begins and ends; nil = nobody
 }
 
 // Run captures until ctx ends, a fault needs a human, or faults have lasted
@@ -108,6 +111,9 @@ func (l *loop) session(ctx context.Context) error {
 	resume, err := l.emitter.Resume(ctx)
 	if err != nil {
 		return fmt.Errorf("read the position to resume from: %w", err)
+	}
+	if len(resume) == 0 && l.opts.MustResume {
+		return fault.Humanf("set a position with cdc-source offsets set, or choose another snapshot.mode", "snapshot.mode recovery needs a stored position, and there is none")
 	}
 	if err := l.source.Open(ctx, resume); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
@@ -12,6 +13,8 @@ type Options struct {
 	Block      Block
 	Naming     Naming
 	Tombstones bool    // a delete is followed by a record without value
+	// SkipUnchanged is whether updates that change nothing become no record.
+	SkipUnchanged bool
 	Unwrap     *Unwrap // nil = the envelope
 	Before     []Step  // transforms before the unwrapping, or all without it
 	After      []Step  // transforms of the flat form
@@ -287,6 +290,9 @@ const (
 // and the create of the new one. Depending on the options it may add none. An
 // error is of a transform.
 func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) error {
+	if tf.opts.SkipUnchanged && c.Op == Update && c.Before != nil && bytes.Equal(c.Before, c.After) {
+		return nil
+	}
 	if tf.rewrite != nil {
 		c = tf.rewrite.change(r, c)
 	}

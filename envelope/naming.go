@@ -26,6 +26,7 @@ type Naming struct {
 
 	Delimiter       string // topic.delimiter, "" = a dot
 	HeartbeatPrefix string // topic.heartbeat.prefix, "" = Debezium's default
+	HeartbeatTopic  string // topic.heartbeat.name, "" = made of the prefixes
 	Transactions    string // topic.transaction, "" = "transaction"
 	Unicode         bool   // characters that Kafka does not allow become _uXXXX
 }
@@ -38,6 +39,9 @@ func (n Naming) Topic(id TableID) string {
 
 // Heartbeat returns the topic of heartbeats.
 func (n Naming) Heartbeat() string {
+	if n.HeartbeatTopic != "" {
+		return n.HeartbeatTopic
+	}
 	return n.join(cmp.Or(n.HeartbeatPrefix, "__debezium-heartbeat"), n.Prefix)
 }
 

@@ -30,18 +30,23 @@ type Options struct {
 	Schemas    registry.WriterSettings
 	WireFormat string `opt:"wire.format" default:"confluent" enum:"confluent,apicurio,apicurio-headers,glue" doc:"how a record carries the id of its schema"`
 
-	OffsetTopic       string `opt:"offset.storage.topic" default:"tributary-offsets" doc:"compacted topic that holds the connectors' positions"`
-	OffsetReplication int    `opt:"offset.storage.replication.factor" default:"-1" doc:"replicas of that topic when it is created; -1 = the broker's default"`
-	Partitions        int    `opt:"topic.creation.default.partitions" default:"1" doc:"partitions of a table's topic when it is created; a key stays in its partition"`
-	Replication       int    `opt:"topic.creation.default.replication.factor" default:"-1" doc:"replicas of a table's topic when it is created; -1 = the broker's default"`
+	OffsetTopic       string            `opt:"offset.storage.topic" default:"tributary-offsets" doc:"compacted topic that holds the connectors' positions"`
+	OffsetReplication int               `opt:"offset.storage.replication.factor" default:"-1" doc:"replicas of that topic when it is created; -1 = the broker's default"`
+	Partitions        int               `opt:"topic.creation.default.partitions" default:"1" doc:"partitions of a table's topic when it is created, -1 = the broker's default; a key stays in its partition"`
+	TopicGroups       []string          `opt:"topic.creation.groups" doc:"groups of topics that are created with other settings than those of the group default"`
+	TopicSettings     map[string]string `opt:"topic.creation.*" doc:"topic.creation.GROUP.include and .exclude are regular expressions of a group's topics, .partitions and .replication.factor as for the group default, the others settings of the topic such as cleanup.policy"`
+	Replication       int               `opt:"topic.creation.default.replication.factor" default:"-1" doc:"replicas of a table's topic when it is created; -1 = the broker's default"`
 }
 
 // Check returns what the tags cannot express.
 func (o *Options) Check() []config.Problem {
 	out := append(o.Options.Check(), o.Settings.Check()...)
 	out = append(out, o.Schemas.Check(o.RegistryURL, o.WireFormat)...)
-	if o.Partitions < 1 {
-		out = append(out, config.Problem{Key: "topic.creation.default.partitions", Message: "must be at least 1"})
+	if o.Partitions < 1 && o.Partitions != -1 {
+		out = append(out, config.Problem{Key: "topic.creation.default.partitions", Message: "must be at least 1, or -1 for the broker's default"})
+	}
+	if _, err := o.creation(); err != nil {
+		out = append(out, config.Problem{Key: err.key, Message: err.message})
 	}
 	if o.OffsetTopic == "" {
 		out = append(out, config.Problem{Key: "offset.storage.topic", Message: "must not be empty"})
@@ -58,6 +63,7 @@ func (o *Options) Registry(log *slog.Logger) (*registry.Client, error) {
 // goroutine.
 type Emitter struct {
 	opts   Options
+	create creation
 	name   string
 	format *envelope.Format
 	wire   registry.Format
@@ -112,8 +118,12 @@ func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Em
 	if err != nil {
 		return nil, err
 	}
+	create, bad := o.creation()
+	if bad != nil {
+		return nil, fault.Humanf("correct it", "%s: %s", bad.key, bad.message)
+	}
 	return &Emitter{
-		opts: o, name: name, format: format, wire: wire, client: client, log: log,
+		opts: o, create: create, name: name, format: format, wire: wire, client: client, log: log,
 		tables: make(map[*envelope.Table]*tableState), current: make(map[string]*envelope.Table),
 		events: make(map[envelope.Op]*eventState), targets: make(map[[3]string]*target),
 	}, nil
@@ -414,10 +424,7 @@ func (e *Emitter) prepare(ctx context.Context, name, keySchema, valueSchema stri
 	}
 	out.wire.Value = e.wire.AppendHeader(nil, id)
 	out.headers = append(headers(e.wire.Headers(id, false)), out.keyOnly...)
-	err = e.admin.EnsureTopics(ctx, topic.Spec{
-		Name: name, Partitions: int32(e.opts.Partitions), Replication: replication(e.opts.Replication),
-	})
-	if err != nil {
+	if err = e.admin.EnsureTopics(ctx, e.create.spec(name)); err != nil {
 		return nil, err
 	}
 	e.targets[known] = out

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tributary/capture"
@@ -31,16 +32,40 @@ func importCommand(_ context.Context, args []string, _ *slog.Logger) error {
 	return nil
 }
 
-// meaningless are options, or beginnings of options, that say something about
-// Kafka Connect or the JVM and have no counterpart because none is needed.
-var meaningless = []string{
-	"tasks.max", "key.converter", "value.converter", "header.converter", "config.action.reload", "schema.history.internal", "database.history",
-	"database.jdbc.driver", "database.protocol", "database.server.name", "driver.", "max.queue.size", "poll.interval.ms", "min.row.count.to.stream.results",
-	"producer.override.", "consumer.override.", "admin.override.", "errors.log.", "errors.retry.", "errors.max.retries", "exactly.once.support",
-	"transaction.boundary", "offsets.storage.topic", "topic.cache.size", "internal.", "custom.metric.tags", "guardrail.", "connection.validation.timeout.ms",
-	"snapshot.locking.mode", "snapshot.lock.timeout.ms", "snapshot.delay.ms", "snapshot.query.mode", "enable.time.adjuster", "table.ignore.builtin",
-	"retriable.restart.connector.wait.ms", "slot.max.retries", "slot.retry.delay.ms", "xmin.fetch.interval.ms", "slot.stream.params", "connect.timeout.ms",
-	"connect.backoff.", "connect.max.attempts", "query.fetch.size", "query.timeout.ms", "converters",
+// renamed are former names of options, and Kafka Connect's names of what
+// stands by itself here.
+var renamed = map[string]string{
+	"database.server.name": "topic.prefix", "heartbeat.topics.prefix": "topic.heartbeat.prefix", "toasted.value.placeholder": "unavailable.value.placeholder",
+	"table.whitelist": "table.include.list", "table.blacklist": "table.exclude.list", "column.whitelist": "column.include.list",
+	"column.blacklist": "column.exclude.list", "schema.whitelist": "schema.include.list", "schema.blacklist": "schema.exclude.list",
+	"database.whitelist": "database.include.list", "database.blacklist": "database.exclude.list",
+	"producer.override.compression.type": "compression.type", "producer.override.max.request.size": "max.request.size",
+	"producer.override.delivery.timeout.ms": "delivery.timeout.ms", "producer.override.transaction.timeout.ms": "transaction.timeout.ms",
+	"producer.override.client.id": "client.id",
+}
+
+// rename gives options their present names, unless those are given too.
+func rename(in map[string]string) {
+	for from, to := range renamed {
+		if v, ok := in[from]; ok && in[to] == "" {
+			in[to] = v
+			delete(in, from)
+		}
+	}
+	if in["sanitize.field.names"] == "true" && in["field.name.adjustment.mode"] == "" {
+		in["field.name.adjustment.mode"] = "avro"
+		delete(in, "sanitize.field.names")
+	}
+	if n, err := strconv.Atoi(in["errors.max.retries"]); err == nil && n == 0 && in["errors.retry.timeout"] == "" {
+		in["errors.retry.timeout"] = "0"
+		delete(in, "errors.max.retries")
+	}
+}
+
+// keptDefaults are Debezium's defaults of names that ours differ from: whoever
+// did not give them has them in the database.
+var keptDefaults = map[string]map[string]string{
+	"postgres": {"slot.name": "debezium", "publication.name": "dbz_publication", "publication.autocreate.mode": "all_tables"},
 }
 
 // convert makes the text of a YAML file of a connector's JSON, which is either
@@ -55,24 +80,64 @@ func convert(text []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	rename(in)
 	out := make(map[string]string)
 	var notes []string
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	for key, value := range in {
 		o, ok := known[key]
 		switch {
-		case ok && len(o.Enum) > 0 && !slices.Contains(o.Enum, value):
-			note("not supported: %s: %s (one of %s)", key, value, strings.Join(o.Enum, ", "))
+		case ok && !legal(o.Enum, value):
+			note("%s", illegal(key, value, o.Enum))
 		case ok || prefixed(known, key):
 			out[key] = value
-		case !slices.ContainsFunc(meaningless, func(p string) bool { return strings.HasPrefix(key, p) }):
-			note("not supported: %s: %s", key, value)
+		default:
+			text, refused, ok := capture.FindForeign(key, value)
+			switch {
+			case !ok:
+				note("not supported: %s: %s", key, value)
+			case refused:
+				note("not supported: %s: %s (%s)", key, value, text)
+			default:
+				note("ignored: %s: %s", key, text)
+			}
+		}
+	}
+	for key, value := range keptDefaults[databaseOf(in["connector.class"])] {
+		if _, given := in[key]; !given {
+			out[key] = value
 		}
 	}
 	complete(in, out, note)
 	refuse(out, note)
 	slices.Sort(notes)
 	return render(out, notes), nil
+}
+
+// legal reports whether each of the values, which have commas between, is one
+// of enum.
+func legal(enum []string, value string) bool {
+	if len(enum) == 0 {
+		return true
+	}
+	for v := range strings.SplitSeq(value, ",") {
+		if v = strings.TrimSpace(v); v != "" && !slices.Contains(enum, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// illegal says why an option does not have that value.
+func illegal(key, value string, enum []string) string {
+	text, refused, ok := capture.FindForeign(key, value)
+	switch {
+	case ok && !refused:
+		return fmt.Sprintf("ignored: %s: %s: %s", key, value, text)
+	case ok:
+		return fmt.Sprintf("not supported: %s: %s (%s)", key, value, text)
+	}
+	return fmt.Sprintf("not supported: %s: %s (one of %s)", key, value, strings.Join(enum, ", "))
 }
 
 // prefixed reports whether there is an option for all names that begin as key
@@ -194,9 +259,6 @@ func optionsOf(class string) (map[string]config.Option, error) {
 // complete adds what our file needs and a connector has elsewhere or in
 // another form.
 func complete(in, out map[string]string, note func(string, ...any)) {
-	if out["topic.prefix"] == "" && in["database.server.name"] != "" {
-		out["topic.prefix"] = in["database.server.name"] // its name before Debezium 2
-	}
 	if out["name"] == "" {
 		out["name"] = out["topic.prefix"]
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"tributary/capture"
@@ -37,7 +38,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, log *slog.Logger) error {
-	c, err := load("run", args)
+	c, err := load("run", args, log)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,8 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		defer stop()
 		o := capture.RunOptions{
 			RetryTimeout: c.common.RetryTimeout, RetryMaxDelay: c.common.RetryMaxDelay,
-			Heartbeat: c.common.Heartbeats, Log: log, Metrics: metrics, Ready: ready.Store,
+			Heartbeat: c.common.Heartbeats, Log: log, Metrics: c.labelled(metrics), Ready: ready.Store,
+			MustResume: c.common.MustResume(),
 		}
 		if q := c.common.HeartbeatAction; q != "" {
 			o.HeartbeatAction = func(ctx context.Context) error { return source.Exec(ctx, q) }
@@ -76,6 +78,15 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		return hinted(capture.Run(gctx, snapshots, emitter, o))
 	})
 	return g.Wait()
+}
+
+// labelled gives metrics the labels of custom.metric.tags.
+func (c *connector) labelled(r prometheus.Registerer) prometheus.Registerer {
+	labels, err := c.common.Labels()
+	if err != nil || len(labels) == 0 { // the check of the file has told of an error
+		return r
+	}
+	return prometheus.WrapRegistererWith(labels, r)
 }
 
 // hinted says what to look at where the network failed: Kafka and the registry
@@ -89,7 +100,7 @@ func hinted(err error) error {
 }
 
 func check(ctx context.Context, args []string, log *slog.Logger) error {
-	c, err := load("check", args)
+	c, err := load("check", args, log)
 	if err != nil {
 		return err
 	}

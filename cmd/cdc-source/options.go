@@ -36,6 +36,19 @@ func (o *mysqlOptions) Validate() []config.Problem {
 	return append(o.Source.Validate(), o.Emit.Check()...)
 }
 
+// Complete implements config.Completer.
+func (o *mysqlOptions) Complete() { o.Source.Complete() }
+
+// Foreign implements config.Foreigner.
+func (*mysqlOptions) Foreign(key, value string) (config.Verdict, bool) { return foreign(key, value) }
+
+// foreign says what is known of an option of Debezium or Kafka Connect that
+// there is no counterpart for.
+func foreign(key, value string) (config.Verdict, bool) {
+	text, refused, ok := capture.FindForeign(key, value)
+	return config.Verdict{Message: text, Refused: refused}, ok
+}
+
 type daemonOptions struct {
 	Listen string `opt:"http.address" doc:"host:port for health and metrics; none when empty"`
 }
@@ -44,6 +57,12 @@ type daemonOptions struct {
 func (o *postgresOptions) Validate() []config.Problem {
 	return append(o.Source.Validate(), o.Emit.Check()...)
 }
+
+// Complete implements config.Completer.
+func (o *postgresOptions) Complete() { o.Source.Complete() }
+
+// Foreign implements config.Foreigner.
+func (*postgresOptions) Foreign(key, value string) (config.Verdict, bool) { return foreign(key, value) }
 
 // connector is a loaded file, whatever its database.
 type connector struct {
@@ -118,7 +137,9 @@ func classes() []string {
 	return out
 }
 
-func load(verb string, args []string) (*connector, error) {
+// load reads the file that the arguments of a command name. What it gives that
+// does nothing is logged.
+func load(verb string, args []string, log *slog.Logger) (*connector, error) {
 	path, err := ops.ConfigFile(verb, args)
 	if err != nil {
 		return nil, err
@@ -130,7 +151,7 @@ func load(verb string, args []string) (*connector, error) {
 	switch databaseOf(peek.Class) {
 	case "postgres":
 		o := &postgresOptions{}
-		if err := config.Load(path, o); err != nil {
+		if err := read(path, o, log); err != nil {
 			return nil, err
 		}
 		return &connector{
@@ -140,7 +161,7 @@ func load(verb string, args []string) (*connector, error) {
 		}, nil
 	case "mysql":
 		o := &mysqlOptions{}
-		if err := config.Load(path, o); err != nil {
+		if err := read(path, o, log); err != nil {
 			return nil, err
 		}
 		return &connector{
@@ -150,4 +171,13 @@ func load(verb string, args []string) (*connector, error) {
 		}, nil
 	}
 	return nil, fmt.Errorf("connector.class %q passed the check of the file but has no database", peek.Class)
+}
+
+// read reads a file's options.
+func read(path string, dst any, log *slog.Logger) error {
+	warnings, err := config.Read(path, dst)
+	for _, w := range warnings {
+		log.Warn("option ignored", "file", path, "line", w.Line, "option", w.Key, "why", w.Message)
+	}
+	return err
 }

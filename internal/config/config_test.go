@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,48 @@ func TestUnsetVariableIsAFault(t *testing.T) {
 	err := config.Parse("x.yaml", []byte("database.password: ${env:TRIBUTARY_NOT_SET}\n"), &o)
 	if err == nil || !strings.Contains(err.Error(), "x.yaml:1: database.password: environment variable TRIBUTARY_NOT_SET is not set") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// migrating knows options of another program.
+type migrating struct {
+	Mode string `opt:"mode" default:"a" enum:"a,b" doc:"mode"`
+	Twin string `opt:"twin" doc:"follows from mode"`
+}
+
+func (m *migrating) Foreign(key, value string) (config.Verdict, bool) {
+	switch {
+	case key == "tasks.max", key == "mode" && value == "A":
+		return config.Verdict{Message: "is not needed"}, true
+	case key == "java.class":
+		return config.Verdict{Message: "is Java", Refused: true}, true
+	}
+	return config.Verdict{}, false
+}
+
+func (m *migrating) Complete() { m.Twin = m.Mode + m.Mode }
+
+func TestForeignOptions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("mode: A\n\ntasks.max: 3\n")
+	var o migrating
+	warnings, err := config.Read(path, &o)
+	want := []config.Warning{{1, "mode", "is not needed"}, {3, "tasks.max", "is not needed"}}
+	if err != nil || !slices.Equal(warnings, want) || o.Twin != "aa" {
+		t.Errorf("%v %v %+v", warnings, err, o)
+	}
+	write("java.class: X\nmode: C\nother: 1\n")
+	_, err = config.Read(path, &o)
+	for _, want := range []string{"x.yaml:1: java.class: is Java", `x.yaml:2: mode: "C" is not one of a, b`, "x.yaml:3: other: unknown option"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
 	}
 }
 

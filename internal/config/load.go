@@ -23,27 +23,70 @@ type Validator interface {
 	Validate() []Problem
 }
 
+// Verdict is what is known of an option, or of a value of one, that dst does
+// not have.
+type Verdict struct {
+	// Message says why nothing is lost without it or, if Refused, why it must
+	// not be given.
+	Message string
+	Refused bool
+}
+
+// Foreigner is implemented by option structs that know options of the program
+// whose files they read which they have no use for. It is asked about names
+// and values that are otherwise faults; false leaves them so.
+type Foreigner interface {
+	Foreign(key, value string) (Verdict, bool)
+}
+
+// Completer is implemented by option structs in which options follow from
+// others. It is called before Validate.
+type Completer interface{ Complete() }
+
+// Warning tells of an option that was given and does nothing.
+type Warning struct {
+	Line    int
+	Key     string
+	Message string
+}
+
 // Load reads the YAML file at path into dst, a pointer to a struct of options.
 // All faults of the file come back as one error, a line each, marked as
 // needing a human.
 func Load(path string, dst any) error {
+	_, err := Read(path, dst)
+	return err
+}
+
+// Read is Load for a dst that is a Foreigner: it also returns what was given
+// and does nothing.
+func Read(path string, dst any) ([]Warning, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fault.Human(fmt.Errorf("read configuration: %w", err), "give the path of a YAML file with -c")
+		return nil, fault.Human(fmt.Errorf("read configuration: %w", err), "give the path of a YAML file with -c")
 	}
-	return Parse(path, text, dst)
+	return read(path, text, dst)
 }
 
 // Parse is Load for a file already read; path is used in messages, and to
 // find files named in values.
 func Parse(path string, text []byte, dst any) error {
+	_, err := read(path, text, dst)
+	return err
+}
+
+func read(path string, text []byte, dst any) ([]Warning, error) {
 	fields, err := fieldsOf(dst)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l := &loader{path: path}
+	l.foreign, _ = dst.(Foreigner)
 	values := l.flatten(text)
 	l.fill(fields, values)
+	if c, ok := dst.(Completer); ok && len(l.faults) == 0 {
+		c.Complete()
+	}
 	if len(l.faults) == 0 {
 		if v, ok := dst.(Validator); ok {
 			for _, p := range v.Validate() {
@@ -51,12 +94,32 @@ func Parse(path string, text []byte, dst any) error {
 			}
 		}
 	}
-	return l.err()
+	sort.Slice(l.warnings, func(i, j int) bool { return l.warnings[i].Line < l.warnings[j].Line })
+	return l.warnings, l.err()
 }
 
 type loader struct {
-	path   string
-	faults []located
+	path     string
+	foreign  Foreigner // nil = none
+	faults   []located
+	warnings []Warning
+}
+
+// known reports whether a Foreigner knew an option that is otherwise a fault,
+// and notes what it said.
+func (l *loader) known(key string, v value) bool {
+	if l.foreign == nil {
+		return false
+	}
+	x, ok := l.foreign.Foreign(key, strings.Join(v.items, ","))
+	switch {
+	case !ok:
+	case x.Refused:
+		l.addAt(v.line, key, x.Message)
+	default:
+		l.warnings = append(l.warnings, Warning{v.line, key, x.Message})
+	}
+	return ok
 }
 
 type located struct {
@@ -102,7 +165,7 @@ func (l *loader) fill(fields []field, values map[string]value) {
 		}
 	}
 	for key, v := range values {
-		if !known[key] && !hasAnyPrefix(key, prefixes) {
+		if !known[key] && !hasAnyPrefix(key, prefixes) && !l.known(key, v) {
 			l.addAt(v.line, key, "unknown option"+suggestion(key, names))
 		}
 	}
@@ -128,9 +191,17 @@ func (l *loader) fill(fields []field, values map[string]value) {
 			l.addAt(v.line, f.name, "empty; "+f.doc)
 			continue
 		}
-		if err := f.set(v); err != nil {
-			l.addAt(v.line, f.name, err.Error())
+		err := f.set(v)
+		if err != nil && l.known(f.name, v) {
+			err = f.setDefault()
 		}
+		l.addFault(v.line, f.name, err)
+	}
+}
+
+func (l *loader) addFault(line int, key string, err error) {
+	if err != nil {
+		l.addAt(line, key, err.Error())
 	}
 }
 

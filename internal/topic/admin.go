@@ -22,6 +22,7 @@ type Spec struct {
 	Partitions  int32             // 0: the broker's default
 	Replication int16             // 0: the broker's default
 	Config      map[string]string // Kafka's own names, such as cleanup.policy
+	Loose       bool              // one that exists may have any settings
 }
 
 // Compacted is the Config of a topic that keeps the newest value of each key
@@ -68,7 +69,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, specs ...Spec) error {
 		_, err := a.adm.CreateTopic(ctx, s.Partitions, s.Replication, conf, s.Name)
 		switch {
 		case errors.Is(err, kerr.TopicAlreadyExists):
-			if strings.Contains(s.Config["cleanup.policy"], "compact") {
+			if !s.Loose && strings.Contains(s.Config["cleanup.policy"], "compact") {
 				existing = append(existing, s.Name)
 			}
 		case err != nil:
