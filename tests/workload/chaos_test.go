@@ -1,0 +1,105 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"tributary/internal/testdb"
+)
+
+// chaos kills what runs, at random, and has it come back.
+type chaos struct {
+	g      *rig
+	r      *rand.Rand
+	counts *counts
+	query  func(ctx context.Context, q string) ([][]string, error)
+}
+
+// run ends with ctx, with everything up again.
+func (c *chaos) run(ctx context.Context, every time.Duration) error {
+	for ctx.Err() == nil {
+		sleep(ctx, time.Duration(c.r.Int64N(int64(2*every))))
+		if err := c.g.supervise(c.counts); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := c.strike(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chaos) strike(ctx context.Context) error {
+	away := time.Duration(c.r.IntN(300)) * time.Millisecond
+	switch n := c.r.IntN(20); {
+	case n < 12:
+		return c.again("kill of cdc-source", c.g.source, away)
+	case n < 14:
+		return c.again("kill of the broker", c.g.broker, away)
+	case n < 15:
+		return c.again("kill of the registry", c.g.registry, away)
+	case n < 16: // everything at once
+		if err := c.g.broker.kill(); err != nil {
+			return err
+		}
+		if err := c.again("kill of all but the database", c.g.source, away); err != nil {
+			return err
+		}
+		return c.g.broker.start()
+	case n < 17:
+		return c.hangUp(ctx)
+	default:
+		if err := c.g.server.Kill(); err != nil {
+			return err
+		}
+		sleep(ctx, away)
+		c.counts.did("kill of the database")
+		return c.g.server.Restart(ctx)
+	}
+}
+
+func (c *chaos) again(what string, d *daemon, away time.Duration) error {
+	if err := d.kill(); err != nil {
+		return err
+	}
+	time.Sleep(away)
+	c.counts.did(what)
+	return d.start()
+}
+
+// hangUp has the database end the connection of the log, or rotate its files.
+func (c *chaos) hangUp(ctx context.Context) error {
+	if c.g.server.Kind == testdb.KindPostgreSQL {
+		_, err := c.query(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+		c.counts.did("ended connection of the log")
+		return err
+	}
+	_, err := c.query(ctx, "FLUSH BINARY LOGS")
+	c.counts.did("rotated log")
+	return err
+}
+
+// supervise starts cdc-source again if it ended with a fault that may heal, as
+// whoever supervises a daemon does. Any other end is an error.
+func (g *rig) supervise(n *counts) error {
+	switch code := g.source.ended(); code {
+	case -1:
+	case 1:
+		n.did("cdc-source ended with status 1")
+		g.t.Logf("cdc-source ended with status 1: %s", g.source.tail(1))
+		return g.source.start()
+	default:
+		return fmt.Errorf("cdc-source ended with status %d:\n%s", code, g.source.tail(12))
+	}
+	for _, d := range []*daemon{g.broker, g.registry} {
+		if code := d.ended(); code != -1 {
+			return fmt.Errorf("the %s ended with status %d:\n%s", d.name, code, d.tail(12))
+		}
+	}
+	return nil
+}

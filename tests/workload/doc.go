@@ -1,0 +1,14 @@
+// Package workload changes real databases at random while capture, broker,
+// registry and the database itself are killed and come back, and then holds
+// what is in Kafka, folded by key, against what is in the database.
+//
+// Rows and tables change together: several connections insert, update and
+// delete in transactions large and small, roll back, and use savepoints, while
+// columns are added, dropped, renamed and retyped, and tables renamed, truncated
+// and created. Nothing is expected of a statement: many fail, because the table
+// has just changed or the server is gone. What counts is what is in the database
+// at the end.
+//
+// WORKLOAD=10m says how long each database is changed, WORKLOAD_SEED=N makes the
+// same choices again (not the same interleaving).
+package workload
