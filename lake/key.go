@@ -19,9 +19,59 @@ const (
 	defaultPartition = "__HIVE_DEFAULT_PARTITION__"
 )
 
+// keygen is Hudi's name for the way in which keys and partition paths are made.
+type keygen string
+
+const (
+	keygenPackage = "org.apache.hudi.keygen."
+	keygenNone    = keygen("NonpartitionedKeyGenerator")
+	keygenSimple  = keygen("SimpleKeyGenerator")
+	keygenComplex = keygen("ComplexKeyGenerator")
+	keygenTime    = keygen("TimestampBasedKeyGenerator")
+	keygenCustom  = keygen("CustomKeyGenerator")
+)
+
+// keygens are the types that Hudi 1.x records instead of classes. A class of 0.x
+// may have Avro in its name, which makes no difference.
+var keygens = map[string]keygen{
+	"NON_PARTITION": keygenNone, "NON_PARTITION_AVRO": keygenNone,
+	"SIMPLE": keygenSimple, "SIMPLE_AVRO": keygenSimple,
+	"COMPLEX": keygenComplex, "COMPLEX_AVRO": keygenComplex,
+	"TIMESTAMP": keygenTime, "TIMESTAMP_AVRO": keygenTime,
+	"CUSTOM": keygenCustom, "CUSTOM_AVRO": keygenCustom,
+}
+
+// keygen returns how the table's keys are made. One that is not known needs a
+// human. A table that tells none has the one that Hudi would choose.
+func (p properties) keygen() (keygen, error) {
+	class, kind := p[propKeygen], p[propKeygenType]
+	if class == "" && kind == "" {
+		switch partitions := len(p.list(propPartitions)); {
+		case partitions == 0:
+			return keygenNone, nil
+		case partitions == 1 && len(p.list(propKeys)) == 1:
+			return keygenSimple, nil
+		default:
+			return keygenComplex, nil
+		}
+	}
+	if k, ok := keygens[strings.ToUpper(kind)]; ok && class == "" {
+		return k, nil
+	}
+	name, in := strings.CutPrefix(class, keygenPackage)
+	if k := keygen(strings.Replace(name, "Avro", "", 1)); in {
+		switch k {
+		case keygenNone, keygenSimple, keygenComplex, keygenTime, keygenCustom:
+			return k, nil
+		}
+	}
+	return "", fault.Humanf("write the table with Spark", "key generator %s is not one that is written here", or(class, kind))
+}
+
 // keyer makes record keys and partition paths of rows, in Hudi's encodings.
 type keyer struct {
 	fields     []keyField
+	named      bool // a key of one field has the field's name before it too
 	partitions []keyField
 	hive       bool
 	urlEncode  bool
@@ -46,7 +96,10 @@ func newKeyer(p properties, s Schema) (*keyer, error) {
 		}
 		return out, nil
 	}
-	var err error
+	how, err := p.keygen()
+	if err != nil {
+		return nil, err
+	}
 	if k.fields, err = find(p.list(propKeys)); err != nil {
 		return nil, err
 	}
@@ -57,7 +110,7 @@ func newKeyer(p properties, s Schema) (*keyer, error) {
 	names, timed := p.list(propPartitions), map[string]bool{}
 	for i, n := range names {
 		name, kind, _ := strings.Cut(n, ":")
-		names[i], timed[name] = name, strings.EqualFold(kind, "TIMESTAMP") || p[propKeygen] == keygenTime
+		names[i], timed[name] = name, strings.EqualFold(kind, "TIMESTAMP") || how == keygenTime
 	}
 	if k.partitions, err = find(names); err != nil {
 		return nil, err
@@ -74,14 +127,17 @@ func newKeyer(p properties, s Schema) (*keyer, error) {
 
 // appendKey appends the record key of row r.
 func (k *keyer) appendKey(dst []byte, b *column.Batch, r int) ([]byte, error) {
-	start := len(dst)
 	if len(k.fields) == 1 {
 		f := &k.fields[0]
 		c := &b.Cols[f.col]
+		if k.named {
+			dst = append(append(dst, f.Name...), ':')
+		}
+		value := len(dst)
 		if !c.IsNull(r) {
 			dst = appendText(dst, f.Type, c, r)
 		}
-		if len(dst) == start {
+		if len(dst) == value {
 			return dst, fault.Humanf("choose key fields that every row has", "key field %s is null or empty", f.Name)
 		}
 		return dst, nil

@@ -13,29 +13,37 @@ func sortChanges(ch []merge.Change) {
 	slices.SortFunc(ch, func(a, b merge.Change) int { return cmp.Compare(a.Row, b.Row) })
 }
 
-// roomShare is the part of a file's limit up to which a group still takes
+// roomShare is the part of a file's limit above which a group takes no more
 // inserts, so that groups that are nearly full are left in peace.
 const roomShare = 0.8
 
-// place assigns the inserts to file groups: first to one group of the partition
-// that has room, preferably one that is rewritten anyway, then to new ones. It
-// returns the plans in the order in which the files are written.
+// place assigns the inserts to file groups: first to the groups of the partition
+// that are small, beginning with those that are rewritten anyway, then to new
+// ones. It returns the plans in the order in which the files are written.
 func (c *change) place() ([]*filePlan, error) {
 	var fresh []*filePlan
+	bulk := c.insertion != nil && c.insertion.Bulk
+	if bulk {
+		slices.Sort(c.order0)
+	}
 	for _, partition := range c.order0 {
 		rows := c.inserts[partition]
-		if n := c.roomiest(partition); n >= 0 && c.replace == nil {
-			p := c.planOf(n)
-			take := min(len(rows), c.limit(p.base)-int(p.base.Rows))
-			p.inserts, rows = rows[:take:take], rows[take:]
+		if bulk {
+			c.sortByKey(rows)
+		} else if c.replace == nil {
+			rows = c.fill(partition, rows)
 		}
 		for len(rows) > 0 {
-			take := min(len(rows), c.limit(BaseFile{}))
+			limit, err := c.newFileRows(rows)
+			if err != nil {
+				return nil, err
+			}
 			id, err := newFileID()
 			if err != nil {
 				return nil, err
 			}
 			p := &filePlan{group: -1, base: BaseFile{FileID: id, Partition: partition}}
+			take := min(len(rows), limit)
 			p.inserts, rows = rows[:take:take], rows[take:]
 			fresh = append(fresh, p)
 		}
@@ -57,45 +65,111 @@ func (c *change) planOf(n int) *filePlan {
 	return c.files[n]
 }
 
-// roomiest returns the group of the partition that takes the inserts, or -1.
-func (c *change) roomiest(partition string) int {
-	best, bestTouched := -1, false
-	for _, n := range c.t.w.partitions[partition] {
-		f := &c.t.w.groups[n]
-		if float64(f.Rows) >= roomShare*float64(c.limit(*f)) {
-			continue
-		}
-		touched := c.files[n] != nil
-		if best < 0 || touched && !bestTouched || touched == bestTouched && f.Rows > c.t.w.groups[best].Rows {
-			best, bestTouched = n, touched
+// fill gives inserts to the small groups of their partition, and returns those
+// for which there is no room.
+func (c *change) fill(partition string, rows []int32) []int32 {
+	w := c.t.w
+	var small []int
+	for _, n := range w.partitions[partition] {
+		if c.small(w.groups[n]) {
+			small = append(small, n)
 		}
 	}
-	return best
+	slices.SortFunc(small, func(a, b int) int {
+		touched := func(n int) int {
+			if c.files[n] != nil {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(touched(a), touched(b)), -cmp.Compare(w.groups[a].Rows, w.groups[b].Rows), cmp.Compare(a, b))
+	})
+	for _, n := range small {
+		if len(rows) == 0 {
+			break
+		}
+		f := w.groups[n]
+		room := c.rowLimit(float64(f.Size)/float64(max(f.Rows, 1))) - int(f.Rows)
+		if take := min(len(rows), room); take > 0 {
+			c.planOf(n).inserts, rows = rows[:take:take], rows[take:]
+		}
+	}
+	return rows
 }
 
-// limit returns how many rows a group's file may have. A new file is judged by
-// the table's other ones.
-func (c *change) limit(f BaseFile) int {
-	rows, size := f.Rows, f.Size
-	if rows <= 0 {
-		rows, size = 0, 0
-		for _, g := range c.t.w.groups {
-			rows, size = rows+g.Rows, size+g.Size
-		}
-	}
-	limit := c.t.opt.MaxFileRows
-	if rows > 0 && size > 0 {
-		limit = min(limit, int(float64(c.t.opt.MaxFileBytes)/(float64(size)/float64(rows))))
-	} else if n := c.batch.Len; n > 0 {
-		// No file yet to judge by: the batch's own bytes, which will be fewer in
-		// the file.
-		var bytes int
-		for i := range c.batch.Cols {
-			bytes += len(c.batch.Cols[i].Data) + 8*(len(c.batch.Cols[i].Ints)+len(c.batch.Cols[i].Floats))
-		}
-		limit = min(limit, int(float64(c.t.opt.MaxFileBytes)/(float64(bytes)/float64(n)+1)))
+// small reports whether a group takes inserts.
+func (c *change) small(f BaseFile) bool {
+	o := &c.t.opt
+	return f.Size < o.SmallFileBytes && (o.MaxFileRows <= 0 || float64(f.Rows) < roomShare*float64(o.MaxFileRows))
+}
+
+// rowLimit returns how many rows of so many bytes each a file may have.
+func (c *change) rowLimit(rowBytes float64) int {
+	limit := int(float64(c.t.opt.MaxFileBytes) / max(rowBytes, 1))
+	if most := c.t.opt.MaxFileRows; most > 0 {
+		limit = min(limit, most)
 	}
 	return max(limit, 1)
+}
+
+// newFileRows returns how many rows a new file may have, judged by the table's
+// other files, or else by the rows that it is to hold.
+func (c *change) newFileRows(inserts []int32) (int, error) {
+	var rows, size int64
+	for _, g := range c.t.w.groups {
+		rows, size = rows+g.Rows, size+g.Size
+	}
+	if rows > 0 && size > 0 {
+		return c.rowLimit(float64(size) / float64(rows)), nil
+	}
+	if len(inserts) == 0 {
+		return c.rowLimit(1), nil
+	}
+	if c.sample == 0 {
+		var err error
+		if c.sample, err = c.sampleRow(inserts); err != nil {
+			return 0, err
+		}
+	}
+	return c.rowLimit(c.sample), nil
+}
+
+const (
+	metaBytes  = 150 // about what Hudi's own columns of a row take, before compression
+	bloomBytes = 8   // about what a key takes in the footer's filter
+)
+
+// sampleRow returns about how many bytes a row takes in a file. As long as the
+// batch is so small that all of it would fit into one, its raw size will do; else
+// the first rows are encoded.
+func (c *change) sampleRow(inserts []int32) (float64, error) {
+	raw := metaBytes * c.batch.Len
+	for i := range c.batch.Cols {
+		col := &c.batch.Cols[i]
+		raw += len(col.Data) + 8*(len(col.Ints)+len(col.Floats))
+	}
+	if int64(raw) < c.t.opt.MaxFileBytes {
+		return float64(raw) / float64(max(c.batch.Len, 1)), nil
+	}
+	n := min(groupRows, len(inserts))
+	f := c.newFileWriter(&filePlan{group: -1, base: BaseFile{FileID: "sample"}}, FormatInstant(c.t.opt.Now()), 0)
+	g := &rowGroup{old: -1, rows: n, inserts: inserts[:n]}
+	sizes := make([]int, len(f.columns))
+	err := f.sideBySide(len(f.columns), func(i int, w *columnWorker) error {
+		chunk, err := f.column(g, i, w)
+		if err == nil {
+			sizes[i] = chunk.Len()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	total := bloomBytes * n
+	for _, s := range sizes {
+		total += s
+	}
+	return float64(total) / float64(n), nil
 }
 
 // newFileID returns a random UUID with the counter that Hudi's writers add.

@@ -27,8 +27,12 @@ type change struct {
 	inserts map[string][]int32
 	order0  []string // partitions of inserts, by first appearance
 
-	replace *replacement // nil for an upsert
-	bundled []*filePlan  // of a clustering
+	sample float64 // bytes of a row in a file, once it was measured
+
+	operation string
+	insertion *Insertion   // nil for other operations
+	replace   *replacement // of operations that replace file groups
+	bundled   []*filePlan  // of a clustering
 }
 
 // filePlan is what happens to one file group.
@@ -80,8 +84,8 @@ func sized(c *column.Column, size int) bool {
 	return true
 }
 
-// newChange groups the rows by key.
-func (t *Table) newChange(rows Rows) (*change, error) {
+// newChange groups the rows by key, unless they are inserted as they are.
+func (t *Table) newChange(rows Rows, operation string, how *Insertion) (*change, error) {
 	schema := t.Schema()
 	if err := rows.check(schema); err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.base, err)
@@ -94,10 +98,13 @@ func (t *Table) newChange(rows Rows) (*change, error) {
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.base, err)
 	}
+	k.named = t.w.named
 	c := &change{
 		t: t, schema: schema, batch: batch, keyer: k, order: schema.Index(t.Precombine()),
 		files: map[int]*filePlan{}, inserts: map[string][]int32{}, moved: schema.NewBatch(),
+		operation: operation, insertion: how,
 	}
+	gone := deletedBy(schema, batch)
 	in := merge.Input{Len: batch.Len, Keys: &column.Column{Kind: column.Bytes}, Keep: rows.Keep}
 	var scratch []byte
 	for r := range batch.Len {
@@ -105,16 +112,29 @@ func (t *Table) newChange(rows Rows) (*change, error) {
 			return nil, fmt.Errorf("table %s: %w", t.base, err)
 		}
 		in.Keys.AppendBytes(scratch)
-		if rows.Op(r) == Delete {
+		if rows.Op(r) == Delete || gone != nil && !gone.IsNull(r) && gone.Ints[r] != 0 {
 			in.Deletes.Set(r)
 		}
 	}
 	if c.order >= 0 {
 		in.Order = &batch.Cols[c.order]
 	}
-	c.merge = merge.New(in)
+	if how != nil && !how.Combine {
+		c.merge = merge.Each(in)
+	} else {
+		c.merge = merge.New(in)
+	}
 	c.matched = make([]bool, c.merge.Groups())
 	return c, nil
+}
+
+// deletedBy returns the column by which Hudi's writers are told to delete a row,
+// if the table has it.
+func deletedBy(s Schema, b *column.Batch) *column.Column {
+	if i := s.Index("_hoodie_is_deleted"); i >= 0 && s.Fields[i].Type.Kind == Boolean {
+		return &b.Cols[i]
+	}
+	return nil
 }
 
 // check reports rows that do not have the schema's form.
@@ -146,7 +166,11 @@ func (c *change) plan(ctx context.Context) error {
 	w := c.t.w
 	candidates := map[int]bool{}
 	var found []int32
+	look := c.insertion == nil || c.insertion.DropDuplicates
 	for g := range c.merge.Groups() {
+		if !look {
+			break
+		}
 		found = w.index.find(found[:0], c.merge.Hash(g))
 		for _, n := range found {
 			candidates[int(n)] = true
@@ -200,6 +224,7 @@ func (c *change) partitionOf(dst []byte, g int) ([]byte, error) {
 type hit struct {
 	row, key int32
 	again    bool
+	copied   bool // the key had a row before
 }
 
 // planFile looks for the batch's keys among the rows of a file group.
@@ -217,9 +242,13 @@ func (c *change) planFile(ctx context.Context, n int) error {
 		if err := file.Read(g, metaColumn(metaRecordKey), &keys); err != nil {
 			return err
 		}
-		var rows []hit // key -1: not looked at yet
+		if c.insertion != nil {
+			c.hasDuplicate(&keys)
+			continue
+		}
+		var rows []hit
 		for r := range keys.Len() {
-			if k := c.merge.Find(keys.Value(r)); k >= 0 && !c.matched[k] {
+			if k := c.merge.Find(keys.Value(r)); k >= 0 {
 				rows = append(rows, hit{row: int32(r), key: int32(k)})
 			}
 		}
@@ -239,8 +268,11 @@ func (c *change) planFile(ctx context.Context, n int) error {
 	return nil
 }
 
+// comparesStored reports whether stored rows may be newer than those of the batch.
+func (c *change) comparesStored() bool { return c.order >= 0 && c.t.w.payload == EventTime }
+
 func (c *change) readOrder(file *basefile.File, g int, dst *column.Column) error {
-	if c.order < 0 {
+	if !c.comparesStored() {
 		return nil
 	}
 	f := c.schema.Fields[c.order]
@@ -251,7 +283,7 @@ func (c *change) readOrder(file *basefile.File, g int, dst *column.Column) error
 
 // decide decides the stored rows that have a key of the batch.
 func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, order *column.Column) error {
-	if c.order < 0 {
+	if !c.comparesStored() {
 		order = nil
 	}
 	var live []hit
@@ -263,7 +295,9 @@ func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, ord
 			p.deletes++
 			continue
 		}
-		c.matched[h.key] = true
+		// A table that was inserted into may have a key several times: all of its
+		// rows become the same.
+		h.copied, c.matched[h.key] = c.matched[h.key], true
 		switch c.merge.Decide(int(h.key), order, int(h.row)) {
 		case merge.Replace:
 			live = append(live, h)
@@ -353,6 +387,9 @@ func (c *change) movers(file *basefile.File, g int, partition string, rows []hit
 			continue
 		}
 		out[h.key] = true
+		if h.copied { // another row of the key goes there, or is there
+			continue
+		}
 		leaving = append(leaving, h)
 		c.insert(string(path), ^int32(c.moved.Len+len(leaving)-1))
 		c.movedOf = append(c.movedOf, h.key)

@@ -23,7 +23,9 @@ const (
 	propPartitions     = "hoodie.table.partition.fields"
 	propKeys           = "hoodie.table.recordkey.fields"
 	propPrecombine     = "hoodie.table.precombine.field"
+	propOrdering       = "hoodie.table.ordering.fields" // Hudi 1.1 and later
 	propKeygen         = "hoodie.table.keygenerator.class"
+	propKeygenType     = "hoodie.table.keygenerator.type" // Hudi 1.x
 	propHive           = "hoodie.datasource.write.hive_style_partitioning"
 	propURLEncode      = "hoodie.datasource.write.partitionpath.urlencode"
 	propDropPartitions = "hoodie.datasource.write.drop.partition.columns"
@@ -35,6 +37,8 @@ const (
 	propBaseFormat     = "hoodie.table.base.file.format"
 	propCDC            = "hoodie.table.cdc.enabled"
 	propPayload        = "hoodie.compaction.payload.class"
+	propMergeMode      = "hoodie.record.merge.mode"        // Hudi 1.x
+	propMergeStrategy  = "hoodie.record.merge.strategy.id" // Hudi 1.x
 	propMetafileFormat = "hoodie.partition.metafile.use.base.format"
 	// The database of a table of ours. Hudi's own key for it would tie the table to
 	// a catalog's database of that name: Spark SQL refuses it in any other.
@@ -252,7 +256,7 @@ func (p properties) mergeOnRead() bool { return p[propType] == "MERGE_ON_READ" }
 // database returns the database that the table says it is of; "" if none.
 func (p properties) database() string { return or(p[propDatabase], p[propOwnDatabase]) }
 
-func or(s, other string) string {
+func or[T ~string](s, other T) T {
 	if s == "" {
 		return other
 	}
@@ -261,15 +265,15 @@ func or(s, other string) string {
 
 // newProperties returns the properties of a new table.
 func newProperties(cfg Config, schema Schema) properties {
-	keygen := keygenPackage + "NonpartitionedKeyGenerator"
+	keygen := keygenNone
 	switch {
 	case len(cfg.PartitionFields) == 0:
 	case cfg.PartitionTime != nil:
 		keygen = keygenTime
 	case len(cfg.PartitionFields) == 1 && len(cfg.KeyFields) == 1:
-		keygen = keygenPackage + "SimpleKeyGenerator"
+		keygen = keygenSimple
 	default:
-		keygen = keygenPackage + "ComplexKeyGenerator"
+		keygen = keygenComplex
 	}
 	p := properties{
 		propName:           cfg.Table,
@@ -281,7 +285,8 @@ func newProperties(cfg Config, schema Schema) properties {
 		propChecksum:       tableChecksum("", cfg.Table),
 		propPartitions:     strings.Join(cfg.PartitionFields, ","),
 		propKeys:           strings.Join(cfg.KeyFields, ","),
-		propKeygen:         keygen,
+		propKeygen:         keygenPackage + string(keygen),
+		propPayload:        payloadPackage + string(or(cfg.Payload, EventTime)),
 		propHive:           strconv.FormatBool(cfg.HivePartitions),
 		propURLEncode:      strconv.FormatBool(cfg.URLEncode),
 		propDropPartitions: "false",

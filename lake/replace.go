@@ -13,9 +13,8 @@ import (
 
 // replacement is what a commit does that takes file groups out of the table.
 type replacement struct {
-	operation string
-	groups    map[int]bool   // by number
-	plan      map[string]any // of a clustering; nil else
+	groups map[int]bool   // by number
+	plan   map[string]any // of a clustering; nil else
 }
 
 // InsertOverwrite replaces what the rows' partitions hold, or the whole table,
@@ -26,13 +25,16 @@ func (t *Table) InsertOverwrite(ctx context.Context, rows Rows, wholeTable bool,
 	if err := t.ready(ctx); err != nil {
 		return Instant{}, err
 	}
-	c, err := t.newChange(rows)
+	operation := "INSERT_OVERWRITE"
+	if wholeTable {
+		operation = "INSERT_OVERWRITE_TABLE"
+	}
+	c, err := t.newChange(rows, operation, nil)
 	if err != nil {
 		return Instant{}, err
 	}
-	c.replace = &replacement{operation: "INSERT_OVERWRITE", groups: map[int]bool{}}
+	c.replace = &replacement{groups: map[int]bool{}}
 	if wholeTable {
-		c.replace.operation = "INSERT_OVERWRITE_TABLE"
 		for n, g := range t.w.groups {
 			c.replace.groups[n] = g.Key != ""
 		}
@@ -66,11 +68,11 @@ func (t *Table) DeletePartitions(ctx context.Context, partitions []string, extra
 	if err := t.ready(ctx); err != nil {
 		return Instant{}, err
 	}
-	c, err := t.newChange(Rows{Batch: t.Schema().NewBatch()})
+	c, err := t.newChange(Rows{Batch: t.Schema().NewBatch()}, "DELETE_PARTITION", nil)
 	if err != nil {
 		return Instant{}, err
 	}
-	c.replace = &replacement{operation: "DELETE_PARTITION", groups: map[int]bool{}}
+	c.replace = &replacement{groups: map[int]bool{}}
 	for _, p := range partitions {
 		for _, n := range t.w.partitions[p] {
 			c.replace.groups[n] = true
@@ -110,11 +112,11 @@ func (t *Table) cluster(ctx context.Context, o Clustering) (Instant, error) {
 	if o.MinFiles < 2 {
 		o.MinFiles = 4
 	}
-	c, err := t.newChange(Rows{Batch: t.Schema().NewBatch()})
+	c, err := t.newChange(Rows{Batch: t.Schema().NewBatch()}, "CLUSTER", nil)
 	if err != nil {
 		return Instant{}, err
 	}
-	c.replace = &replacement{operation: "CLUSTER", groups: map[int]bool{}}
+	c.replace = &replacement{groups: map[int]bool{}}
 	var inputs []any
 	for _, p := range slices.Sorted(maps.Keys(t.w.partitions)) {
 		for _, bundle := range c.bundles(p, o) {
@@ -163,8 +165,9 @@ const clusterStrategy = "tributary"
 func (c *change) bundles(partition string, o Clustering) [][]int {
 	w := c.t.w
 	var small []int
+	most := c.t.opt.MaxFileRows
 	for _, n := range w.partitions[partition] {
-		if f := &w.groups[n]; f.Size < o.SmallFile && float64(f.Rows) < roomShare*float64(c.limit(*f)) {
+		if f := &w.groups[n]; f.Size < o.SmallFile && (most <= 0 || float64(f.Rows) < roomShare*float64(most)) {
 			small = append(small, n)
 		}
 	}
@@ -181,7 +184,7 @@ func (c *change) bundles(partition string, o Clustering) [][]int {
 			out, open, rows = append(out, open), nil, 0
 		}
 		if len(open) == 0 {
-			limit = c.limit(BaseFile{})
+			limit = c.rowLimit(float64(f.Size) / float64(max(f.Rows, 1)))
 		}
 		open, rows = append(open, n), rows+int(f.Rows)
 	}
@@ -201,10 +204,10 @@ func (c *change) replacedIDs() map[string][]string {
 }
 
 // requested is the body of the replacecommit's first state.
-func (r *replacement) requested() ([]byte, error) {
-	rec := map[string]any{"operationType": r.operation, "version": 1}
-	if r.plan != nil {
-		rec["clusteringPlan"] = r.plan
+func (c *change) requested() ([]byte, error) {
+	rec := map[string]any{"operationType": c.operation, "version": 1}
+	if c.replace.plan != nil {
+		rec["clusteringPlan"] = c.replace.plan
 	}
 	return encodeAvroBody(avroJSON(requestedReplace), rec)
 }

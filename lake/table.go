@@ -41,6 +41,9 @@ type Config struct {
 	URLEncode       bool     // characters in values that mean something in paths become %XX
 	Precombine      string   // the ordering column: the row with the greater value wins, the incoming one on a tie
 
+	// Payload is the rule by which rows with one key are merged; "" is EventTime.
+	Payload Payload
+
 	// PartitionTime makes the folders from the time that the one partition field
 	// holds; nil: from its value. It needs a single key field.
 	PartitionTime *TimePartition
@@ -51,12 +54,21 @@ type Options struct {
 	Log          *slog.Logger     // default: none
 	Now          func() time.Time // default: time.Now
 	Codec        string           // of base files: snappy (default), zstd, gzip or none
-	MaxFileRows  int              // rows at which a file group takes no more inserts; default 60,000
-	MaxFileBytes int64            // the same in bytes; default 32 MiB
+	MaxFileRows  int              // rows that a base file may have; default: any number
+	MaxFileBytes int64            // bytes that a base file may have, about; default 120 MiB
 	LockValidity time.Duration    // how long the lease lasts unless renewed; default 2 min
 	Heartbeat    bool             // show engines that clean failed writes lazily that a write goes on; two requests a commit
 	IndexDir     string           // local folder for the key index of tables that are written; "": in memory alone
 	Services     Services         // what happens by itself after a commit; default: nothing
+
+	// SmallFileBytes is the size below which a base file takes inserts; default 100
+	// MiB, or 80% of MaxFileBytes where that is less; negative: no file does, so
+	// that inserts make new files.
+	SmallFileBytes int64
+
+	// Payload is the rule for tables that do not tell theirs; "": Hudi's default. A
+	// table that tells another one is not written.
+	Payload Payload
 }
 
 func (o Options) withDefaults() Options {
@@ -66,11 +78,11 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.MaxFileRows <= 0 {
-		o.MaxFileRows = 60_000
-	}
 	if o.MaxFileBytes <= 0 {
-		o.MaxFileBytes = 32 << 20
+		o.MaxFileBytes = 120 << 20
+	}
+	if o.SmallFileBytes == 0 {
+		o.SmallFileBytes = min(100<<20, int64(roomShare*float64(o.MaxFileBytes)))
 	}
 	if o.LockValidity <= 0 {
 		o.LockValidity = 2 * time.Minute
@@ -157,6 +169,9 @@ func (c *Config) check() error {
 	if c.Precombine != "" && c.Schema.Index(c.Precombine) < 0 {
 		bad("ordering field %s is not a column", c.Precombine)
 	}
+	if _, err := ParsePayload(string(c.Payload)); err != nil {
+		errs = append(errs, err)
+	}
 	seen := map[string]bool{}
 	for _, f := range c.Schema.Fields {
 		if err := f.check(); err != nil {
@@ -194,6 +209,7 @@ func Open(ctx context.Context, store blob.Store, base string, opt Options) (*Tab
 	if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", base, err)
 	}
+	props.alias()
 	if err := props.check(base); err != nil {
 		return nil, err
 	}

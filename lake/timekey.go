@@ -31,17 +31,14 @@ type TimePartition struct {
 }
 
 const (
-	propTime      = "hoodie.keygen.timebased."
-	propTimeOld   = "hoodie.deltastreamer.keygen.timebased."
-	timeType      = "timestamp.type"
-	timeUnit      = "timestamp.scalar.time.unit"
-	timeInput     = "input.dateformat"
-	timeOutput    = "output.dateformat"
-	timeZone      = "timezone"
-	timeZoneOut   = "output.timezone"
-	keygenPackage = "org.apache.hudi.keygen."
-	keygenTime    = keygenPackage + "TimestampBasedKeyGenerator"
-	keygenCustom  = keygenPackage + "CustomKeyGenerator"
+	propTime    = "hoodie.keygen.timebased."
+	propTimeOld = "hoodie.deltastreamer.keygen.timebased."
+	timeType    = "timestamp.type"
+	timeUnit    = "timestamp.scalar.time.unit"
+	timeInput   = "input.dateformat"
+	timeOutput  = "output.dateformat"
+	timeZone    = "timezone"
+	timeZoneOut = "output.timezone"
 )
 
 // put records the settings as Hudi does.

@@ -70,7 +70,7 @@ func TestTableByTime(t *testing.T) {
 	must(t, err)
 	got := dumpSnapshot(t, s, []string{"id", "_hoodie_partition_path", "at"})
 	wantLines(t, "rows", got, "1|at=2023%2F11|1700000000000000", "2|at=2023%2F11|1700000000000000")
-	for k, v := range map[string]string{propKeygen: keygenTime, propTime + timeType: "SCALAR", propTime + timeOutput: "yyyy/MM", propTime + timeZone: "UTC", propURLEncode: "true"} {
+	for k, v := range map[string]string{propKeygen: keygenPackage + string(keygenTime), propTime + timeType: "SCALAR", propTime + timeOutput: "yyyy/MM", propTime + timeZone: "UTC", propURLEncode: "true"} {
 		if again.props[k] != v {
 			t.Errorf("%s is %q, want %q", k, again.props[k], v)
 		}

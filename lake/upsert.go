@@ -27,15 +27,10 @@ import (
 // was being published, new: call Upsert again with the same rows, or open the
 // table anew.
 func (t *Table) Upsert(ctx context.Context, rows Rows, extra map[string]string) (Instant, error) {
-	if t.w == nil {
-		if err := t.Lock(ctx); err != nil {
-			return Instant{}, err
-		}
-	}
-	if err := t.sync(ctx); err != nil {
+	if err := t.ready(ctx); err != nil {
 		return Instant{}, err
 	}
-	c, err := t.newChange(rows)
+	c, err := t.newChange(rows, opUpsert, nil)
 	if err != nil {
 		return Instant{}, err
 	}
@@ -107,12 +102,12 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	if err != nil {
 		return Instant{}, err
 	}
-	done := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
+	done := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: c.operation}
 	var requested []byte
 	if c.replace != nil {
 		i.Action = ActionReplaceCommit
-		done.Operation, done.Replaced = c.replace.operation, c.replacedIDs()
-		if requested, err = c.replace.requested(); err != nil {
+		done.Replaced = c.replacedIDs()
+		if requested, err = c.requested(); err != nil {
 			return Instant{}, err
 		}
 	}
@@ -149,6 +144,7 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 		}
 		done.Stats[p.base.Partition] = append(done.Stats[p.base.Partition], stat)
 	}
+	t.w.buf.release()
 	i.State = StateCompleted
 	err = t.w.lease.during(ctx, func(ctx context.Context) error { return c.publish(ctx, i, done) })
 	if err != nil {
@@ -167,10 +163,7 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 
 // profile is the body of the inflight instant: what is about to be done.
 func (c *change) profile(plans []*filePlan) *Commit {
-	out := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: "UPSERT"}
-	if c.replace != nil {
-		out.Operation = c.replace.operation
-	}
+	out := &Commit{Stats: map[string][]WriteStat{}, Extra: map[string]string{}, Operation: c.operation}
 	for _, p := range plans {
 		s := WriteStat{PrevCommit: "null", NumInserts: int64(len(p.inserts)), NumUpdates: int64(p.updates)}
 		if p.group >= 0 {
@@ -216,16 +209,15 @@ func (c *change) putFile(ctx context.Context, p *filePlan, instant string, task 
 	if p.group >= 0 {
 		s.PrevCommit = p.base.Instant
 	}
-	buf.Reset()
-	buf.Grow(int(p.base.Size + p.base.Size/16)) // rather than by doubling, with a copy each time
+	buf.reset(p.base.Size + p.base.Size/16)
 	if err := c.writeFile(ctx, p, instant, task, buf); err != nil {
 		return WriteStat{}, err
 	}
 	s.Path = join(p.base.Partition, p.fileName(instant, task))
-	if err := t.putNew(ctx, s.Path, buf.Bytes()); err != nil {
+	if _, err := t.store.Put(ctx, join(t.base, s.Path), buf.reader(), buf.size, blob.IfAbsent()); err != nil {
 		return WriteStat{}, err
 	}
-	p.base.Key, p.base.Instant, p.base.Size = join(t.base, s.Path), instant, int64(buf.Len())
+	p.base.Key, p.base.Instant, p.base.Size = join(t.base, s.Path), instant, buf.size
 	s.NumWrites, s.NumInserts = p.base.Rows, int64(len(p.inserts))
 	if p.sources != nil {
 		s.NumInserts = s.NumWrites

@@ -1,8 +1,8 @@
 package lake
 
 import (
-	"bytes"
 	"context"
+	"io"
 	"strconv"
 	"sync"
 
@@ -32,8 +32,7 @@ type fileWriter struct {
 	keys    *keyRange        // of a file whose keys are known by now
 }
 
-// writeFile writes a plan's file into buf and returns it, without size and key.
-func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, task int, buf *bytes.Buffer) error {
+func (c *change) newFileWriter(p *filePlan, instant string, task int) *fileWriter {
 	f := &fileWriter{c: c, plan: p, instant: instant, task: task}
 	f.name = p.fileName(instant, task)
 	for i := range metaNames {
@@ -42,6 +41,12 @@ func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, tas
 	for _, field := range c.schema.Fields {
 		f.columns = append(f.columns, field.column())
 	}
+	return f
+}
+
+// writeFile writes a plan's file to out and notes its rows in the plan.
+func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, task int, out io.Writer) error {
+	f := c.newFileWriter(p, instant, task)
 	if p.group >= 0 {
 		old, done, err := c.t.openFile(ctx, p.base.Key)
 		if err != nil {
@@ -51,7 +56,7 @@ func (c *change) writeFile(ctx context.Context, p *filePlan, instant string, tas
 		f.old = old
 	}
 	var err error
-	if f.out, err = basefile.NewWriter(buf, c.schema.recordName(), f.columns); err != nil {
+	if f.out, err = basefile.NewWriter(out, c.schema.recordName(), f.columns); err != nil {
 		return err
 	}
 	var filter sync.WaitGroup

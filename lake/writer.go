@@ -20,13 +20,15 @@ import (
 // every file group, and the key index.
 type writer struct {
 	lease        *lease
+	payload      Payload
+	named        bool             // keys of one field have its name before them
 	head         Instant          // newest instant that groups and index reflect
 	seen         string           // newest instant of any action that is known
 	groups       []BaseFile       // by number, which the index knows; without a key: replaced
 	partitions   map[string][]int // group numbers, by partition
 	index        keyIndex
 	workers      []*columnWorker // they make columns side by side
-	buf          bytes.Buffer    // the file that is being written
+	buf          spool           // the file that is being written
 	stale        bool            // the table must be read anew before the next commit
 	sinceClean   int             // commits since the last clean or the last look for one
 	sinceCluster int             // the same of clusterings
@@ -40,10 +42,14 @@ func (t *Table) Lock(ctx context.Context) error {
 	if t.w != nil {
 		return t.KeepLock(ctx)
 	}
-	if t.props.mergeOnRead() {
-		return fault.Humanf("write it with Spark", "table %s is merge-on-read, which is read but not written", t.base)
+	if err := t.props.checkWritable(t.base); err != nil {
+		return err
 	}
-	w := &writer{stale: true, lease: &lease{
+	payload, err := t.payload()
+	if err != nil {
+		return err
+	}
+	w := &writer{stale: true, payload: payload, lease: &lease{
 		store: t.store, key: join(t.base, lockFile), base: t.base, owner: processOwner(),
 		now: t.opt.Now, validity: t.opt.LockValidity,
 	}}
@@ -58,8 +64,7 @@ func (t *Table) Lock(ctx context.Context) error {
 		return err
 	}
 	t.w = w
-	err := t.load(ctx)
-	if err != nil {
+	if err := t.load(ctx); err != nil {
 		t.w = nil
 		w.index.close()
 		return errors.Join(err, w.lease.release(context.WithoutCancel(ctx)))
@@ -86,6 +91,7 @@ func (t *Table) Close(ctx context.Context) error {
 	w := t.w
 	t.w = nil
 	w.index.close()
+	w.buf.close()
 	return w.lease.release(ctx)
 }
 
@@ -124,6 +130,9 @@ func (t *Table) load(ctx context.Context) error {
 	}
 	s, err := t.AsOf(ctx, "")
 	if err != nil {
+		return err
+	}
+	if err := t.readNaming(ctx, s.files); err != nil {
 		return err
 	}
 	if err := t.loadIndex(ctx, s.files); err != nil {

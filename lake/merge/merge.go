@@ -25,6 +25,8 @@ type Merge struct {
 	newest []int32 // by group: its newest event
 	prev   []int32 // by event: the next older one with its key, -1 for none
 	stored []bool  // by group: the oldest event lies on a stored row
+
+	decided []bool // by group: the events are laid on a stored row
 }
 
 // New groups the events of a batch. It keeps references to the input's columns.
@@ -40,7 +42,18 @@ func New(in Input) *Merge {
 		}
 		m.insert(g, r)
 	}
-	m.stored = make([]bool, len(m.newest))
+	m.stored, m.decided = make([]bool, len(m.newest)), make([]bool, len(m.newest))
+	return m
+}
+
+// Each takes every event of a batch for a row of its own, also where keys are
+// equal. Keys are neither found nor hashed then.
+func Each(in Input) *Merge {
+	m := &Merge{in: in, prev: make([]int32, in.Len), newest: make([]int32, in.Len)}
+	m.stored, m.decided = make([]bool, in.Len), make([]bool, in.Len)
+	for r := range m.newest {
+		m.newest[r], m.prev[r] = int32(r), -1
+	}
 	return m
 }
 
@@ -83,9 +96,10 @@ const (
 )
 
 // Decide decides group g against the stored row at place row of the stored
-// ordering column, which may be nil when the table has none. It must be called
-// at most once for a group, and Decide or DecideNew for each before cells are
-// asked for.
+// ordering column, which may be nil when the table has none. It is called once
+// for each stored row with the key, of which there should be one: what the events
+// make of the first that is not newer is made of the others that are not, too.
+// Decide or DecideNew must be called for each group before cells are asked for.
 func (m *Merge) Decide(g int, order *column.Column, row int) Outcome {
 	newest := m.newest[g]
 	if m.older(newest, order, row) {
@@ -94,6 +108,20 @@ func (m *Merge) Decide(g int, order *column.Column, row int) Outcome {
 	if m.in.Deletes.Get(int(newest)) {
 		return Remove
 	}
+	if !m.decided[g] {
+		m.decided[g] = true
+		m.lay(g, order, row)
+	}
+	if m.in.Order == nil || order == nil || compare(m.in.Order, int(newest), order, row) == 0 {
+		return Again
+	}
+	return Replace
+}
+
+// lay lays the events of group g on a stored row: those that are older than it,
+// or older than a removal, are void.
+func (m *Merge) lay(g int, order *column.Column, row int) {
+	newest := m.newest[g]
 	m.stored[g] = true
 	for e := newest; m.prev[e] >= 0; e = m.prev[e] {
 		p := m.prev[e]
@@ -107,10 +135,6 @@ func (m *Merge) Decide(g int, order *column.Column, row int) Outcome {
 			break
 		}
 	}
-	if m.in.Order == nil || order == nil || compare(m.in.Order, int(newest), order, row) == 0 {
-		return Again
-	}
-	return Replace
 }
 
 // DecideNew decides group g where there is no stored row.
