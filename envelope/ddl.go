@@ -6,9 +6,11 @@ import "strings"
 // would bring about what a snapshot found, as include.schema.changes has it.
 type SchemaChange struct {
 	Database string
-	Table    string // the table that it is about, "" = none
-	DDL      string
-	Changes  []TableChange
+	// Table is what source.table says: the tables that it is about, with
+	// commas between them; nil is null.
+	Table   *string
+	DDL     string
+	Changes []TableChange
 }
 
 // TableChange is what a SchemaChange does to one table.
@@ -76,7 +78,12 @@ func (f *Format) schemaChange() *EventFormat {
 			s := c.Event.Schema
 			db := Block{Version: b.Version, Connector: b.Connector, Package: b.Package, Name: b.Name, Database: s.Database}
 			for i := range b.Fields {
-				dst = appendSegments(dst, b.Fields[i].segments(&db, &Table{ID: TableID{Name: s.Table}}), c)
+				f := &b.Fields[i]
+				if f.Name == "table" && f.Nullable && s.Table != nil {
+					dst = AppendString(append(dst, 2), *s.Table)
+					continue
+				}
+				dst = appendSegments(dst, f.segments(&db, &Table{}), c)
 			}
 			dst = AppendLong(dst, floorDiv(c.TsNs, 1e6))
 			dst = AppendString(append(dst, 2), s.Database)
