@@ -34,11 +34,12 @@ fuzz_smoke() {
 # Without the servers, what needs none still runs, and the rest says what it misses.
 servers() { tests/setup.sh; }
 
-# The readers of other makers (hudi-rs, fastavro, pyarrow) live in a venv.
+# The readers of other makers (hudi-rs, fastavro, pyarrow) live in a venv, and
+# moto, an imitation of AWS.
 readers() {
     [ -x build/venv/bin/python ] || python3 -m venv build/venv || return 1
-    build/venv/bin/python -c 'import hudi, pyarrow, fastavro' 2> /dev/null ||
-        build/venv/bin/pip install --quiet --disable-pip-version-check hudi==0.5.0 pyarrow fastavro
+    build/venv/bin/python -c 'import hudi, pyarrow, fastavro, moto.server' 2> /dev/null ||
+        build/venv/bin/pip install --quiet --disable-pip-version-check hudi==0.5.0 pyarrow fastavro 'moto[server,glue]==5.2.5'
 }
 
 mkdir -p build

@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"internal/broker": nil,
 	"internal/proc":   nil,
 	"internal/testdb": {"internal/proc"},
+	"internal/moto":   {"internal/proc"},
 	"internal/tickit": nil,
 	// Running the whole pipeline as processes stands beside the commands.
 	"internal/pipeline": {"internal/proc", "internal/testdb", "internal/tickit", "internal/avro", "internal/column", "internal/topic", "lake", "lake/blob", "registry"},
