@@ -33,20 +33,21 @@ func (c *catalog) publication(ctx context.Context, name string, tables []*tableI
 			return explain(fmt.Errorf("read publication %s: %w", name, err))
 		}
 		p.exists = true
-		rows, err := conn.Query(ctx, `SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = $1`, name)
+		// By OID: a table may get another name at any moment.
+		rows, err := conn.Query(ctx, `SELECT relid::oid FROM pg_get_publication_tables($1)`, name)
 		if err != nil {
 			return explain(fmt.Errorf("read publication %s: %w", name, err))
 		}
-		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		oids, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
 		if err != nil {
 			return explain(fmt.Errorf("read publication %s: %w", name, err))
 		}
-		in := make(map[string]bool, len(names))
-		for _, n := range names {
-			in[n] = true
+		in := make(map[uint32]bool, len(oids))
+		for _, oid := range oids {
+			in[oid] = true
 		}
 		for _, t := range tables {
-			t.published = in[t.id.String()]
+			t.published = p.allTables || in[t.oid]
 		}
 		return nil
 	})
