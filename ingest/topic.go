@@ -39,6 +39,10 @@ type Settings struct {
 	Placeholder string              // of values that the database did not send
 	SkipObjects []string            // keys of bronze objects to go on without
 
+	// Insert adds the changes as rows of their own instead of merging them by key;
+	// nil merges. A delete then adds a row that says so, unless HardDelete is set.
+	Insert *lake.Insertion
+
 	CommitBytes int64 // bronze bytes that one commit takes, at least one object
 	Table       lake.Options
 	Log         *slog.Logger
@@ -448,7 +452,7 @@ func (t *Topic) create(ctx context.Context, s *schema, o *bronze.Object) error {
 	table, err := lake.Create(ctx, t.set.Lake, t.base, lake.Config{
 		Database: t.set.Database, Table: t.TableName(), Schema: sch,
 		KeyFields: key, PartitionFields: t.set.Partition, HivePartitions: t.set.HivePaths, URLEncode: t.set.URLEncode,
-		PartitionTime: t.set.ByTime, Precombine: colSeq,
+		PartitionTime: t.set.ByTime, Precombine: colSeq, Payload: t.set.Table.Payload,
 	}, t.set.Table)
 	if err != nil {
 		return fmt.Errorf("create table %s: %w", t.base, err)
@@ -488,7 +492,13 @@ func (t *Topic) commit(ctx context.Context) (lake.Instant, error) {
 	t.pos = t.batch.pos
 	extra := map[string]string{KeyCheckpoint: t.cp.Kafka(), KeyCursor: t.cp.JSON()}
 	t.pos.put(extra)
-	instant, err := t.table.Upsert(ctx, t.batch.rows(), extra)
+	var instant lake.Instant
+	var err error
+	if t.set.Insert != nil {
+		instant, err = t.table.Insert(ctx, t.batch.rows(), *t.set.Insert, extra)
+	} else {
+		instant, err = t.table.Upsert(ctx, t.batch.rows(), extra)
+	}
 	if err != nil {
 		return instant, fmt.Errorf("write table %s: %w", t.base, err)
 	}

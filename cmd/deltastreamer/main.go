@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,7 +26,7 @@ import (
 
 func main() {
 	os.Exit(ops.Main("deltastreamer", "keeps Hudi tables up to date with what bronze holds",
-		ops.Command{Name: "run", Usage: "-c FILE [--once]   start; --once ends when every table has what bronze holds", Options: &Options{}, Run: run},
+		ops.Command{Name: "run", Usage: "-c FILE [--once] [--op UPSERT|INSERT|BULK_INSERT]   start; --once ends when every table has what bronze holds; --op stands for hoodie.datasource.write.operation", Options: &Options{}, Run: run},
 		ops.Command{Name: "check", Usage: "-c FILE   everything short of starting: reads bronze, proves the rights on the lake, prints the plan", Options: &Options{}, Run: check},
 	))
 }
@@ -66,6 +67,7 @@ func load(verb string, args []string) (*Options, error) {
 	fs.SetOutput(io.Discard)
 	path := fs.String("c", "", "configuration `FILE`")
 	once := fs.Bool("once", false, "end when every table has what bronze holds")
+	op := fs.String("op", "", "UPSERT, INSERT or BULK_INSERT")
 	if err := fs.Parse(args); err != nil || *path == "" || fs.NArg() > 0 {
 		if err == nil {
 			err = fmt.Errorf("a configuration file is needed")
@@ -79,7 +81,23 @@ func load(verb string, args []string) (*Options, error) {
 	if *once {
 		o.Mode = modeOnce
 	}
+	if *op != "" {
+		return o, o.setOperation(verb, *op)
+	}
 	return o, nil
+}
+
+// setOperation takes the operation in the form of Hudi Streamer's --op.
+func (o *Options) setOperation(verb, op string) error {
+	switch o.Operation = strings.ToLower(op); o.Operation {
+	case opUpsert, "insert", "bulk_insert":
+	default:
+		return fault.Humanf("give UPSERT, INSERT or BULK_INSERT", "%s: operation %s is not supported", verb, op)
+	}
+	for _, p := range o.Validate() {
+		return fault.Humanf("correct the configuration", "%s: %s: %s", verb, p.Key, p.Message)
+	}
+	return nil
 }
 
 func check(ctx context.Context, args []string, log *slog.Logger) error {

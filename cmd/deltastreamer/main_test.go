@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,9 @@ func TestBadConfigurations(t *testing.T) {
 		{"bad mode", "store.url: file:///x\nmode: twice\n", "once"},
 		{"bad number", "store.url: file:///x\ntasks.max: 0\n", "must be 1 or more"},
 		{"strange place", "store.url: file:///x\nhoodie.streamer.ingestion.targetBasePath: gs://b\n", "gs:// is not supported"},
+		{"payload", "store.url: file:///x\nhoodie.datasource.write.payload.class: com.example.Ours\n", "com.example.Ours"},
+		{"small files of no size", "store.url: file:///x\nhoodie.parquet.small.file.limit: -1\n", "hoodie.parquet.small.file.limit"},
+		{"duplicates of an upsert", "store.url: file:///x\nhoodie.datasource.write.insert.drop.duplicates: true\n", "insert or bulk_insert"},
 		{"relative directory", "store.url: file://x\n", "file:///path"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -145,6 +149,50 @@ index.dir: %s
 	must(t, err)
 	if len(refs) != 1 {
 		t.Errorf("tables of topics that were not asked for: %v", refs)
+	}
+}
+
+// TestOperations loads a table by bulk insert, and goes on by insert and upsert.
+func TestOperations(t *testing.T) {
+	dir := t.TempDir()
+	store, err := blob.NewDir(dir)
+	must(t, err)
+	const topic = "tickit.ecomm.sale"
+	text := fmt.Sprintf("store.url: file://%s\ntopics.dir: bronze/topics\nhoodie.parquet.max.file.size: 65536\nhoodie.parquet.small.file.limit: 65536\nindex.dir: memory\n", dir)
+	file := configFile(t, text)
+	for n, op := range []string{"BULK_INSERT", "INSERT", "UPSERT"} {
+		putRows(t, store, topic, int64(n)*3000, 3000)
+		must(t, run(t.Context(), []string{"-c", file, "--once", "--op", op}, quiet))
+	}
+	table, err := lake.Open(t.Context(), store, "default/sale", lake.Options{})
+	must(t, err)
+	var got []string
+	files := 0
+	for _, i := range table.Timeline().Completed() {
+		c, err := table.Commit(t.Context(), i)
+		must(t, err)
+		got = append(got, c.Operation)
+		for _, stats := range c.Stats {
+			for _, s := range stats {
+				files++
+				if s.FileSize > 65536*5/4 {
+					t.Errorf("%s has %d bytes", s.Path, s.FileSize)
+				}
+			}
+		}
+	}
+	if want := []string{"BULK_INSERT", "INSERT", "UPSERT"}; !slices.Equal(got, want) || files < 4 {
+		t.Errorf("operations %v in %d files", got, files)
+	}
+	if n := countRows(t, store, "default/sale"); n != 9000 {
+		t.Errorf("%d rows", n)
+	}
+	if err := run(t.Context(), []string{"-c", file, "--once", "--op", "DELETE_PARTITION"}, quiet); !fault.NeedsHuman(err) {
+		t.Errorf("an operation that is none gave %v", err)
+	}
+	file = configFile(t, text+"hoodie.combine.before.insert: true\nhoodie.datasource.write.operation: insert\n")
+	if err := run(t.Context(), []string{"-c", file, "--once", "--op", "UPSERT"}, quiet); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "hoodie.combine.before.insert") {
+		t.Errorf("an upsert that combines before an insert gave %v", err)
 	}
 }
 

@@ -26,6 +26,8 @@ import (
 const (
 	modeOnce       = "once"
 	modeContinuous = "continuous"
+
+	opUpsert = "upsert"
 )
 
 // Options is the configuration file.
@@ -58,10 +60,15 @@ type Options struct {
 	TimeInput   []string `opt:"hoodie.keygen.timebased.input.dateformat" doc:"formats of the partition field's dates, such as yyyy-MM-dd, with DATE_STRING and MIXED"`
 	TimeOutput  string   `opt:"hoodie.keygen.timebased.output.dateformat" doc:"format of the folders, such as yyyy/MM/dd"`
 	TimeZone    string   `opt:"hoodie.keygen.timebased.timezone" default:"UTC" doc:"time zone of the folders"`
+	Operation   string   `opt:"hoodie.datasource.write.operation" default:"upsert" enum:"upsert,insert,bulk_insert" doc:"upsert merges changes by key; insert and bulk_insert add them without looking for their keys, for a first load or for topics that only grow: insert fills small files up, bulk_insert makes new files, sorted by partition and key"`
+	Combine     bool     `opt:"hoodie.combine.before.insert" default:"false" doc:"with insert and bulk_insert: of the changes of a commit with one key, only the newest"`
+	FilterDupes bool     `opt:"hoodie.datasource.write.insert.drop.duplicates" default:"false" doc:"with insert and bulk_insert: leave out changes whose key the table has"`
+	Payload     string   `opt:"hoodie.datasource.write.payload.class" doc:"how rows with one key are merged: DefaultHoodieRecordPayload (the later in the source's order stays) or OverwriteWithLatestAvroPayload (the one read last); default: what the table says, and the first for a new table"`
 	HardDelete  bool     `opt:"hoodie.datasource.hard.delete" default:"false" doc:"a delete removes the row, instead of marking it __deleted = true"`
 	DropColumns bool     `opt:"hoodie.datasource.write.schema.allow.auto.evolution.column.drop" default:"false" doc:"a column that the source drops stays in the table, null from then on, instead of stopping it"`
 	Codec       string   `opt:"hoodie.parquet.compression.codec" default:"snappy" enum:"snappy,zstd,gzip,none" doc:"compression of base files"`
-	MaxFile     int64    `opt:"hoodie.parquet.max.file.size" default:"33554432" doc:"bytes at which a base file takes no more new rows"`
+	MaxFile     int64    `opt:"hoodie.parquet.max.file.size" default:"125829120" doc:"bytes that a base file may have, about: more new rows than fit are split over several"`
+	SmallFile   int64    `opt:"hoodie.parquet.small.file.limit" default:"104857600" doc:"bytes below which a base file takes new rows, up to the maximum size; 0: new rows always make new files"`
 	CleanAuto   bool     `opt:"hoodie.clean.automatic" default:"true" doc:"remove base files that nobody can read any more, after commits"`
 	CleanPolicy string   `opt:"hoodie.cleaner.policy" default:"KEEP_LATEST_BY_HOURS" enum:"KEEP_LATEST_BY_HOURS,KEEP_LATEST_COMMITS" doc:"what stays readable by time travel"`
 	CleanHours  int      `opt:"hoodie.cleaner.hours.retained" default:"24" doc:"hours that stay readable, with KEEP_LATEST_BY_HOURS"`
@@ -119,6 +126,20 @@ func (o *Options) Validate() []config.Problem {
 			bad(key, "must be 1 or more")
 		}
 	}
+	if _, err := lake.ParsePayload(o.Payload); err != nil {
+		bad("hoodie.datasource.write.payload.class", "%v", err)
+	}
+	for key, set := range map[string]bool{"hoodie.combine.before.insert": o.Combine, "hoodie.datasource.write.insert.drop.duplicates": o.FilterDupes} {
+		if set && o.Operation == opUpsert {
+			bad(key, "is for hoodie.datasource.write.operation: insert or bulk_insert; an upsert never makes two rows of a key")
+		}
+	}
+	if o.MaxFile < 1<<16 {
+		bad("hoodie.parquet.max.file.size", "must be 65536 or more")
+	}
+	if o.SmallFile < 0 {
+		bad("hoodie.parquet.small.file.limit", "must be 0 or more")
+	}
 	if p := o.byTime(); p != nil {
 		if err := p.Check(); err != nil {
 			bad("hoodie.keygen.timebased", "%v", err)
@@ -165,15 +186,40 @@ func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *promet
 			Bronze: bronze, BronzeRoot: o.TopicsDir, Lake: lakeStore, LakeRoot: lakeRoot, Database: o.Database,
 			TableName: o.TableName, KeyFields: o.KeyFields, Partition: o.Partition, HivePaths: o.HivePaths, URLEncode: o.URLEncode, ByTime: o.byTime(),
 			HardDelete: o.HardDelete, DropColumns: o.DropColumns, Placeholder: o.Placeholder, SkipObjects: o.SkipObjects,
-			CommitBytes: o.SourceLimit, Log: log, Now: time.Now,
+			Insert: o.insertion(), CommitBytes: o.SourceLimit, Log: log, Now: time.Now,
 			Table: lake.Options{
-				Log: log, Codec: o.Codec, MaxFileBytes: o.MaxFile, LockValidity: time.Duration(o.LockSecs) * time.Second,
+				Log: log, Codec: o.Codec, MaxFileBytes: o.MaxFile, SmallFileBytes: o.smallFile(), Payload: o.payload(), LockValidity: time.Duration(o.LockSecs) * time.Second,
 				Services: o.services(), IndexDir: o.indexDir(), Heartbeat: o.FailedClean == "LAZY",
 			},
 		},
 		Wants: o.wants(), Poll: o.Poll, Refresh: o.Refresh, MinSync: o.MinSync, Parallel: o.Tasks,
 		Metrics: ingest.NewMetrics(metrics),
 	}, nil
+}
+
+// smallFile is the lake's form of the option, in which 0 is its default.
+func (o *Options) smallFile() int64 {
+	if o.SmallFile == 0 {
+		return -1
+	}
+	return min(o.SmallFile, o.MaxFile)
+}
+
+// payload is the rule that was asked for, "" if none was.
+func (o *Options) payload() lake.Payload {
+	if o.Payload == "" {
+		return ""
+	}
+	p, _ := lake.ParsePayload(o.Payload) // Validate has seen it
+	return p
+}
+
+// insertion is how rows are added, or nil for an upsert.
+func (o *Options) insertion() *lake.Insertion {
+	if o.Operation == opUpsert {
+		return nil
+	}
+	return &lake.Insertion{Bulk: o.Operation == "bulk_insert", Combine: o.Combine, DropDuplicates: o.FilterDupes}
 }
 
 // byTime is how folders are made of the partition field's time, or nil.
