@@ -81,23 +81,12 @@ func (r *remote) rule(ctx context.Context, places ...string) (string, error) {
 	return "NONE", nil
 }
 
-func (a *apicurio2) relax(of Artifact) string { return a.turnOff(artifact(of)) }
+func (a *apicurio2) relax(of Artifact) string { return a.turnOff(artifact(of), "type") }
 
-// turnOff is a command for people.
-func (r *remote) turnOff(path string) string {
-	return `set its COMPATIBILITY rule to NONE (POST, or PUT …/COMPATIBILITY if it has one of its own, {"type":"COMPATIBILITY","config":"NONE"} to ` + r.base + path + "/rules)"
+// turnOff is a command for people; kind is how the API calls a rule's type.
+func (r *remote) turnOff(path, kind string) string {
+	return `give it the COMPATIBILITY rule NONE (POST {"` + kind + `":"COMPATIBILITY","config":"NONE"} to ` + r.base + path + "/rules, or PUT it to …/rules/COMPATIBILITY if it has one of its own)"
 }
-
-func (a *apicurio2) byID(ctx context.Context, id ID) (schema, error) {
-	return byNumber(ctx, a.remote, id)
-}
-
-func (a *apicurio2) byReference(ctx context.Context, r reference) (schema, error) {
-	path := artifact(Artifact{groupOf(r), r.Artifact}) + "/versions/" + url.PathEscape(r.Version)
-	return withReferences(ctx, a.remote, path, path+"/references")
-}
-
-func (a *apicurio2) check(ctx context.Context) error { return a.info(ctx) }
 
 // apicurio3 is Apicurio's REST API v3.
 type apicurio3 struct{ *remote }
@@ -158,7 +147,7 @@ func (a *apicurio3) level(ctx context.Context, of Artifact) (string, error) {
 	return a.rule(ctx, artifact(of)+"/rules", "/groups/"+url.PathEscape(of.Group)+"/rules", "/admin/rules")
 }
 
-func (a *apicurio3) relax(of Artifact) string { return a.turnOff(artifact(of)) }
+func (a *apicurio3) relax(of Artifact) string { return a.turnOff(artifact(of), "ruleType") }
 
 func (a *apicurio3) byID(ctx context.Context, id ID) (schema, error) {
 	return byNumber(ctx, a.remote, id)
