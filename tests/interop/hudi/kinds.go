@@ -33,6 +33,8 @@ func kinds() []kind {
 		{"serviced", writeServiced},
 		{"replaced", writeReplaced},
 		{"encoded", writeEncoded},
+		{"inserted", writeInserted},
+		{"levels", writeLevels},
 	}
 }
 
