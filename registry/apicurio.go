@@ -88,6 +88,17 @@ func (r *remote) turnOff(path, kind string) string {
 	return `give it the COMPATIBILITY rule NONE (POST {"` + kind + `":"COMPATIBILITY","config":"NONE"} to ` + r.base + path + "/rules, or PUT it to …/rules/COMPATIBILITY if it has one of its own)"
 }
 
+func (a *apicurio2) byID(ctx context.Context, id ID) (schema, error) {
+	return byNumber(ctx, a.remote, id)
+}
+
+func (a *apicurio2) byReference(ctx context.Context, r reference) (schema, error) {
+	path := artifact(Artifact{groupOf(r), r.Artifact}) + "/versions/" + url.PathEscape(r.Version)
+	return withReferences(ctx, a.remote, path, path+"/references")
+}
+
+func (a *apicurio2) check(ctx context.Context) error { return a.info(ctx) }
+
 // apicurio3 is Apicurio's REST API v3.
 type apicurio3 struct{ *remote }
 
