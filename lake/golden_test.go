@@ -13,7 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,6 +218,14 @@ func sameGolden(got, want any) bool {
 		}
 		return false
 	}
+	if w, ok := want.(string); ok { // the reader had the newer type, a string
+		switch g := got.(type) {
+		case json.Number:
+			return string(g) == w
+		case float64:
+			return string(appendJavaFloat(nil, g, 64)) == w || string(appendJavaFloat(nil, g, 32)) == w
+		}
+	}
 	a, errA := json.Marshal(got)
 	b, errB := json.Marshal(want)
 	return errA == nil && errB == nil && bytes.Equal(a, b)
@@ -252,14 +262,53 @@ func readGolden(t *testing.T, s *Snapshot, dialect string) (rows []goldenRow) {
 
 func sortGolden(rows []goldenRow) {
 	id := func(r goldenRow) string {
+		if r[metaNames[metaRecordKey]] == nil {
+			return plainCells(r)
+		}
 		return fmt.Sprintf("%v\x00%v\x00%v", r["_hoodie_partition_path"], r["_hoodie_record_key"], r["_hoodie_commit_seqno"])
 	}
 	sort.Slice(rows, func(i, j int) bool { return id(rows[i]) < id(rows[j]) })
 }
 
+// plainCells tells apart the rows of a table without Hudi's own columns: the
+// cells that are written in one way only.
+func plainCells(r goldenRow) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		switch v := r[name].(type) {
+		case string:
+			fmt.Fprintf(&b, "%s=%q ", name, v)
+		case json.Number:
+			if !strings.ContainsAny(string(v), ".eE") {
+				fmt.Fprintf(&b, "%s=%s ", name, v)
+			}
+		}
+	}
+	return b.String()
+}
+
+// withoutPathTime drops the partition column of a table with partitions by time:
+// Spark shows the path's text in place of the stored value.
+func withoutPathTime(tab *Table, rows []goldenRow) []goldenRow {
+	if strings.HasSuffix(tab.props[propKeygen], "TimestampBasedKeyGenerator") || tab.props["hoodie.table.keygenerator.type"] == "TIMESTAMP" {
+		for _, r := range rows {
+			for _, name := range tab.PartitionFields() {
+				delete(r, name)
+			}
+		}
+	}
+	return rows
+}
+
 func compareGolden(t *testing.T, got, want []goldenRow) {
 	t.Helper()
 	sortGolden(want)
+	if len(want) > 0 && want[0][metaNames[metaRecordKey]] == nil {
+		for _, r := range got { // as told from others by the columns that are compared
+			maps.DeleteFunc(r, func(name string, _ any) bool { _, ok := want[0][name]; return !ok })
+		}
+		sortGolden(got)
+	}
 	if len(got) != len(want) {
 		t.Fatalf("%d rows, want %d", len(got), len(want))
 	}
@@ -378,14 +427,14 @@ func goldenTable(t *testing.T, dir string, store blob.Store, difference string) 
 		t.Run(i.Instant, func(t *testing.T) { goldenInstant(t, tab, dir, i, left, i.Instant == newest) })
 	}
 	windows, err := filepath.Glob(filepath.Join(dir, "incremental", "*.jsonl"))
-	if err != nil || len(windows) == 0 {
+	if err != nil || len(windows) == 0 && tab.props.is(propMetaFields, true) {
 		t.Fatalf("no incremental reads: %v", err)
 	}
 	for _, w := range windows {
 		t.Run("incremental/"+filepath.Base(w), func(t *testing.T) { goldenIncremental(t, tab, w) })
 	}
 	for n, to := range about.Instants {
-		if !to.active() || !to.readable() || tab.props.mergeOnRead() {
+		if !to.active() || !to.readable() || tab.props.mergeOnRead() || !tab.props.is(propMetaFields, true) {
 			continue
 		}
 		for _, from := range about.Instants[:n] {
@@ -401,7 +450,7 @@ func goldenBetween(t *testing.T, tab *Table, dir, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := slices.DeleteFunc(parseRows(t, filepath.Join(dir, "expected", to+".jsonl")), func(r goldenRow) bool {
+	want := slices.DeleteFunc(withoutPathTime(tab, parseRows(t, filepath.Join(dir, "expected", to+".jsonl"))), func(r goldenRow) bool {
 		at, ok := r["_hoodie_commit_time"].(string)
 		return !ok || at <= from
 	})
@@ -418,7 +467,20 @@ func goldenIncremental(t *testing.T, tab *Table, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, want := readGolden(t, s, ""), parseRows(t, path)
+	got, want := readGolden(t, s, ""), withoutPathTime(tab, parseRows(t, path))
+	for _, r := range want {
+		for _, name := range tab.PartitionFields() {
+			// Hudi 1.1 gives the path's text here, url-encoded, and any loses what is in
+			// the path alone.
+			v, _ := r[name].(string)
+			plain, err := url.PathUnescape(v)
+			if tab.props.is(propDropPartitions, false) && r[name] == nil {
+				delete(r, name)
+			} else if err == nil && plain != v && tab.props.is(propURLEncode, false) {
+				r[name] = plain
+			}
+		}
+	}
 	if archived, err := tab.archived(t.Context()); err == nil && archived && from == "000" && len(got) > len(want) {
 		// Hudi passes over the rows of archived commits; ours come besides.
 		first := map[any]bool{}
@@ -452,7 +514,7 @@ func goldenInstant(t *testing.T, tab *Table, dir string, at goldenAt, left strin
 		t.Fatal(err)
 	}
 	got := readGolden(t, s, "")
-	want := parseRows(t, filepath.Join(dir, "expected", instant+".jsonl"))
+	want := withoutPathTime(tab, parseRows(t, filepath.Join(dir, "expected", instant+".jsonl")))
 	if !at.readable() && !newest && at.active() {
 		// A compaction that was done later has moved rows, or is of a time before
 		// writes that were completed when the truth was taken: the engine itself does
@@ -468,7 +530,7 @@ func goldenInstant(t *testing.T, tab *Table, dir string, at goldenAt, left strin
 	}
 	optimized := filepath.Join(dir, "expected_read_optimized", instant+".jsonl")
 	if _, err := os.Stat(optimized); err == nil {
-		compareGolden(t, readGolden(t, s.ReadOptimized(), ""), parseRows(t, optimized))
+		compareGolden(t, readGolden(t, s.ReadOptimized(), ""), withoutPathTime(tab, parseRows(t, optimized)))
 	}
 	if newest {
 		now, err := tab.AsOf(t.Context(), "")

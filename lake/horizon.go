@@ -3,7 +3,6 @@ package lake
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"tributary/internal/fault"
 )
@@ -65,38 +64,11 @@ func (t *Table) keptBy(ctx context.Context, clean Instant) (string, error) {
 }
 
 // checkHorizon refuses an instant whose rows are not all there any more. Those
-// of a savepoint are.
-func (t *Table) checkHorizon(ctx context.Context, tl *Timeline, at string) error {
-	if slices.Contains(tl.Savepoints(), at) {
+// of a savepoint are. tl is what timelineAt returned.
+func (t *Table) checkHorizon(tl *Timeline, at string) error {
+	if at >= tl.horizon || tl.savepointed(at) {
 		return nil
 	}
-	oldest := tl.horizon
-	if first := tl.Oldest(); at < first.Time && oldest == "" {
-		// Older than the active timeline: the table may not have been there yet,
-		// or its instants have been archived.
-		archived, err := t.archived(ctx)
-		if err != nil {
-			return err
-		}
-		if archived {
-			oldest = first.Time
-		}
-	}
-	if at < oldest {
-		return fault.Human(fmt.Errorf("table %s as of %s: %w", t.base, at, ErrHorizon),
-			"the oldest instant that can be read is "+oldest)
-	}
-	return nil
-}
-
-// archived reports whether instants have left the active timeline.
-func (t *Table) archived(ctx context.Context) (bool, error) {
-	folder := join(t.base, ".hoodie/"+or(t.props[propArchive], "archived")+"/")
-	for _, err := range t.store.List(ctx, folder, "") {
-		if err != nil {
-			return false, fmt.Errorf("list archive of %s: %w", t.base, err)
-		}
-		return true, nil
-	}
-	return false, nil
+	return fault.Human(fmt.Errorf("table %s as of %s: %w", t.base, at, ErrHorizon),
+		"the oldest instant that can be read is "+tl.horizon)
 }

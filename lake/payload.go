@@ -87,6 +87,9 @@ func (p properties) checkWritable(base string) error {
 	if p.mergeOnRead() {
 		return fault.Humanf("write it with Spark", "table %s is merge-on-read, which is read but not written", base)
 	}
+	if p.is(propDropPartitions, false) {
+		return fault.Humanf("write it with Spark", "table %s has its partition columns in its paths alone, which is read but not written", base)
+	}
 	if !p.is(propMetaFields, true) {
 		return fault.Humanf("write it with Spark", "table %s has no columns of Hudi's own, without which rows are not found again", base)
 	}

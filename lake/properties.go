@@ -241,8 +241,8 @@ func (p properties) check(base string) error {
 		return refuse("base files are %s, not parquet", p[propBaseFormat])
 	case p["hoodie.bootstrap.base.path"] != "":
 		return refuse("bootstrapped tables are not supported")
-	case p.is(propDropPartitions, false):
-		return refuse("%s=true is not supported", propDropPartitions)
+	case p.is(propDropPartitions, false) && p.mergeOnRead():
+		return refuse("%s=true is not supported for merge-on-read tables", propDropPartitions)
 	}
 	if sum := p[propChecksum]; sum != "" && sum != tableChecksum(p[propDatabase], p[propName]) {
 		return fault.Humanf("restore hoodie.properties, or remove its line "+propChecksum,

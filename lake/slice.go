@@ -105,22 +105,15 @@ var payloads = map[string]mergeRule{
 // The two orders of Hudi 1.x, by the names of the modes and by the strategies'
 // ids, which tables of version 6 have instead.
 var mergeModes = map[string]mergeRule{
-	"COMMIT_TIME_ORDERING":                 {},
-	"ce9acb64-bde0-424c-9b91-f6ebba25356d": {},
-	"EVENT_TIME_ORDERING":                  {byOrder: true, byStored: true, deletions: true},
-	"eeb8d96f-b1e4-49fd-bbf8-28ac514178e5": {byOrder: true, byStored: true, deletions: true},
+	"COMMIT_TIME_ORDERING": {},
+	strategyCommitTime:     {},
+	"EVENT_TIME_ORDERING":  {byOrder: true, byStored: true, deletions: true},
+	strategyEventTime:      {byOrder: true, byStored: true, deletions: true},
 }
-
-// The keys by which Hudi 1.x says so.
-const (
-	propMode      = "hoodie.record.merge.mode"
-	propStrategy  = "hoodie.record.merge.strategy.id"
-	propOrderings = "hoodie.table.ordering.fields"
-)
 
 // mergeRule returns how the table's rows are merged.
 func (p properties) mergeRule() (mergeRule, error) {
-	if mode := or(p[propMode], p[propStrategy]); mode != "" {
+	if mode := or(p[propMergeMode], p[propMergeStrategy]); mode != "" {
 		if r, ok := mergeModes[mode]; ok {
 			return r, nil
 		}
@@ -165,7 +158,7 @@ func (s *Snapshot) newLogMerge(fields []Field) (*logMerge, error) {
 	}
 	m := &logMerge{fields: append([]Field(nil), fields...), rule: rule, newest: map[string]*logState{}, order: -1, gone: -1}
 	m.key = m.field(Field{Name: metaNames[metaRecordKey], Type: Simple(String), Nullable: true})
-	order := or(s.props[propPrecombine], s.props[propOrderings])
+	order := or(s.props[propPrecombine], s.props[propOrdering])
 	if strings.Contains(order, ",") && (rule.byOrder || rule.byStored) {
 		return nil, fault.Humanf(mergeHint, "rows are ordered by several columns, %s, which is not supported", order)
 	}

@@ -2,9 +2,9 @@ package lake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"tributary/internal/column"
 	"tributary/internal/fault"
@@ -20,10 +20,12 @@ type Snapshot struct {
 	schema  Schema
 	files   []BaseFile
 
+	props     properties
+	pathNames []string // columns that the files lack: their values are in the paths
+
 	// For a merge-on-read table: the files with their logs.
 	slices    []fileSlice
 	at        string
-	props     properties
 	committed func(instant string) bool
 
 	since string // only rows that were written after this instant
@@ -39,8 +41,14 @@ func (t *Table) AsOf(ctx context.Context, instant string) (*Snapshot, error) {
 	at := instant
 	if at == "" {
 		at = latest
-	} else if err := t.checkHorizon(ctx, tl, at); err != nil {
-		return nil, err
+	} else {
+		var err error
+		if tl, err = t.timelineAt(ctx, tl, at); err != nil {
+			return nil, err
+		}
+		if err := t.checkHorizon(tl, at); err != nil {
+			return nil, err
+		}
 	}
 	found, err := t.list(ctx)
 	if err != nil {
@@ -49,8 +57,8 @@ func (t *Table) AsOf(ctx context.Context, instant string) (*Snapshot, error) {
 	return t.snapshotAt(ctx, tl, found, at)
 }
 
-// States returns the table at every completed instant that can be read, oldest
-// first, for the price of one listing.
+// States returns the table at every completed instant of the active timeline that
+// can be read, oldest first, for the price of one listing.
 func (t *Table) States(ctx context.Context) ([]*Snapshot, error) {
 	tl := t.Timeline()
 	found, err := t.list(ctx)
@@ -59,10 +67,8 @@ func (t *Table) States(ctx context.Context) ([]*Snapshot, error) {
 	}
 	var out []*Snapshot
 	for _, i := range tl.Completed() {
-		if err := t.checkHorizon(ctx, tl, i.Time); errors.Is(err, ErrHorizon) {
+		if t.checkHorizon(tl, i.Time) != nil {
 			continue
-		} else if err != nil {
-			return nil, err
 		}
 		s, err := t.snapshotAt(ctx, tl, found, i.Time)
 		if err != nil {
@@ -103,13 +109,15 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{store: t.store, instant: tl.AsOf(at), schema: schema, files: latestSlices(found.bases, tl, at, replaced)}
+	s := &Snapshot{store: t.store, instant: tl.AsOf(at), files: latestSlices(found.bases, tl, at, replaced)}
+	s.props, s.pathNames = t.props, t.props.pathColumns()
+	s.schema = schema.withPathColumns(s.pathNames)
 	if err := t.countRows(ctx, tl, s.files); err != nil {
 		return nil, err
 	}
 	if t.props.mergeOnRead() {
 		s.slices = logSlices(s.files, found.logs, at, replaced)
-		s.at, s.props, s.committed = at, t.props, tl.committed()
+		s.at, s.committed = at, tl.committed()
 	}
 	return s, nil
 }
@@ -132,6 +140,11 @@ func (s *Snapshot) Logs() []LogFile {
 	}
 	return out
 }
+
+// Plain reports whether the base files alone hold the snapshot's rows, so that
+// any reader of Parquet can read them: there are no logs to be merged, and no
+// columns whose values are in the paths.
+func (s *Snapshot) Plain() bool { return len(s.pathNames) == 0 && len(s.Logs()) == 0 }
 
 // replacedAt returns the file groups that completed replacecommits have replaced.
 func (t *Table) replacedAt(ctx context.Context, tl *Timeline, at string) (map[groupKey]bool, error) {
@@ -282,6 +295,10 @@ func (s *Snapshot) scanFile(ctx context.Context, f BaseFile, fields []Field, bat
 		}
 		batch.Reset()
 		for i := range fields {
+			if slices.Contains(s.pathNames, fields[i].Name) && file.Index(fields[i].Name) < 0 {
+				s.appendPath(&batch.Cols[i], fields[i], f.Partition, file.GroupRows(g))
+				continue
+			}
 			if err := file.Read(g, fields[i].column(), &batch.Cols[i]); err != nil {
 				return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
 			}

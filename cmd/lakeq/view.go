@@ -112,7 +112,7 @@ func (l *lakeRoot) snapshot(ctx context.Context, ref lake.Ref, w window) (*lake.
 func (l *lakeRoot) selectAll(ctx context.Context, db *sql.DB, snap *lake.Snapshot, meta bool) (string, error) {
 	var paths []string
 	var err error
-	if len(snap.Logs()) > 0 {
+	if !snap.Plain() {
 		paths, err = l.merged(ctx, snap)
 	} else {
 		paths, err = l.localPaths(ctx, snap.Files())
