@@ -53,6 +53,7 @@ type Options struct {
 	Patience       time.Duration // how long to retry what a retry may heal; default 30 s
 	Mode           Mode          // what Register may do; default AutoRegister
 	Naming         Naming        // of schemas by topics; default TopicName
+	UseID          UseID         // what the numbers before records are; default UseDefault
 	Glue           glue.Options  // of glue:// addresses, which come before it
 	Log            *slog.Logger  // told of the first failure and of the recovery; nil discards
 }
@@ -75,6 +76,7 @@ type Client struct {
 	api    api
 	mode   Mode
 	naming Naming
+	useID  UseID
 	group  string
 
 	flight     singleflight.Group
@@ -148,7 +150,7 @@ func New(address string, o Options) (*Client, error) {
 		u.User = nil // it would show up in messages
 	}
 	o = o.withDefaults()
-	c := &Client{mode: o.Mode, naming: o.Naming, group: o.Group, registered: make(map[registration]ID), texts: make(map[ID]string)}
+	c := &Client{mode: o.Mode, naming: o.Naming, useID: o.UseID, group: o.Group, registered: make(map[registration]ID), texts: make(map[ID]string)}
 	if u.Scheme == "glue" {
 		c.api, err = newGlue(u, o)
 		return c, err
@@ -256,6 +258,7 @@ func (c *Client) register(ctx context.Context, a Artifact, schemaText string) (I
 // refers to others, they are put in its place. An id that the registry does
 // not know is ErrUnknownID, and for a human.
 func (c *Client) Schema(ctx context.Context, id ID) (string, error) {
+	id = c.useID.id(id)
 	c.mu.Lock()
 	text, ok := c.texts[id]
 	c.mu.Unlock()

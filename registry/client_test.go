@@ -251,15 +251,25 @@ func TestCredentialsAreSentAndNotShown(t *testing.T) {
 }
 
 func TestFormatsRoundTrip(t *testing.T) {
-	id := registry.ID{Content: 7, Global: 1 << 30}
+	id := registry.ID{Content: 7, Global: 1 << 30, UUID: registry.UUID{1, 2}}
 	body := []byte{0x0e, 0x02, 0x02, 0x78}
-	for _, f := range []registry.Format{registry.Confluent, registry.Apicurio, registry.ApicurioHeaders} {
+	var packer registry.Packer
+	for f, want := range map[registry.Format]registry.ID{
+		registry.Confluent: {Content: id.Content}, registry.ConfluentGlobal: {Content: id.Global}, // as the bytes alone can tell
+		registry.Apicurio: {Global: id.Global}, registry.ApicurioContent: {Global: id.Content},
+		registry.ApicurioHeaders: {Global: id.Global}, registry.ApicurioHeadersContent: {Content: id.Content},
+		registry.Glue: {UUID: id.UUID}, registry.GlueZlib: {UUID: id.UUID},
+	} {
 		for _, isKey := range []bool{false, true} {
 			if err := f.Check(id); err != nil {
 				t.Fatal(err)
 			}
 			headers := f.Headers(id, isKey)
-			got, rest, err := registry.ParseHeader(append(f.AppendHeader(nil, id), body...), isKey, func(name string) []byte {
+			value := append(f.AppendHeader(nil, id), body...)
+			if f == registry.GlueZlib {
+				value = packer.Pack(nil, value)
+			}
+			got, rest, err := registry.ParseHeader(value, isKey, func(name string) []byte {
 				for _, h := range headers {
 					if h.Key == name {
 						return h.Value
@@ -267,10 +277,6 @@ func TestFormatsRoundTrip(t *testing.T) {
 				}
 				return nil
 			})
-			want := registry.ID{Global: id.Global}
-			if f == registry.Confluent {
-				want = registry.ID{Content: id.Content}
-			}
 			if err != nil || got != want || string(rest) != string(body) {
 				t.Errorf("%s: %s, %x, %v", f, got, rest, err)
 			}

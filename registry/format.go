@@ -28,13 +28,56 @@ const (
 	// Glue is AWS Glue's: 0x03, 0x00, and the 16 bytes of the version's UUID,
 	// before the Avro body.
 	Glue Format = "glue"
+	// The same with the other of Apicurio's ids: what its serializers write with
+	// use-id, and with as-confluent where use-id is left alone.
+	ConfluentGlobal        Format = "confluent-globalId"
+	ApicurioContent        Format = "apicurio-contentId"
+	ApicurioHeadersContent Format = "apicurio-headers-contentId"
 	// GlueZlib is Glue with 0x05 for 0x00, and the Avro body as a zlib stream,
 	// which Pack makes.
 	GlueZlib Format = "glue-zlib"
 )
 
 // Formats lists every format.
-func Formats() []Format { return []Format{Confluent, Apicurio, ApicurioHeaders, Glue, GlueZlib} }
+func Formats() []Format {
+	return []Format{Confluent, ConfluentGlobal, Apicurio, ApicurioContent, ApicurioHeaders, ApicurioHeadersContent, Glue, GlueZlib}
+}
+
+// UseID says which of Apicurio's ids a number before a record's body is.
+type UseID string
+
+const (
+	// UseDefault is the contentId in 4 bytes, as for every client of the
+	// Confluent API, and the globalId in 8.
+	UseDefault   UseID = ""
+	UseContentID UseID = "contentId"
+	UseGlobalID  UseID = "globalId"
+)
+
+// With returns the format with the id of the kind.
+func (f Format) With(u UseID) Format {
+	switch {
+	case f == Confluent && u == UseGlobalID:
+		return ConfluentGlobal
+	case f == Apicurio && u == UseContentID:
+		return ApicurioContent
+	case f == ApicurioHeaders && u == UseContentID:
+		return ApicurioHeadersContent
+	}
+	return f
+}
+
+// id turns what ParseHeader found of a record's body around where its number
+// is of the other kind.
+func (u UseID) id(id ID) ID {
+	switch {
+	case u == UseGlobalID && id.Global == 0 && id.Content != 0:
+		return ID{Global: id.Content}
+	case u == UseContentID && id.Content == 0 && id.Global != 0:
+		return ID{Content: id.Global}
+	}
+	return id
+}
 
 // The bytes of Glue's header, and the bound of what a body may unpack to.
 const (
@@ -91,9 +134,10 @@ const maxWireID = 1<<31 - 1
 func (f Format) Check(id ID) error {
 	switch {
 	case (f == Glue || f == GlueZlib) && id.UUID == UUID{},
-		f == Confluent && (id.Content <= 0 || id.Content > maxWireID),
-		f == Apicurio && (id.Global <= 0 || id.Global > maxWireID),
-		f == ApicurioHeaders && id.Global <= 0:
+		(f == Confluent || f == ApicurioContent) && (id.Content <= 0 || id.Content > maxWireID),
+		(f == Apicurio || f == ConfluentGlobal) && (id.Global <= 0 || id.Global > maxWireID),
+		f == ApicurioHeaders && id.Global <= 0,
+		f == ApicurioHeadersContent && id.Content <= 0:
 		return fault.Humanf("use the wire format that suits the registry's API, or the URL of its other API",
 			"wire format %s cannot carry %s", f, id)
 	}
@@ -106,6 +150,10 @@ func (f Format) AppendHeader(dst []byte, id ID) []byte {
 	switch f {
 	case Confluent:
 		return binary.BigEndian.AppendUint32(append(dst, 0), uint32(id.Content))
+	case ConfluentGlobal:
+		return binary.BigEndian.AppendUint32(append(dst, 0), uint32(id.Global))
+	case ApicurioContent:
+		return binary.BigEndian.AppendUint64(append(dst, 0), uint64(id.Content))
 	case Apicurio:
 		return binary.BigEndian.AppendUint64(append(dst, 0), uint64(id.Global))
 	case Glue:
@@ -181,15 +229,19 @@ const (
 // Headers returns the record headers that a key or value of this format needs;
 // none but for ApicurioHeaders. Key and value headers of a record go together.
 func (f Format) Headers(id ID, isKey bool) []Header {
-	if f != ApicurioHeaders {
+	if f != ApicurioHeaders && f != ApicurioHeadersContent {
 		return nil
 	}
 	prefix := valuePrefix
 	if isKey {
 		prefix = keyPrefix
 	}
+	name, number := "globalId", id.Global
+	if f == ApicurioHeadersContent {
+		name, number = "contentId", id.Content
+	}
 	return []Header{
-		{prefix + "globalId", binary.BigEndian.AppendUint64(nil, uint64(id.Global))},
+		{prefix + name, binary.BigEndian.AppendUint64(nil, uint64(number))},
 		{prefix + "encoding", []byte("BINARY")},
 	}
 }

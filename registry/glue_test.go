@@ -163,7 +163,7 @@ func TestGlueOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := s.Writer.Format("glue")
+		f, err := s.Writer.Format(&s.Settings, "glue")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,7 @@ type Settings struct {
 	RegistryUser     string        `opt:"schema.registry.user" doc:"user for the registry"`
 	RegistryPassword config.Secret `opt:"schema.registry.password" doc:"the user's password"`
 	RegistryToken    config.Secret `opt:"bearer.auth.token" doc:"bearer token for the registry"`
+	RegistryUseID    string        `opt:"apicurio.registry.use-id" enum:"contentId,globalId" doc:"which of Apicurio's ids is before records: contentId in 4 bytes and globalId in 8 when empty; globalId is what Apicurio's 2.x converter writes with as-confluent"`
 	RegistryTrust    string        `opt:"schema.registry.ssl.truststore.location" doc:"PEM file with the certificates to trust of the registry and its token endpoint; the system's own when empty"`
 	RegistryKey      string        `opt:"schema.registry.ssl.keystore.location" doc:"PEM file with the certificate chain and unencrypted private key to show the registry"`
 
@@ -176,9 +177,11 @@ func (w *WriterSettings) mode() Mode {
 	return FindOnly
 }
 
-// Format returns the wire format, with the compression that goes with it.
-func (w *WriterSettings) Format(wireFormat string) (Format, error) {
+// Format returns the wire format, with the id and the compression that are
+// asked for.
+func (w *WriterSettings) Format(s *Settings, wireFormat string) (Format, error) {
 	f, err := ParseFormat(wireFormat)
+	f = f.With(UseID(s.RegistryUseID))
 	if f == Glue && w.Compression == "ZLIB" {
 		f = GlueZlib
 	}
@@ -210,7 +213,7 @@ func (w *WriterSettings) Writer(s *Settings, patience time.Duration, log *slog.L
 }
 
 func (s *Settings) options(patience time.Duration, log *slog.Logger) (Options, error) {
-	o := Options{Token: s.RegistryToken.Reveal(), Patience: patience, Log: log, Header: make(http.Header)}
+	o := Options{Token: s.RegistryToken.Reveal(), UseID: UseID(s.RegistryUseID), Patience: patience, Log: log, Header: make(http.Header)}
 	for _, g := range slices.Backward(s.groups()) {
 		if g.oauth.Endpoint != "" && o.OAuth == nil {
 			oauth := g.oauth

@@ -110,7 +110,7 @@ type eventState struct {
 // New returns an Emitter for the connector of that name. It connects at
 // Resume.
 func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Emitter, error) {
-	wire, err := o.Schemas.Format(o.WireFormat)
+	wire, err := o.Schemas.Format(&o.Settings, o.WireFormat)
 	if err != nil {
 		return nil, fault.Human(err, "correct wire.format")
 	}
