@@ -244,6 +244,9 @@ func (o *Options) Format(block envelope.Block) envelope.Options {
 	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones, SkipUnchanged: o.Unchanged}
 	f.Rewrite, _ = o.rewrite() // Faults has told
 	f.QuietFailures = o.Failures != "warn"
+	if slices.Contains(o.Notifications, "sink") {
+		f.Notifications = o.NotificationTopic
+	}
 	f.DeadLetters = cmp.Or(o.DeadLetters, o.Prefix+".dead-letters")
 	c, _ := o.chain() // Faults has told
 	f.Unwrap, f.Before, f.After = c.unwrap, c.before, c.after

@@ -31,9 +31,13 @@ type RunOptions struct {
 	// MustResume is whether a start without a stored position is an error
 	// (snapshot.mode recovery).
 	MustResume bool
-	Log        *slog.Logger
-	Metrics    prometheus.Registerer // nil = none
-	Ready      func(bool)            // told when capturing begins and ends; nil = nobody
+	// Terminal is where to draw how far a snapshot is, nil = nowhere: then it
+	// is logged.
+	Terminal io.Writer
+	Notifier *Notifier // nil = none
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer // nil = none
+	Ready    func(bool)            // told when capturing begins and ends; nil = nobody
 }
 
 // Run captures until ctx ends, a fault needs a human, or faults have lasted
@@ -44,6 +48,7 @@ func Run(ctx context.Context, s Source, e Emitter, o RunOptions) error {
 	if own, ok := s.(interface{ Collectors() []prometheus.Collector }); ok && o.Metrics != nil {
 		o.Metrics.MustRegister(own.Collectors()...)
 	}
+	l.progress = &progress{log: o.Log, bar: o.Terminal, notifier: o.Notifier, plan: planOf(s), metrics: newSnapshotMetrics(o.Metrics), now: time.Now}
 	if l.opts.RetryMaxDelay <= 0 {
 		l.opts.RetryMaxDelay = 10 * time.Second
 	}
@@ -53,11 +58,20 @@ func Run(ctx context.Context, s Source, e Emitter, o RunOptions) error {
 	return l.run(ctx)
 }
 
+// planOf returns how the source tells what its snapshot has to read.
+func planOf(s Source) func() (SnapshotPlan, bool) {
+	if p, ok := s.(Planner); ok {
+		return p.SnapshotPlan
+	}
+	return func() (SnapshotPlan, bool) { return SnapshotPlan{}, false }
+}
+
 type loop struct {
-	source  Source
-	emitter Emitter
-	opts    RunOptions
-	metrics *metrics
+	source   Source
+	emitter  Emitter
+	opts     RunOptions
+	metrics  *metrics
+	progress *progress
 
 	opened   bool      // the source has been opened once
 	failing  time.Time // since when faults have been in a row; zero = none
@@ -68,6 +82,8 @@ func (l *loop) run(ctx context.Context) error {
 	for {
 		err := l.session(ctx)
 		l.opts.Ready(false)
+		l.metrics.up.Set(0)
+		l.progress.running = false // what is read again is counted anew
 		if cerr := l.source.Close(); cerr != nil && err == nil {
 			err = cerr
 		}
@@ -120,6 +136,7 @@ func (l *loop) session(ctx context.Context) error {
 	}
 	l.opened = true
 	l.opts.Ready(true)
+	l.metrics.up.Set(1)
 	beat := newBeat(l.opts.Heartbeat, resume)
 	for {
 		b, err := beat.next(ctx, l.source)
@@ -132,6 +149,7 @@ func (l *loop) session(ctx context.Context) error {
 				return err
 			}
 		}
+		l.progress.before(b)
 		if err := l.emitter.Emit(ctx, b); err != nil {
 			return fmt.Errorf("emit %d changes: %w", len(b.List), err)
 		}
@@ -141,6 +159,7 @@ func (l *loop) session(ctx context.Context) error {
 			}
 		}
 		l.metrics.emitted(b, began)
+		l.progress.after(b)
 		l.opts.Log.Debug("batch emitted", "changes", len(b.List), "bytes", len(b.Buf), "snapshot", b.Snapshot)
 		if !l.failing.IsZero() {
 			l.opts.Log.Info("capture goes on", "after", time.Since(l.failing).Round(time.Millisecond).String())

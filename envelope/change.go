@@ -20,6 +20,7 @@ const (
 	DDL       Op = 's' // a change of a schema
 	Heartbeat Op = 'h' // nothing happened
 	Failed    Op = 'x' // a change that could not be decoded
+	Notify    Op = 'n' // how a snapshot goes on
 )
 
 func (o Op) String() string { return string(rune(o)) }

@@ -6,6 +6,15 @@ type Event struct {
 	Message *LogicalMessage // of Logical
 	Schema  *SchemaChange   // of DDL
 	Failure *Failure        // of Failed
+	Note    *Notification   // of Notify
+}
+
+// Notification tells how a snapshot goes on, as Debezium does.
+type Notification struct {
+	ID        string
+	Aggregate string // "Initial Snapshot" or "Incremental Snapshot"
+	Type      string // STARTED, COMPLETED…
+	Data      []Param
 }
 
 // LogicalMessage is what pg_logical_emit_message wrote.
@@ -31,6 +40,9 @@ const (
 
 	transactionKeySchema   = `{"type":"record","name":"TransactionMetadataKey","namespace":"` + common + `","fields":[{"name":"id","type":"string"}],"connect.version":1,"connect.name":"` + common + `.TransactionMetadataKey"}`
 	transactionValueSchema = `{"type":"record","name":"TransactionMetadataValue","namespace":"` + common + `","fields":[{"name":"status","type":"string"},{"name":"id","type":"string"},{"name":"event_count","type":["null","long"],"default":null},{"name":"data_collections","type":["null",{"type":"array","items":["null",{"type":"record","name":"collection","namespace":"event","fields":[{"name":"data_collection","type":"string"},{"name":"event_count","type":"long"}],"connect.version":1,"connect.name":"event.collection"}]}],"default":null},{"name":"ts_ms","type":"long"}],"connect.version":1,"connect.name":"` + common + `.TransactionMetadataValue"}`
+
+	notificationKeySchema   = `{"type":"record","name":"NotificationKey","namespace":"` + common + `","fields":[{"name":"id","type":"string"}],"connect.version":1,"connect.name":"` + common + `.NotificationKey"}`
+	notificationValueSchema = `{"type":"record","name":"Notification","namespace":"` + common + `","fields":[{"name":"id","type":"string"},{"name":"type","type":"string"},{"name":"aggregate_type","type":"string"},{"name":"additional_data","type":["null",{"type":"map","values":"string"}],"default":null},{"name":"timestamp","type":"long"}],"connect.version":1,"connect.name":"` + common + `.Notification"}`
 
 	failureSchema = `{"type":"record","name":"Failure","namespace":"tributary","fields":[{"name":"connector","type":"string"},{"name":"table","type":"string"},{"name":"position","type":"string"},{"name":"reason","type":"string"},{"name":"raw","type":"bytes","doc":"the change as the database's log has it"},{"name":"ts_ms","type":"long"}]}`
 )
@@ -88,6 +100,15 @@ func (f *Format) event(op Op) *EventFormat {
 		return f.message()
 	case DDL:
 		return f.schemaChange()
+	case Notify:
+		if f.opts.Notifications == "" {
+			return nil
+		}
+		return &EventFormat{
+			Topic: f.opts.Notifications, KeySchema: notificationKeySchema, ValueSchema: notificationValueSchema,
+			key:   func(dst []byte, c *Change) []byte { return AppendString(dst, c.Event.Note.ID) },
+			value: appendNotification,
+		}
 	case Failed:
 		return &EventFormat{
 			Topic: f.opts.DeadLetters, ValueSchema: failureSchema, value: func(dst []byte, c *Change) []byte {
@@ -99,6 +120,20 @@ func (f *Format) event(op Op) *EventFormat {
 		}
 	}
 	return nil
+}
+
+func appendNotification(dst []byte, c *Change) []byte {
+	n := c.Event.Note
+	dst = AppendString(AppendString(AppendString(dst, n.ID), n.Type), n.Aggregate)
+	dst = append(dst, 2)
+	if len(n.Data) > 0 {
+		dst = AppendLong(dst, int64(len(n.Data)))
+		for _, p := range n.Data {
+			dst = AppendString(AppendString(dst, p.Key), p.Value)
+		}
+	}
+	dst = append(dst, 0) // end of the map
+	return AppendLong(dst, floorDiv(c.TsNs, 1e6))
 }
 
 // Append adds the record of c.

@@ -12,15 +12,17 @@ import (
 type Options struct {
 	Block      Block
 	Naming     Naming
-	Tombstones bool    // a delete is followed by a record without value
+	Tombstones bool // a delete is followed by a record without value
 	// SkipUnchanged is whether updates that change nothing become no record.
 	SkipUnchanged bool
-	Unwrap     *Unwrap // nil = the envelope
-	Before     []Step  // transforms before the unwrapping, or all without it
-	After      []Step  // transforms of the flat form
-	Rewrite    Rewrite // done to rows before all else
+	Unwrap        *Unwrap // nil = the envelope
+	Before        []Step  // transforms before the unwrapping, or all without it
+	After         []Step  // transforms of the flat form
+	Rewrite       Rewrite // done to rows before all else
 	// DeadLetters is the topic of changes that could not be decoded.
 	DeadLetters string
+	// Notifications is the topic of notifications, "" = none are written.
+	Notifications string
 	// QuietFailures is whether such changes are kept aside without a warning.
 	QuietFailures bool
 }

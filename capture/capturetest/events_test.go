@@ -151,8 +151,9 @@ func source(r *capturetest.Record, c *envelope.Change) {
 }
 
 func schemaChange(r *capturetest.Record) *envelope.SchemaChange {
-	s := &envelope.SchemaChange{
-		Database: capturetest.Text(r.Payload, "databaseName"), Table: capturetest.Text(r.Source, "table"), DDL: capturetest.Text(r.Payload, "ddl"),
+	s := &envelope.SchemaChange{Database: capturetest.Text(r.Payload, "databaseName"), DDL: capturetest.Text(r.Payload, "ddl")}
+	if raw := r.Source["table"]; raw != nil && json.Unmarshal(raw, &s.Table) != nil {
+		s.Table = nil
 	}
 	var changes []struct {
 		Type, ID string

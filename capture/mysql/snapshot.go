@@ -369,6 +369,9 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		plan.Tables = append(plan.Tables, ver.codec)
 		r.versions[ver.codec.Table] = ver
 	}
+	if err := s.estimate(ctx, &plan); err != nil {
+		return err
+	}
 	began := time.Now()
 	s.log.Info("snapshot begins", "tables", len(plan.Tables), "file", v.at.File, "pos", v.at.Pos)
 	if err := plan.Run(ctx, r, &f.batch.Changes, f); err != nil {
@@ -376,5 +379,24 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	}
 	s.log.Info("snapshot read", "took", time.Since(began).Round(time.Millisecond).String())
 	p.Snapshot = nil
+	return nil
+}
+
+// estimate tells what the snapshot has to read: as many rows as the server's
+// statistics say.
+func (s *session) estimate(ctx context.Context, plan *snapshot.Plan) error {
+	names := plan.Names()
+	out := &capture.SnapshotPlan{Tables: names, Done: plan.Progress.Rows}
+	query := "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_ROWS > 0 AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')"
+	err := s.conn.rows(ctx, query, func(cells [][]byte) error {
+		if rows, err := strconv.ParseInt(string(cells[2]), 10, 64); err == nil && slices.Contains(names, string(cells[0])+"."+string(cells[1])) {
+			out.Rows += rows
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("estimate rows: %w", err)
+	}
+	s.planned.Store(out)
 	return nil
 }

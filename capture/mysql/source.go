@@ -27,6 +27,7 @@ type Source struct {
 
 	session *session // nil unless open
 	opened  bool     // it has been open before
+	planned atomic.Pointer[capture.SnapshotPlan]
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -50,12 +51,21 @@ type session struct {
 	ids     []envelope.TableID // captured tables that exist, in order
 	tables  map[string]*table
 	fresh   bool // there is no position to go on from
+	planned *atomic.Pointer[capture.SnapshotPlan]
 
 	hurry  atomic.Bool // tell positions as soon as the log moves
 	chunks chunks      // reads rows beside the stream
 	pipe   *capture.Pipe
 	cancel context.CancelFunc
 	worker sync.WaitGroup
+}
+
+// SnapshotPlan implements capture.Planner.
+func (s *Source) SnapshotPlan() (capture.SnapshotPlan, bool) {
+	if p := s.planned.Load(); p != nil {
+		return *p, true
+	}
+	return capture.SnapshotPlan{}, false
 }
 
 // Open implements capture.Source.
@@ -67,6 +77,7 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 	if err != nil {
 		return err
 	}
+	n.planned = &s.planned
 	s.session, s.opened = n, true
 	// The worker outlives this call, but not Close.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -292,14 +292,6 @@ func TestSlotLagIsWatched(t *testing.T) {
 	}
 }
 
-func TestSnapshotTellsItsProgress(t *testing.T) {
-	f := flusher{began: time.Unix(100, 0), before: 1000, rows: 500, expected: 4000}
-	got := fmt.Sprint(f.progress("public.t", time.Unix(105, 0)))
-	if want := "[table public.t rows 1500 rows_per_second 100 expected 4000 left 25s]"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 // authority makes certificates for the test's server and client.
 type authority struct {
 	dir  string

@@ -29,6 +29,7 @@ type Source struct {
 
 	metrics *metrics
 	opened  bool // Open has succeeded before
+	planned atomic.Pointer[capture.SnapshotPlan]
 
 	life *life // between Open and Close
 }
@@ -152,6 +153,14 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 		return s.prepareResume(ctx, l, pos, system, sl, tables, added)
 	}
 	return s.prepareStart(ctx, l, system, sl, tables)
+}
+
+// SnapshotPlan implements capture.Planner.
+func (s *Source) SnapshotPlan() (capture.SnapshotPlan, bool) {
+	if p := s.planned.Load(); p != nil {
+		return *p, true
+	}
+	return capture.SnapshotPlan{}, false
 }
 
 // Next implements capture.Source.

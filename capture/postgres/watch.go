@@ -17,8 +17,6 @@ type metrics struct {
 	retained prometheus.Gauge
 	behind   prometheus.Gauge
 	headroom prometheus.Gauge
-	rows     prometheus.Gauge
-	total    prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -32,15 +30,13 @@ func newMetrics() *metrics {
 		retained: gauge("slot_retained_bytes", "Log that the server keeps for the slot."),
 		behind:   gauge("slot_behind_bytes", "Log that is not acknowledged yet."),
 		headroom: gauge("slot_headroom_bytes", "Log that may be written before the slot is lost (max_slot_wal_keep_size); -1 = no limit."),
-		rows:     gauge("snapshot_rows", "Rows that the snapshot has read."),
-		total:    gauge("snapshot_rows_expected", "Rows that the snapshot is to read, as the server estimates."),
 	}
 }
 
 // Collectors are the metrics of the source, to be registered once.
 func (s *Source) Collectors() []prometheus.Collector {
 	m := s.metrics
-	return []prometheus.Collector{m.streamed, m.spooled, m.retained, m.behind, m.headroom, m.rows, m.total}
+	return []prometheus.Collector{m.streamed, m.spooled, m.retained, m.behind, m.headroom}
 }
 
 // slotLag is what the server keeps for the slot.

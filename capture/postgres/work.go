@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"tributary/capture"
 	"tributary/capture/snapshot"
 	"tributary/envelope"
 )
@@ -62,15 +63,15 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	if err != nil {
 		return nil, err
 	}
+	s.planned.Store(&capture.SnapshotPlan{Tables: plan.Names(), Rows: expected, Done: pos.Snapshot.Rows})
 	return func(ctx context.Context) error {
 		began := time.Now()
-		f := &flusher{pipe: l.pipe, pos: pos, batch: l.pipe.Batch(), began: began, told: began, before: pos.Snapshot.Rows, expected: expected, log: s.log, metrics: s.metrics}
-		s.metrics.total.Set(float64(expected))
+		f := &flusher{pipe: l.pipe, pos: pos, batch: l.pipe.Batch()}
 		f.batch.Snapshot = true
 		if err := plan.Run(ctx, reader, &f.batch.Changes, f); err != nil {
 			return err
 		}
-		s.log.Info("snapshot complete", "tables", len(plan.Tables), "rows", f.rows, "took", time.Since(began).Round(time.Millisecond).String())
+		s.log.Info("snapshot read", "tables", len(plan.Tables), "rows", f.rows, "took", time.Since(began).Round(time.Millisecond).String())
 		if s.opts.SnapshotMode == "initial_only" {
 			return errEnd
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,6 +76,7 @@ type progress struct {
 type work struct {
 	Table  string   `json:"table"`
 	Filter string   `json:"filter,omitempty"`
+	Signal string   `json:"signal,omitempty"` // id of the one that asked for it
 	After  [][]byte `json:"after,omitempty"`
 	Rows   int64    `json:"rows,omitempty"`
 }
@@ -87,8 +90,9 @@ type stored struct {
 
 // IncrementalOptions are those of incremental snapshots.
 type IncrementalOptions struct {
-	ChunkRows int    // rows of a chunk
-	Table     string // signal table, "" = none
+	ChunkRows int               // rows of a chunk
+	Table     string            // signal table, "" = none
+	Notifier  *capture.Notifier // nil = none
 	Log       *slog.Logger
 }
 
@@ -109,6 +113,7 @@ type Incremental struct {
 	queue []Signal      // orders not yet taken
 	more  chan struct{} // cap 1: queue has some
 
+	notes  envelope.Changes // notifications that are to be told with the next batch
 	last   capture.Position // of the source, after the last batch
 	at     progress
 	dirty  bool     // at has changed since a position told it
@@ -189,6 +194,14 @@ func (x *Incremental) wrap(dst, p capture.Position) (capture.Position, error) {
 		return nil, fmt.Errorf("write position: %w", err)
 	}
 	return append(dst[:0], text...), nil
+}
+
+// SnapshotPlan implements capture.Planner.
+func (x *Incremental) SnapshotPlan() (capture.SnapshotPlan, bool) {
+	if p, ok := x.chunks.(capture.Planner); ok {
+		return p.SnapshotPlan()
+	}
+	return capture.SnapshotPlan{}, false
 }
 
 // Collectors are the source's own metrics, if it has such.
@@ -327,8 +340,10 @@ func (x *Incremental) obey(ctx context.Context, s Signal) error {
 	switch s.Type {
 	case Pause, Resume:
 		x.at.Paused = s.Type == Pause && len(x.at.Tables) > 0
+		x.tell(map[bool]string{true: "PAUSED", false: "RESUMED"}[s.Type == Pause], s.ID, "data_collections", x.names())
 		log.Info("incremental snapshots", "paused", x.at.Paused, "tables", len(x.at.Tables))
 	case Stop:
+		x.tell("STOPPED", s.ID, "data_collections", x.names())
 		x.stop(&s)
 		log.Info("incremental snapshots stopped", "left", len(x.at.Tables))
 	case Execute:
@@ -340,17 +355,38 @@ func (x *Incremental) obey(ctx context.Context, s Signal) error {
 		for _, id := range tables {
 			name := id.String()
 			if s.matches(id) && !slices.ContainsFunc(x.at.Tables, func(w work) bool { return w.Table == name }) {
-				x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id)})
+				x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id), Signal: s.ID})
 				added++
 			}
 		}
 		if added == 0 {
 			log.Warn("no captured table is named that is not in work already", "data_collections", s.Data.Collections)
 		} else {
+			x.tell("STARTED", s.ID, "data_collections", x.names())
 			log.Info("incremental snapshot begins", "tables", added, "in_work", len(x.at.Tables))
 		}
 	}
 	return nil
+}
+
+// tell makes a notification that goes with the next batch.
+func (x *Incremental) tell(typ, id string, data ...string) {
+	x.opts.Notifier.Add(&x.notes, capture.IncrementalSnapshot, typ, id, data...)
+}
+
+// names are the tables in work, with commas between.
+func (x *Incremental) names() string {
+	var out []string
+	for _, t := range x.at.Tables {
+		out = append(out, t.Table)
+	}
+	return strings.Join(out, ",")
+}
+
+// told adds the notifications to a batch.
+func (x *Incremental) told(b *capture.Batch) {
+	b.List = append(b.List, x.notes.List...)
+	x.notes.Reset()
 }
 
 // stop takes tables out: those that the signal names, or all.
@@ -447,6 +483,7 @@ func (x *Incremental) alone() (*capture.Batch, error) {
 		return nil, nil //nolint:nilnil // nothing
 	}
 	x.own.Reset()
+	x.told(&x.own)
 	x.dirty = false
 	var err error
 	x.own.End, err = x.wrap(x.own.End, x.last)
@@ -482,6 +519,7 @@ func (x *Incremental) join(b *capture.Batch) error {
 	if len(b.End) == 0 {
 		return nil
 	}
+	x.told(b)
 	x.dirty = false
 	var err error
 	b.End, err = x.wrap(b.End, x.last)
@@ -534,6 +572,7 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	switch {
 	case errors.Is(w.err, errGone), fault.NeedsHuman(w.err):
 		log.Error("incremental snapshot of the table given up", "rows", t.Rows, "error", w.err)
+		x.scanned(t, "SKIPPED")
 		x.next()
 		return nil
 	case w.err != nil:
@@ -553,9 +592,26 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	log.Debug("chunk of an incremental snapshot", "rows", w.res.Rows, "keys_changed_meanwhile", len(w.keys))
 	if w.res.Rows < x.opts.ChunkRows {
 		log.Info("incremental snapshot of the table complete", "rows", t.Rows)
+		status := "SUCCEEDED"
+		if t.Rows == 0 {
+			status = "EMPTY"
+		}
+		x.scanned(t, status)
 		x.next()
+	} else {
+		x.tell("IN_PROGRESS", t.Signal, "data_collections", x.names(), "current_collection_in_progress", t.Table, "total_rows_scanned", strconv.FormatInt(t.Rows, 10))
 	}
+	x.told(b)
 	return nil
+}
+
+// scanned tells that the table in work is done, and all if it is the last.
+func (x *Incremental) scanned(t *work, status string) {
+	x.tell("TABLE_SCAN_COMPLETED", t.Signal, "data_collections", x.names(), "scanned_collection", t.Table,
+		"total_rows_scanned", strconv.FormatInt(t.Rows, 10), "status", status)
+	if len(x.at.Tables) == 1 {
+		x.tell("COMPLETED", t.Signal)
+	}
 }
 
 func (x *Incremental) next() {

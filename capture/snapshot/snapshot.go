@@ -59,6 +59,15 @@ type Plan struct {
 	Aside bool
 }
 
+// Names are those of the tables, in their order.
+func (p *Plan) Names() []string {
+	var out []string
+	for _, c := range p.Tables {
+		out = append(out, c.Table.ID.String())
+	}
+	return out
+}
+
 // DefaultChunkRows is a compromise: each chunk costs an index descent and a
 // round trip, and within a chunk the server holds the rows in key order.
 const DefaultChunkRows = 100_000

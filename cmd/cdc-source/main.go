@@ -70,7 +70,10 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		o := capture.RunOptions{
 			RetryTimeout: c.common.RetryTimeout, RetryMaxDelay: c.common.RetryMaxDelay,
 			Heartbeat: c.common.Heartbeats, Log: log, Metrics: c.labelled(metrics), Ready: ready.Store,
-			MustResume: c.common.MustResume(),
+			MustResume: c.common.MustResume(), Notifier: c.common.Notifier(log),
+		}
+		if ops.IsTerminal(os.Stderr) {
+			o.Terminal = os.Stderr
 		}
 		if q := c.common.HeartbeatAction; q != "" {
 			o.HeartbeatAction = func(ctx context.Context) error { return source.Exec(ctx, q) }
