@@ -17,8 +17,12 @@ import (
 	"tributary/internal/fault"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
-const maxAnswer = 16 << 20
+// What is read of an answer at most, in bytes: of one that is no archive, and
+// of an archive.
+const (
+	maxAnswer  = 16 << 20
+	maxArchive = 1 << 30
+)
 
 // ErrUnknownID marks the error for an id that the registry does not know.
 var ErrUnknownID = errors.New("the registry does not know this id")
@@ -38,6 +42,7 @@ type request struct {
 	path   string // escaped, below the base URL
 	header map[string]string
 	body   []byte
+	large  bool // the body, or the answer, is an archive
 }
 
 // refusal is an answer outside 2xx.
@@ -117,6 +122,12 @@ func (r *remote) send(ctx context.Context, q request) ([]byte, error) {
 }
 
 func (r *remote) try(ctx context.Context, q request) ([]byte, error) {
+	client, limit := r.client, int64(maxAnswer)
+	if q.large {
+		slow := *r.client
+		slow.Timeout = archivePatience
+		client, limit = &slow, maxArchive
+	}
 	req, err := http.NewRequestWithContext(ctx, q.method, r.base+q.path, bytes.NewReader(q.body))
 	if err != nil {
 		return nil, err
@@ -130,17 +141,17 @@ func (r *remote) try(ctx context.Context, q request) ([]byte, error) {
 	if err := r.login.sign(ctx, req); err != nil {
 		return nil, err
 	}
-	resp, err := r.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the registry's answer: %w", err)
 	}
-	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("registry's answer exceeds %d bytes", maxAnswer)
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("registry's answer exceeds %d bytes", limit)
 	}
 	if resp.StatusCode/100 != 2 {
 		return nil, refused(resp.StatusCode, body)
