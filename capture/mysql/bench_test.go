@@ -75,7 +75,7 @@ func benchStream(b *testing.B) (*stream, *capture.Pipe) {
 	}
 	pipe := capture.NewPipe(cfg.Limits())
 	at := position{File: "bin.000001", Pos: 4}
-	return newStream(b.Context(), cfg, &goldenCatalog{}, pipe, quiet(), at, gtidSet{}, map[string]*table{"ecomm.sale": t}), pipe
+	return newStream(b.Context(), cfg, &goldenCatalog{}, pipe, quiet(), at, gtidSet{}, map[string]*table{"ecomm.sale": t}, newHistory(false)), pipe
 }
 
 // BenchmarkStream takes events of 200 rows through the stream and the pipe;

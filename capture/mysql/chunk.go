@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"tributary/capture"
@@ -176,7 +175,7 @@ func (c *chunks) table(ctx context.Context, cfg *settings, id envelope.TableID) 
 		return nil, fmt.Errorf("table %s is not there any more", id)
 	}
 	def.exclude(cfg)
-	if known, ok := c.tables[id.String()]; ok && reflect.DeepEqual(known.def, def) {
+	if known, ok := c.tables[id.String()]; ok && known.def.same(def) {
 		return known, nil
 	}
 	t := &table{}

@@ -255,6 +255,7 @@ const (
 	errColumnDenied    = 1143
 	errSpecificDenied  = 1227
 	errParse           = 1064
+	errNoSuchTable     = 1146
 	errUnknownVariable = 1193
 	errMasterFatal     = 1236
 	errXARecover       = 1401

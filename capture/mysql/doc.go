@@ -6,13 +6,15 @@
 // for that a second function that gives the same bytes. Both are chosen once
 // for each version of a table, by types.go.
 //
-// What a table looks like is read from information_schema and held against the
-// TABLE_MAP that precedes its row events. No DDL is parsed: a statement that
-// mentions a captured table, or a TABLE_MAP that does not fit, only has the
-// table read anew. With binlog_row_metadata=FULL the names, signs and charsets
-// in the log itself decide, so that events older than the last ALTER come out
-// right; with MINIMAL they are assumed to be as they are now, as long as
-// number and types of the columns agree.
+// What a table looks like is read from information_schema once, and from then
+// on known by the statements in the log (history.go): they are read by package
+// ddl and change the definitions in their order. With binlog_row_metadata=FULL
+// the names, signs and charsets in the TABLE_MAPs decide, and the definitions
+// add only defaults and comments. Without, the definitions decide, and the
+// position carries them; number and types of the columns are held against each
+// TABLE_MAP. A statement that cannot be read, or a TABLE_MAP that does not fit,
+// has the table read anew from the server; what does not fit then is an error.
+// The same statements go to the topic of changes of schemas (topic.go).
 //
 // A position is the start of a transaction (file and offset, and the set of
 // GTIDs executed before it), plus, within a transaction too large for one

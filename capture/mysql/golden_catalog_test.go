@@ -33,6 +33,7 @@ type tableChange struct {
 	Type  string `json:"type"`
 	ID    string `json:"id"`
 	Table *struct {
+		Charset string          `json:"defaultCharsetName"`
 		Key     []string        `json:"primaryKeyColumnNames"`
 		Columns []historyColumn `json:"columns"`
 	} `json:"table"`
@@ -48,6 +49,7 @@ type historyColumn struct {
 	HasDefault bool     `json:"hasDefaultValue"`
 	Default    *string  `json:"defaultValueExpression"`
 	Members    []string `json:"enumValues"`
+	Increment  bool     `json:"autoIncremented"`
 	Comment    string   `json:"comment"`
 }
 
@@ -104,8 +106,10 @@ func (c *goldenCatalog) at(pos uint64) map[string]*tableDef {
 		for _, col := range h.change.Table.Columns {
 			d.Columns = append(d.Columns, col.def())
 		}
-		if len(d.Key) == 0 {
+		if d.Charset = h.change.Table.Charset; len(d.Key) == 0 {
 			d.Key = nil
+		} else {
+			d.Keys = []keyDef{{Name: primaryKey, Columns: d.Key}}
 		}
 		out[name] = d
 	}
@@ -147,9 +151,12 @@ func (c *goldenCatalog) decoder(ctx context.Context, charset string) (binlog.Dec
 	return c.server().decoder(ctx, charset)
 }
 
+// utc implements catalog: all was recorded in UTC.
+func (c *goldenCatalog) utc(_ context.Context, text, _ string) (string, error) { return text, nil }
+
 func (h *historyColumn) def() columnDef {
 	word, rest, _ := strings.Cut(strings.ToLower(h.TypeName), " ")
-	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional, Comment: h.Comment}
+	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional, Comment: h.Comment, Increment: h.Increment}
 	if h.Charset != nil {
 		d.Charset = *h.Charset
 	}

@@ -100,6 +100,7 @@ type comparison struct {
 	fill bool
 	// transactions compares what is not about rows, if there is such.
 	transactions *capturetest.Transactions
+	schemas      schemaComparison
 }
 
 func newComparison(g *golden, d differences) *comparison {
@@ -124,6 +125,12 @@ func (x *comparison) expect(t *testing.T, snapshot bool) {
 	}
 	streaming := false
 	for _, r := range x.golden.variant.Records {
+		if r.Topic == x.golden.opts.Prefix {
+			if (capturetest.Text(r.Source, "snapshot") == "true") == snapshot {
+				x.schemas.want = append(x.schemas.want, r)
+			}
+			continue
+		}
 		table, ours := strings.CutPrefix(r.Topic, x.golden.opts.Prefix+".")
 		if !ours || table == "transaction" {
 			continue
@@ -146,6 +153,7 @@ func (x *comparison) done(t *testing.T) {
 	if x.transactions != nil {
 		x.transactions.Done(t)
 	}
+	x.schemas.done(t, x)
 	for _, r := range x.want[min(x.next, len(x.want)):] {
 		t.Errorf("no record where Debezium has one to %s", r.Topic)
 	}
@@ -153,6 +161,10 @@ func (x *comparison) done(t *testing.T) {
 
 func (x *comparison) change(t *testing.T, c envelope.Change) {
 	t.Helper()
+	if c.Op == envelope.DDL {
+		x.schemas.change(t, x, c)
+		return
+	}
 	if c.Table == nil {
 		x.transactions.Fill = x.fill
 		x.transactions.Change(t, &c)

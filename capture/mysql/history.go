@@ -3,31 +3,72 @@ package mysql
 import (
 	"bytes"
 	"compress/flate"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"tributary/capture/mysql/ddl"
+	"tributary/envelope"
 	"tributary/internal/fault"
 )
 
-// Unless the log has the names of columns (binlog_row_metadata=FULL), what a
-// table looked like at a place in the log must be remembered: the server tells
-// only what it looks like now. The position carries the definitions of the
-// captured tables, so that they cannot be lost without it.
+// history is what tables look like where the stream is. It begins with what the
+// server tells, or with what the position carries, and goes on with each
+// statement in the log.
+//
+// Unless the log has the names of columns itself (binlog_row_metadata=FULL),
+// the position carries the definitions, so that they cannot be lost without it:
+// the server tells only what tables look like now.
+type history struct {
+	defs     map[string]*tableDef // by "db.table"; captured tables, and others of which something is told
+	charsets map[string]string    // default character sets of databases
+	server   string               // and of the server
+	collate  string               // the server's default collation
+	maria    bool
+	fold     bool // names of tables have no case
+	parser   *ddl.Parser
+}
 
-// encodeTables packs the definitions of tables.
-func encodeTables(tables map[string]*table) (string, error) {
-	var defs []*tableDef
-	for _, t := range tables {
-		if t != nil && !t.stale && len(t.versions) > 0 { // of one that changed just now the server knows
-			defs = append(defs, t.current().def)
+func newHistory(maria bool) *history {
+	return &history{defs: make(map[string]*tableDef), charsets: make(map[string]string), maria: maria, parser: ddl.New()}
+}
+
+// read asks the server for what holds for all tables.
+func (h *history) read(ctx context.Context, c *conn) error {
+	rows, err := c.table(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('character_set_server', 'collation_server', 'lower_case_table_names')")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		switch strings.ToLower(r[0]) {
+		case "character_set_server":
+			h.server = r[1]
+		case "collation_server":
+			h.collate = r[1]
+		case "lower_case_table_names":
+			h.fold = r[1] == "1"
 		}
 	}
-	if len(defs) == 0 {
+	rows, err = c.table(ctx, "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA")
+	for _, r := range rows {
+		h.charsets[r[0]] = r[1]
+	}
+	return err
+}
+
+// encode packs the definitions.
+func (h *history) encode() (string, error) {
+	if len(h.defs) == 0 {
 		return "", nil
+	}
+	defs := make([]*tableDef, 0, len(h.defs))
+	for _, d := range h.defs {
+		defs = append(defs, d)
 	}
 	slices.SortFunc(defs, func(a, b *tableDef) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	var out bytes.Buffer
@@ -51,7 +92,7 @@ func encodeTables(tables map[string]*table) (string, error) {
 // maxDefinitions bounds what is unpacked.
 const maxDefinitions = 256 << 20
 
-// decodeTables is the inverse of encodeTables.
+// decodeTables is the inverse of encode.
 func decodeTables(text string) ([]*tableDef, error) {
 	raw, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
@@ -65,22 +106,23 @@ func decodeTables(text string) ([]*tableDef, error) {
 	return defs, nil
 }
 
-// remembered replaces the definitions in tables by those that the position
-// carries.
-func remembered(p *position, tables map[string]*table, cfg *settings) error {
+// remember replaces the definitions by those that the position carries, also
+// in tables, the captured ones.
+func (h *history) remember(p *position, tables map[string]*table, cfg *settings) error {
 	if p.Tables == "" {
 		return nil
 	}
 	defs, err := decodeTables(p.Tables)
 	if err != nil {
 		return fault.Human(fmt.Errorf("read the definitions of tables in the stored position: %w", err),
-			"the position is damaged: take a new snapshot with a name of its own for this connector's position")
+			"the position is damaged: start with snapshot.mode recovery, which reads them from the server, if no table was changed since")
 	}
+	clear(h.defs)
 	for _, d := range defs {
+		h.defs[d.ID.String()] = d
 		if !cfg.include(d.ID) {
 			continue
 		}
-		d.exclude(cfg)
 		t := &table{}
 		if err := t.use(d, cfg); err != nil {
 			return err
@@ -90,17 +132,157 @@ func remembered(p *position, tables map[string]*table, cfg *settings) error {
 	return nil
 }
 
+// adopt takes over what captured tables look like.
+func (h *history) adopt(tables map[string]*table) {
+	for name, t := range tables {
+		if t != nil && len(t.versions) > 0 && !t.stale {
+			h.defs[name] = t.current().def
+		}
+	}
+}
+
 // definitions is what the position says of the tables, "" if the log tells.
 func (s *stream) definitions() string {
 	if s.described {
 		return ""
 	}
 	if s.defs == "" {
-		text, err := encodeTables(s.tables)
+		text, err := s.history.encode()
 		if err != nil { // names and numbers always encode
 			panic(err)
 		}
 		s.defs = text
 	}
 	return s.defs
+}
+
+// statement changes what the tables look like as a statement says, and tells of
+// it.
+func (s *stream) ddl(q *query, text []byte, source envelope.Source) error {
+	if s.old { // done before
+		return nil
+	}
+	st, err := s.history.parser.Parse(string(text), q.mode)
+	if err != nil {
+		s.log.Debug("the tables that a statement names are read anew", "reason", err)
+		return s.unread(q, text, source)
+	}
+	if err := s.inUTC(q, st); err != nil {
+		return err
+	}
+	effects := s.history.apply(q.database, st)
+	if st.Kind == ddl.DropDatabase {
+		s.forget(s.history.name(st.Database))
+	}
+	for i := range effects {
+		if err := s.evolve(&effects[i]); err != nil {
+			return err
+		}
+	}
+	if len(effects) > 0 || st.Kind == ddl.DropDatabase {
+		clear(s.bounds)
+		s.defs = ""
+	}
+	return s.tellStatement(q, st, effects, source)
+}
+
+// inUTC converts the defaults of timestamps, which a statement has in the time
+// zone of its session.
+func (s *stream) inUTC(q *query, st *ddl.Statement) error {
+	if q.zone == "" || q.zone == "+00:00" || q.zone == "UTC" {
+		return nil
+	}
+	var columns []*ddl.Column
+	if st.Create != nil {
+		for i := range st.Create.Columns {
+			columns = append(columns, &st.Create.Columns[i])
+		}
+	}
+	for i := range st.Changes {
+		columns = append(columns, &st.Changes[i].Column)
+	}
+	for _, c := range columns {
+		if c.Type != "timestamp" || c.Default == nil {
+			continue
+		}
+		text, err := s.cat.utc(s.ctx, *c.Default, q.zone)
+		if err != nil {
+			return fmt.Errorf("convert a default to UTC: %w", err)
+		}
+		if text != "" { // a zone that the server knows
+			c.Default = &text
+		}
+	}
+	return nil
+}
+
+// forget drops the captured tables of a database.
+func (s *stream) forget(database string) {
+	for name, t := range s.tables {
+		if t != nil && t.current().def.ID.Catalog == database {
+			delete(s.tables, name)
+		}
+	}
+}
+
+// evolve has the captured tables follow an effect. What a table is like that
+// the history does not know is asked of the server.
+func (s *stream) evolve(e *effect) error {
+	if e.old.Name != "" && s.tables[e.old.String()] != nil {
+		delete(s.tables, e.old.String())
+	}
+	name := e.id.String()
+	if e.kind == "DROP" {
+		if s.tables[name] != nil {
+			delete(s.tables, name)
+		}
+		return nil
+	}
+	captured := s.cfg.include(e.id)
+	if e.def == nil && (captured || s.cfg.tellsTable(e.id)) {
+		def, err := s.cat.table(s.ctx, e.id)
+		if err != nil && !errors.Is(err, errNoTable) {
+			return fmt.Errorf("read the definition of table %s: %w", e.id, err)
+		}
+		e.def = def
+		s.history.set(e.id, def)
+	}
+	if !captured {
+		return nil
+	}
+	t := s.tables[name]
+	if t == nil || e.kind == "CREATE" || e.old.Name != "" {
+		t = &table{}
+	}
+	t.stale = true
+	if e.def != nil {
+		t.stale = t.use(e.def, s.cfg) != nil // the rows, if some come, tell why
+	}
+	if len(t.versions) == 0 {
+		delete(s.tables, name) // found in the log, if rows come
+		return nil
+	}
+	s.tables[name] = t
+	return nil
+}
+
+// unread takes a statement that the parser cannot read.
+func (s *stream) unread(q *query, text []byte, source envelope.Source) error {
+	names := s.noteDDL(q.database, text)
+	if !s.cfg.SchemaChanges {
+		return nil
+	}
+	st := &ddl.Statement{Kind: ddl.Other, Text: strings.TrimRight(string(text), "; \t\r\n")}
+	var effects []effect
+	for _, id := range names {
+		def, err := s.cat.table(s.ctx, id)
+		if errors.Is(err, errNoTable) || err == nil && def == nil {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the definition of table %s: %w", id, err)
+		}
+		effects = append(effects, effect{kind: "ALTER", id: id, def: def, ddl: st.Text})
+	}
+	return s.tellStatement(q, st, effects, source)
 }

@@ -85,7 +85,7 @@ func TestChoiceOfSnapshotRows(t *testing.T) {
 	db := testdb.MySQL(t)
 	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, f FLOAT)", "CREATE TABLE b (id INT PRIMARY KEY)", "CREATE TABLE c (id INT PRIMARY KEY)",
 		"INSERT INTO a VALUES (1,0.1),(2,0.2),(3,0.3),(4,0.4),(5,0.5)", "INSERT INTO b VALUES (1)", "INSERT INTO c VALUES (1)")
-	text := fmt.Sprintf("name: live\nconnector.class: mysql\ntopic.prefix: live\nsnapshot.fetch.size: 2\n"+
+	text := fmt.Sprintf("name: live\nconnector.class: mysql\ntopic.prefix: live\nsnapshot.fetch.size: 2\ninclude.schema.changes: false\n"+
 		"database: {hostname: %s, port: %d, user: %s, password: %s, include.list: %s}\n"+
 		"snapshot.include.collection.list: %[5]s.[ab]\nsnapshot.select.statement.overrides: %[5]s.a\nsnapshot.select.statement.overrides.%[5]s.a: SELECT * FROM %[5]s.a WHERE id > 2;\n",
 		db.Host, db.Port, db.User, db.Password, db.Name)

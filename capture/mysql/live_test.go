@@ -28,7 +28,7 @@ func eachServer(t *testing.T, test func(*testing.T, *testdb.Database)) {
 
 func options(t testing.TB, db *testdb.Database) Options {
 	t.Helper()
-	text := fmt.Sprintf("name: live\nconnector.class: %s\ntopic.prefix: live\nheartbeat.interval.ms: 300\n"+
+	text := fmt.Sprintf("name: live\nconnector.class: %s\ntopic.prefix: live\nheartbeat.interval.ms: 300\ninclude.schema.changes: false\n"+
 		"database: {hostname: %s, port: %d, user: %s, password: %s, include.list: %s}\n",
 		strings.ToLower(string(db.Kind)), db.Host, db.Port, db.User, db.Password, db.Name)
 	var o Options

@@ -50,6 +50,10 @@ type Options struct {
 	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.DATABASE.TABLE: the SELECT that gives those rows"`
 	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
 
+	SchemaChanges bool `opt:"include.schema.changes" default:"true" doc:"tell in the topic topic.prefix of statements that change tables, and of the tables that a snapshot finds"`
+	OnlyDatabases bool `opt:"schema.history.internal.store.only.captured.databases.ddl" default:"false" doc:"tell there of captured databases only, not of all on the server"`
+	OnlyTables    bool `opt:"schema.history.internal.store.only.captured.tables.ddl" default:"false" doc:"tell there of captured tables only"`
+
 	Queries  bool   `opt:"include.query" default:"false" doc:"tell the statement that made a change in source.query, where the server logs it (binlog_rows_query_log_events, binlog_annotate_row_events)"`
 	Unsigned string `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
 	Version  string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
@@ -185,11 +189,26 @@ func newSettings(o *Options) (*settings, error) {
 
 // include reports whether a table is captured.
 func (s *settings) include(id envelope.TableID) bool {
-	switch id.Catalog {
+	return !system(id.Catalog) && s.databases.Table(envelope.TableID{Name: id.Catalog}) && s.tables.Table(id)
+}
+
+// system reports whether a database is the server's own.
+func system(database string) bool {
+	switch database {
 	case "mysql", "information_schema", "performance_schema", "sys":
-		return false
+		return true
 	}
-	return s.databases.Table(envelope.TableID{Name: id.Catalog}) && s.tables.Table(id)
+	return false
+}
+
+// tellsDatabase reports whether changes of schemas of a database are told.
+func (s *settings) tellsDatabase(name string) bool {
+	return s.SchemaChanges && !system(name) && (!s.OnlyDatabases || name == "" || s.databases.Table(envelope.TableID{Name: name}))
+}
+
+// tellsTable reports whether changes of a table are told.
+func (s *settings) tellsTable(id envelope.TableID) bool {
+	return s.tellsDatabase(id.Catalog) && (!s.OnlyTables || s.include(id))
 }
 
 // about reports whether positions are about the transactions of a server.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,9 +19,61 @@ type tableDef struct {
 	ID      envelope.TableID `json:"id"`
 	Columns []columnDef      `json:"columns"`
 	Key     []string         `json:"key,omitempty"` // columns of the primary key, or of a unique index without null
+	// Keys are the primary key and the unique ones, in the server's order.
+	Keys    []keyDef `json:"keys,omitempty"`
+	Charset string   `json:"charset,omitempty"` // the table's default character set
+	Comment string   `json:"comment,omitempty"`
 	// Versioned is the column that tells until when a row was current, of a
 	// table with system versioning; "" = none.
 	Versioned string `json:"versioned,omitempty"`
+}
+
+// keyDef is a primary or unique key.
+type keyDef struct {
+	Name    string   `json:"n"`
+	Columns []string `json:"c"`           // "" = an expression
+	Prefix  bool     `json:"p,omitempty"` // of some column only the beginning counts
+}
+
+const primaryKey = "PRIMARY"
+
+// chooseKey sets Key: to the primary key, else to the first unique key that no
+// null is in. The server takes those of whole columns first.
+func (d *tableDef) chooseKey() {
+	d.Key = nil
+	usable := func(k *keyDef) bool {
+		for _, name := range k.Columns {
+			if c := d.column(name); c == nil || c.Nullable {
+				return false
+			}
+		}
+		return len(k.Columns) > 0
+	}
+	for _, test := range []func(k *keyDef) bool{
+		func(k *keyDef) bool { return k.Name == primaryKey },
+		func(k *keyDef) bool { return !k.Prefix && usable(k) },
+		usable,
+	} {
+		if i := slices.IndexFunc(d.Keys, func(k keyDef) bool { return test(&k) }); i >= 0 {
+			d.Key = d.Keys[i].Columns
+			return
+		}
+	}
+}
+
+// same reports whether rows of both are encoded alike.
+func (d *tableDef) same(o *tableDef) bool {
+	if d.ID != o.ID || d.Versioned != o.Versioned || !slices.Equal(d.Key, o.Key) || len(d.Columns) != len(o.Columns) {
+		return false
+	}
+	for i := range d.Columns {
+		a, b := d.Columns[i], o.Columns[i]
+		a.Written, b.Written, a.Increment, b.Increment = "", "", false, false
+		if !reflect.DeepEqual(a, b) {
+			return false
+		}
+	}
+	return true
 }
 
 func (d *tableDef) column(name string) *columnDef {
@@ -43,15 +96,18 @@ type catalog interface {
 	charset(collation uint64) string
 	// decoder returns how text of a character set becomes UTF-8.
 	decoder(ctx context.Context, charset string) (binlog.Decoder, error)
+	// utc converts a time from a time zone to UTC; "" when it cannot be done.
+	utc(ctx context.Context, text, zone string) (string, error)
 }
 
 // serverCatalog reads information_schema.
 type serverCatalog struct {
-	conn     *conn
-	maria    bool
-	comments bool              // columns' comments are of use
-	charsets map[uint64]string // by collation
-	decoders map[string]*binlog.CharsetTable
+	conn      *conn
+	maria     bool
+	comments  bool              // columns' comments are of use
+	fullNames bool              // collations have two names (MariaDB 10.10 on)
+	charsets  map[uint64]string // by collation
+	decoders  map[string]*binlog.CharsetTable
 }
 
 func newServerCatalog(ctx context.Context, c *conn, maria bool) (*serverCatalog, error) {
@@ -60,6 +116,14 @@ func newServerCatalog(ctx context.Context, c *conn, maria bool) (*serverCatalog,
 		return nil, err
 	}
 	s := &serverCatalog{conn: c, maria: maria, charsets: make(map[uint64]string, len(rows))}
+	if maria {
+		n, err := c.value(ctx, "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'information_schema'"+
+			" AND TABLE_NAME = 'COLLATION_CHARACTER_SET_APPLICABILITY' AND COLUMN_NAME = 'FULL_COLLATION_NAME'")
+		if err != nil {
+			return nil, err
+		}
+		s.fullNames = n == "1"
+	}
 	for _, r := range rows {
 		id, err := strconv.ParseUint(r[0], 10, 64)
 		if err != nil {
@@ -71,6 +135,10 @@ func newServerCatalog(ctx context.Context, c *conn, maria bool) (*serverCatalog,
 }
 
 func (s *serverCatalog) charset(collation uint64) string { return s.charsets[collation] }
+
+func (s *serverCatalog) utc(ctx context.Context, text, zone string) (string, error) {
+	return s.conn.value(ctx, "SELECT CONVERT_TZ("+quote(text)+", "+quote(zone)+", '+00:00')")
+}
 
 // systemSchemas are never captured.
 const systemSchemas = "'mysql', 'information_schema', 'performance_schema', 'sys'"
@@ -110,24 +178,40 @@ func (s *serverCatalog) table(ctx context.Context, id envelope.TableID) (*tableD
 	if err != nil || len(d.Columns) == 0 {
 		return nil, err
 	}
-	if s.maria && d.Versioned == "" {
-		kind, err := s.conn.value(ctx, "SELECT TABLE_TYPE FROM information_schema.TABLES"+where)
-		if err != nil {
-			return nil, err
-		}
-		switch kind {
-		case "SYSTEM VERSIONED":
-			d.hidePeriod()
-		case "SEQUENCE":
-			return nil, errNoTable
-		}
+	kind, err := s.readTable(ctx, d, where)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case kind == "SYSTEM VERSIONED" && d.Versioned == "":
+		d.hidePeriod()
+	case kind == "SEQUENCE":
+		return nil, errNoTable
 	}
 	if !s.maria {
 		if err := s.readTimestampDefaults(ctx, d); err != nil {
 			return nil, err
 		}
 	}
-	return d, s.readKey(ctx, d, where)
+	return d, s.readKeys(ctx, d)
+}
+
+// readTable reads what is said of the table as a whole, and returns its kind.
+func (s *serverCatalog) readTable(ctx context.Context, d *tableDef, where string) (kind string, err error) {
+	err = s.conn.rows(ctx, "SELECT TABLE_TYPE, TABLE_COMMENT, (SELECT CHARACTER_SET_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY c"+
+		" WHERE "+s.collationName()+" = TABLE_COLLATION LIMIT 1) FROM information_schema.TABLES"+where, func(cells [][]byte) error {
+		kind, d.Comment, d.Charset = string(cells[0]), string(cells[1]), string(cells[2])
+		return nil
+	})
+	return kind, err
+}
+
+// collationName is the column that has the whole name of a collation.
+func (s *serverCatalog) collationName() string {
+	if s.fullNames {
+		return "c.FULL_COLLATION_NAME"
+	}
+	return "c.COLLATION_NAME"
 }
 
 // readTimestampDefaults reads the defaults of TIMESTAMP columns once more:
@@ -174,7 +258,8 @@ func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
 	d := columnDef{
 		Name: string(cells[0]), DataType: strings.ToLower(string(cells[1])), Full: string(cells[2]),
 		Nullable: string(cells[3]) == "YES", Charset: string(cells[6]),
-		Comment: string(cells[11]), Precision: number(cells[7]), Scale: number(cells[8]), FSP: number(cells[9]),
+		Increment: strings.Contains(strings.ToLower(string(cells[5])), "auto_increment"),
+		Comment:   string(cells[11]), Precision: number(cells[7]), Scale: number(cells[8]), FSP: number(cells[9]),
 	}
 	switch d.DataType {
 	case "binary":
@@ -214,40 +299,23 @@ func (s *serverCatalog) setDefault(d *columnDef, text, extra string) {
 	}
 }
 
-// readKey takes the primary key, else the first unique index, by name, of
-// which no column can be null.
-func (s *serverCatalog) readKey(ctx context.Context, d *tableDef, where string) error {
-	type index struct {
-		name    string
-		columns []string
-		usable  bool
-	}
-	var all []index
-	err := s.conn.rows(ctx, "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS"+where+
-		" AND NON_UNIQUE = 0 ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX", func(cells [][]byte) error {
-		name, column := string(cells[0]), string(cells[1]) // the column of an expression is NULL
-		if len(all) == 0 || all[len(all)-1].name != name {
-			all = append(all, index{name: name, usable: true})
+// readKeys reads the primary key and the unique ones.
+func (s *serverCatalog) readKeys(ctx context.Context, d *tableDef) error {
+	err := s.conn.rows(ctx, "SHOW INDEX FROM "+tableName(d.ID)+" WHERE Non_unique = 0", func(cells [][]byte) error {
+		name, column := string(cells[2]), string(cells[4]) // the column of an expression is NULL
+		if len(d.Keys) == 0 || d.Keys[len(d.Keys)-1].Name != name {
+			d.Keys = append(d.Keys, keyDef{Name: name})
 		}
+		last := &d.Keys[len(d.Keys)-1]
 		if d.Versioned != "" && column == d.Versioned { // the server adds it
 			return nil
 		}
-		last := &all[len(all)-1]
-		last.columns = append(last.columns, column)
-		c := d.column(column)
-		last.usable = last.usable && c != nil && !c.Nullable
+		last.Columns = append(last.Columns, column)
+		last.Prefix = last.Prefix || cells[7] != nil
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, i := range all {
-		if i.usable {
-			d.Key = i.columns
-			return nil
-		}
-	}
-	return nil
+	d.chooseKey()
+	return err
 }
 
 // exclude marks the columns that the column filters leave out. Those of the key

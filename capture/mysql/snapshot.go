@@ -348,13 +348,19 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 			return err
 		}
 		*p, f.from = v.at, v.at
+		if err := s.settled(ctx); err != nil {
+			return err
+		}
+		if err := s.tell(ctx, f.batch, p); err != nil {
+			return err
+		}
 	} else {
 		plan.Progress = *p.Snapshot
 		s.log.Info("snapshot goes on", "rows", plan.Progress.Rows, "tables_done", len(plan.Progress.Done))
 	}
 	if !s.server.described() {
 		if p.Tables == "" {
-			if p.Tables, err = encodeTables(s.tables); err != nil {
+			if p.Tables, err = s.history.encode(); err != nil {
 				return err
 			}
 		}

@@ -50,6 +50,7 @@ type session struct {
 	catalog *serverCatalog
 	ids     []envelope.TableID // captured tables that exist, in order
 	tables  map[string]*table
+	history *history
 	fresh   bool // there is no position to go on from
 	planned *atomic.Pointer[capture.SnapshotPlan]
 
@@ -111,7 +112,7 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 
 // prepare connects, checks and reads the tables.
 func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *session, at position, err error) {
-	n = &session{cfg: s.cfg, log: s.log, tables: make(map[string]*table)}
+	n = &session{cfg: s.cfg, log: s.log, tables: make(map[string]*table), history: newHistory(s.cfg.maria())}
 	if n.conn, err = dial(ctx, n.cfg); err != nil {
 		return nil, at, err
 	}
@@ -192,7 +193,6 @@ func (n *session) readTables(ctx context.Context) error {
 		if def == nil {
 			return fmt.Errorf("table %s was dropped just now", id)
 		}
-		def.exclude(n.cfg)
 		t := &table{}
 		if err := t.use(def, n.cfg); err != nil {
 			return err
@@ -200,6 +200,54 @@ func (n *session) readTables(ctx context.Context) error {
 		n.tables[id.String()] = t
 		if err := n.conn.exec(ctx, "SELECT 1 FROM "+tableName(id)+" LIMIT 0"); err != nil {
 			return err
+		}
+	}
+	return n.readHistory(ctx)
+}
+
+// readHistory begins the history with what the server tells. Where the log has
+// no names of columns, that is also about tables that may get the name of a
+// captured one.
+func (n *session) readHistory(ctx context.Context) error {
+	if err := n.history.read(ctx, n.conn); err != nil {
+		return err
+	}
+	n.history.adopt(n.tables)
+	if n.server.described() {
+		return nil
+	}
+	others, err := n.catalog.tables(ctx, func(id envelope.TableID) bool {
+		return n.tables[id.String()] == nil && n.cfg.databases.Table(envelope.TableID{Name: id.Catalog})
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range others {
+		if _, _, err := n.found(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled makes sure that the definitions are those at the position that was
+// taken after they were read: it reads them once more, and fails, so that all
+// begins anew, if a table has changed in between. Where the log has the names
+// of columns that does not matter.
+func (n *session) settled(ctx context.Context) error {
+	if n.server.described() {
+		return nil
+	}
+	for _, id := range n.ids {
+		def, err := n.catalog.table(ctx, id)
+		if err != nil {
+			return fmt.Errorf("read the definition of table %s: %w", id, err)
+		}
+		if def != nil {
+			def.exclude(n.cfg)
+		}
+		if def == nil || !def.same(n.tables[id.String()].current().def) {
+			return fmt.Errorf("table %s was changed while its definition was read", id)
 		}
 	}
 	return nil
@@ -235,14 +283,14 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 			n.log.Warn("following the log by file and offset", "reason", err)
 		}
 	}
-	if err := remembered(&at, n.tables, n.cfg); err != nil {
+	if err := n.history.remember(&at, n.tables, n.cfg); err != nil {
 		return err
 	}
-	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables)
+	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables, n.history)
 	st.described, st.hurry = n.server.described(), &n.hurry
 	defer func() { err = errors.Join(err, st.close()) }()
 	if tell {
-		if err := st.release(); err != nil {
+		if err := n.begins(ctx, st, &at); err != nil {
 			return err
 		}
 	}
@@ -260,6 +308,19 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 		return ctx.Err()
 	}
 	return fmt.Errorf("read the binlog: %w", explainDump(err))
+}
+
+// begins tells of the tables and of the position.
+func (n *session) begins(ctx context.Context, st *stream, at *position) error {
+	if err := n.settled(ctx); err != nil {
+		return err
+	}
+	err := n.tell(ctx, n.pipe.Acquire(), at)
+	n.pipe.Release(false)
+	if err != nil {
+		return err
+	}
+	return st.release()
 }
 
 // begin asks for the log from where the stream stands.

@@ -2,11 +2,14 @@ package mysql
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"tributary/capture/mysql/binlog"
+	"tributary/capture/mysql/ddl"
 	"tributary/envelope"
 	"tributary/internal/fault"
 )
@@ -50,7 +53,11 @@ func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
 	if hasWord(text, "TRUNCATE") {
 		s.truncate(h, string(q.Schema), text, start)
 	}
-	s.noteDDL(string(q.Schema), text)
+	if len(text) > 0 {
+		if err := s.ddl(newQuery(q), text, s.source(h, start)); err != nil {
+			return err
+		}
+	}
 	if bytes.HasSuffix(text, []byte("START TRANSACTION")) { // CREATE TABLE … SELECT: rows follow
 		s.tx.bracket = true
 	}
@@ -163,6 +170,60 @@ func parseQuery(typ byte, body []byte) (q *replication.QueryEvent, err error) {
 	return q, err
 }
 
+// query is what matters of the session that made a statement.
+type query struct {
+	database string
+	zone     string // the session's time zone, "" = it does not matter
+	mode     ddl.Mode
+}
+
+// Kinds of what precedes a statement, as far as they are read, and bits of
+// sql_mode.
+const (
+	statusFlags            = 0
+	statusMode             = 1
+	statusAuto             = 3
+	statusCharset          = 4
+	statusZone             = 5
+	statusCatalog          = 6
+	modeANSIQuotes         = 1 << 2
+	modeNoBackslashEscapes = 1 << 20
+)
+
+func newQuery(e *replication.QueryEvent) *query {
+	q := &query{database: string(e.Schema)}
+	for v := e.StatusVars; len(v) > 0; {
+		size := 0
+		switch v[0] {
+		case statusFlags, statusAuto:
+			size = 4
+		case statusMode:
+			size = 8
+		case statusCharset:
+			size = 6
+		case statusZone, statusCatalog:
+			if len(v) < 2 {
+				return q
+			}
+			size = 1 + int(v[1])
+		default: // what follows is of no interest
+			return q
+		}
+		if len(v) < 1+size {
+			return q
+		}
+		switch v[0] {
+		case statusMode:
+			bits := binary.LittleEndian.Uint64(v[1:])
+			q.mode = ddl.Mode{ANSIQuotes: bits&modeANSIQuotes != 0, NoBackslashEscapes: bits&modeNoBackslashEscapes != 0}
+		case statusZone:
+			q.zone = string(v[2 : 1+size])
+		}
+		v = v[1+size:]
+	}
+	return q
+}
+
 // hasWord reports whether text begins with an upper-case word, in any case.
 func hasWord(text []byte, word string) bool {
 	if len(text) < len(word) || !bytes.EqualFold(text[:len(word)], []byte(word)) {
@@ -172,10 +233,11 @@ func hasWord(text []byte, word string) bool {
 }
 
 // noteDDL marks the captured tables that a statement may have changed: those
-// whose name is in it, and all of a database whose name is.
-func (s *stream) noteDDL(schema string, text []byte) {
+// whose name is in it, and all of a database whose name is. It returns them.
+func (s *stream) noteDDL(schema string, text []byte) []envelope.TableID {
 	names := identifiers(text)
 	all := names["database"] || names["schema"]
+	var ids []envelope.TableID
 	for name, t := range s.tables {
 		if t == nil { // may have become one of ours
 			delete(s.tables, name)
@@ -185,10 +247,18 @@ func (s *stream) noteDDL(schema string, text []byte) {
 		if all || names[strings.ToLower(id.Name)] {
 			s.log.Debug("statement may change a table", "table", id.String(), "database", schema)
 			t.stale = true
+			ids = append(ids, id)
+		}
+	}
+	for name, d := range s.history.defs {
+		if names[strings.ToLower(d.ID.Name)] && s.tables[name] == nil {
+			delete(s.history.defs, name)
 		}
 	}
 	clear(s.bounds)
 	s.defs = ""
+	slices.SortFunc(ids, func(a, b envelope.TableID) int { return strings.Compare(a.String(), b.String()) })
+	return ids
 }
 
 // identifiers returns the names and key words of a statement, in lower case:

@@ -45,8 +45,9 @@ type stream struct {
 	old     bool
 	file    string // at.File as events tell it
 
-	described bool   // the log has the names of columns
-	defs      string // of the tables, for the position; "" = to be made anew
+	history   *history // what tables look like here
+	described bool     // the log has the names of columns
+	defs      string   // of the tables, for the position; "" = to be made anew
 
 	begun   bool      // a transaction has come
 	moved   bool      // the position went on and no batch has told so yet
@@ -78,9 +79,9 @@ type transaction struct {
 }
 
 // newStream starts at a position. tables are the captured ones that are known.
-func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pipe, log *slog.Logger, at position, gtids gtidSet, tables map[string]*table) *stream {
+func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pipe, log *slog.Logger, at position, gtids gtidSet, tables map[string]*table, h *history) *stream {
 	s := &stream{
-		ctx: ctx, cfg: cfg, cat: cat, pipe: pipe, log: log, at: at, gtids: gtids, tables: tables,
+		ctx: ctx, cfg: cfg, cat: cat, pipe: pipe, log: log, at: at, gtids: gtids, tables: tables, history: h,
 		bounds: make(map[uint64]*bound), idSize: 6, now: time.Now, filePos: at.Pos,
 		count: envelope.NewTransaction(cfg.Transactions),
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -73,7 +72,8 @@ func (t *table) current() *version { return t.versions[len(t.versions)-1] }
 
 // use makes def the current version, unless it is already.
 func (t *table) use(def *tableDef, cfg *settings) error {
-	if len(t.versions) > 0 && reflect.DeepEqual(t.current().def, def) {
+	def.exclude(cfg)
+	if len(t.versions) > 0 && t.current().def.same(def) {
 		return nil
 	}
 	v, err := newVersion(def, cfg)
@@ -96,7 +96,7 @@ func (t *table) bind(ctx context.Context, m *binlog.TableMap, raw []byte, cat ca
 	}
 	var v *version
 	for _, known := range t.versions {
-		if reflect.DeepEqual(known.def, def) {
+		if known.def.same(def) {
 			v = known
 		}
 	}

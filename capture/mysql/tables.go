@@ -81,9 +81,6 @@ func (s *stream) reread(t *table, id envelope.TableID, m *binlog.TableMap) error
 		return fmt.Errorf("read the definition of table %s: %w", id, err)
 	}
 	t.stale, s.defs = false, ""
-	if def != nil {
-		def.exclude(s.cfg)
-	}
 	if def == nil {
 		if len(t.versions) > 0 {
 			return nil
@@ -101,5 +98,6 @@ func (s *stream) reread(t *table, id envelope.TableID, m *binlog.TableMap) error
 			def.Columns = append(def.Columns, d)
 		}
 	}
+	s.history.set(id, def)
 	return t.use(def, s.cfg)
 }

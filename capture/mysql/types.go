@@ -26,7 +26,11 @@ type columnDef struct {
 	Hidden    bool     `json:"h,omitempty"` // the server keeps it to itself, but logs it
 	Members   []string `json:"m,omitempty"` // of an ENUM or SET
 	Comment   string   `json:"k,omitempty"`
-	Excluded  bool     `json:"-"` // by column.include.list or column.exclude.list, or Hidden
+	Increment bool     `json:"i,omitempty"` // AUTO_INCREMENT
+	// Written is the type as the statement had it that made the column, upper
+	// case; "" = as in Full.
+	Written  string `json:"w,omitempty"`
+	Excluded bool   `json:"-"` // by column.include.list or column.exclude.list, or Hidden
 }
 
 func (d *columnDef) unsigned() bool {

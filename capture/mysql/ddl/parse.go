@@ -36,6 +36,9 @@ func (p *Parser) Parse(sql string, m Mode) (st *Statement, err error) {
 		return &Statement{}, nil
 	}
 	last := &in[len(in)-1]
+	if n := len(in); n > 2 && in[n-2].is("start") && last.is("transaction") { // of CREATE TABLE … SELECT
+		last = &in[n-3]
+	}
 	st = &Statement{Text: sql[in[0].at : last.at+len(last.text)]}
 	if st.Kind, err = kindOf(in); err != nil || st.Kind == Account || st.Kind == Routine || st.Kind == Other {
 		return st, err
