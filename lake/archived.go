@@ -26,7 +26,16 @@ func (t *Table) archived(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// timelineKey is the key of the timeline's file that says that i has reached its
+// state.
+func (t *Table) timelineKey(i Instant) string {
+	return join(t.base, t.props.timelineFolder()+"/"+timelineFile(i))
+}
+
 func (t *Table) archiveFolder() string {
+	if t.props.later() {
+		return join(t.base, t.props.timelineFolder()+"/"+or(t.props["hoodie.timeline.history.path"], "history")+"/")
+	}
 	return join(t.base, ".hoodie/"+or(t.props[propArchive], "archived")+"/")
 }
 

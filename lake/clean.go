@@ -301,7 +301,7 @@ func (t *Table) ready(ctx context.Context) error {
 
 // readTimelineBody reads and decodes the Avro body of an instant in a state.
 func (t *Table) readTimelineBody(ctx context.Context, i Instant) (map[string]any, error) {
-	b, err := readObject(ctx, t.store, join(t.base, ".hoodie/"+timelineFile(i)))
+	b, err := readObject(ctx, t.store, t.timelineKey(i))
 	if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,13 @@ func parseCommit(b []byte) (*Commit, error) {
 	if len(b) == 0 {
 		return nil, errors.New("the commit file is empty")
 	}
+	if bytes.HasPrefix(b, []byte(avroMagic)) { // from table version 8 on
+		rec, err := decodeAvroBody(b)
+		if err != nil {
+			return nil, fmt.Errorf("read commit: %w", err)
+		}
+		return commitOfAvro(rec), nil
+	}
 	c := new(Commit)
 	if err := json.Unmarshal(b, c); err != nil {
 		return nil, fmt.Errorf("read commit: %w", err)

@@ -40,9 +40,9 @@ func (t *Table) readHorizon(ctx context.Context, tl *Timeline) (string, error) {
 func (t *Table) keptBy(ctx context.Context, clean Instant) (string, error) {
 	file := clean
 	if file.State != StateCompleted {
-		file.State = StateRequested // the plan
+		file.State, file.Done = StateRequested, "" // the plan
 	}
-	b, err := readObject(ctx, t.store, join(t.base, ".hoodie/"+timelineFile(file)))
+	b, err := readObject(ctx, t.store, t.timelineKey(file))
 	if err != nil {
 		return "", err
 	}

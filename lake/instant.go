@@ -40,6 +40,10 @@ type Instant struct {
 	Time   string // 17 digits yyyyMMddHHmmssSSS; old tables have 14
 	Action Action
 	State  State
+
+	// Done is the time of completion, where the timeline tells: from table version
+	// 8 on.
+	Done string
 }
 
 func (i Instant) String() string {

@@ -87,6 +87,9 @@ func (p properties) checkWritable(base string) error {
 	if p.mergeOnRead() {
 		return fault.Humanf("write it with Spark", "table %s is merge-on-read, which is read but not written", base)
 	}
+	if p.later() {
+		return fault.Humanf("write it with Spark, or make it anew in version 6", "table %s is of version %s, which is read but not written", base, p[propVersion])
+	}
 	if p.is(propDropPartitions, false) {
 		return fault.Humanf("write it with Spark", "table %s has its partition columns in its paths alone, which is read but not written", base)
 	}

@@ -229,10 +229,10 @@ func (p properties) check(base string) error {
 	switch {
 	case p[propName] == "":
 		return refuse("hoodie.properties has no %s", propName)
-	case p[propVersion] != "6":
-		return refuse("table version %s is not supported, only 6", or(p[propVersion], "0"))
-	case p[propLayout] != "" && p[propLayout] != "1":
-		return refuse("timeline layout %s is not supported, only 1", p[propLayout])
+	case p[propVersion] != "6" && !p.later():
+		return refuse("table version %s is not supported, only 6, 8 and 9", or(p[propVersion], "0"))
+	case p[propLayout] != "" && p[propLayout] != p.layout():
+		return refuse("timeline layout %s is not supported, for table version %s only %s", p[propLayout], p[propVersion], p.layout())
 	case p[propType] != "" && p[propType] != "COPY_ON_WRITE" && !p.mergeOnRead():
 		return refuse("table type %s is not known", p[propType])
 	case p.mergeOnRead() && !p.is(propMetaFields, true):
@@ -243,12 +243,33 @@ func (p properties) check(base string) error {
 		return refuse("bootstrapped tables are not supported")
 	case p.is(propDropPartitions, false) && p.mergeOnRead():
 		return refuse("%s=true is not supported for merge-on-read tables", propDropPartitions)
+	case p["hoodie.table.format"] != "" && p["hoodie.table.format"] != "native":
+		return refuse("table format %s is not supported", p["hoodie.table.format"])
 	}
 	if sum := p[propChecksum]; sum != "" && sum != tableChecksum(p[propDatabase], p[propName]) {
 		return fault.Humanf("restore hoodie.properties, or remove its line "+propChecksum,
 			"table %s: checksum %s in hoodie.properties is not that of table %q in database %q", base, sum, p[propName], p[propDatabase])
 	}
 	return nil
+}
+
+// later reports a table of the versions that Hudi 1.x has brought.
+func (p properties) later() bool { return p[propVersion] == "8" || p[propVersion] == "9" }
+
+// layout is the timeline layout that goes with the table's version.
+func (p properties) layout() string {
+	if p.later() {
+		return "2"
+	}
+	return "1"
+}
+
+// timelineFolder is where the timeline is, below the base.
+func (p properties) timelineFolder() string {
+	if p.later() {
+		return ".hoodie/" + or(p["hoodie.timeline.path"], "timeline")
+	}
+	return ".hoodie"
 }
 
 func (p properties) mergeOnRead() bool { return p[propType] == "MERGE_ON_READ" }

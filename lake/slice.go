@@ -38,8 +38,10 @@ func listLogFiles(ctx context.Context, store blob.Store, base string) ([]LogFile
 
 // logSlices joins the newest base files with their logs. A log belongs to the
 // slice whose instant it names. Where that slice has no base file yet, because
-// its compaction is not completed, the slice before it counts too.
-func logSlices(bases []BaseFile, logs []LogFile, at string, replaced map[groupKey]bool) []fileSlice {
+// its compaction is not completed, the slice before it counts too. From table
+// version 8 on a log names the write that made it, whose completion, which done
+// gives, tells what it comes after; before that done is nil.
+func logSlices(bases []BaseFile, logs []LogFile, at string, replaced map[groupKey]bool, done func(instant string) string) []fileSlice {
 	groups := map[groupKey]*fileSlice{}
 	for _, b := range bases {
 		groups[groupKey{b.Partition, b.FileID}] = &fileSlice{base: b}
@@ -54,12 +56,19 @@ func logSlices(bases []BaseFile, logs []LogFile, at string, replaced map[groupKe
 			g = &fileSlice{}
 			groups[k] = g
 		}
-		if l.Instant >= g.base.Instant {
+		since := l.Instant
+		if done != nil {
+			since = done(l.Instant)
+		}
+		if since != "" && since >= g.base.Instant {
 			g.logs = append(g.logs, l)
 		}
 	}
 	out := make([]fileSlice, 0, len(groups))
 	for _, g := range groups {
+		if g.base.Key == "" && len(g.logs) == 0 {
+			continue
+		}
 		sort.Slice(g.logs, func(i, j int) bool {
 			a, b := g.logs[i], g.logs[j]
 			if a.Instant != b.Instant {
@@ -113,6 +122,11 @@ var mergeModes = map[string]mergeRule{
 
 // mergeRule returns how the table's rows are merged.
 func (p properties) mergeRule() (mergeRule, error) {
+	for _, key := range []string{"hoodie.table.partial.update.mode", "hoodie.record.merge.property.hoodie.payload.delete.field"} {
+		if p[key] != "" {
+			return mergeRule{}, fault.Humanf(mergeHint, "%s=%s is not supported", key, p[key])
+		}
+	}
 	if mode := or(p[propMergeMode], p[propMergeStrategy]); mode != "" {
 		if r, ok := mergeModes[mode]; ok {
 			return r, nil

@@ -116,7 +116,11 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 		return nil, err
 	}
 	if t.props.mergeOnRead() {
-		s.slices = logSlices(s.files, found.logs, at, replaced)
+		var done func(string) string
+		if t.props.later() {
+			done = tl.completion()
+		}
+		s.slices = logSlices(s.files, found.logs, at, replaced, done)
 		s.at, s.committed = at, tl.committed()
 	}
 	return s, nil

@@ -290,7 +290,7 @@ func (t *Table) Timeline() *Timeline {
 
 // Refresh reads the timeline anew.
 func (t *Table) Refresh(ctx context.Context) error {
-	tl, err := readTimeline(ctx, t.store, t.base)
+	tl, err := readTimeline(ctx, t.store, join(t.base, t.props.timelineFolder()))
 	if err != nil {
 		return fmt.Errorf("read timeline of %s: %w", t.base, err)
 	}
@@ -323,7 +323,7 @@ func (t *Table) Commit(ctx context.Context, instant Instant) (*Commit, error) {
 		return c, nil
 	}
 	name := timelineFile(instant)
-	b, err := readObject(ctx, t.store, join(t.base, ".hoodie/"+name))
+	b, err := readObject(ctx, t.store, t.timelineKey(instant))
 	if err != nil {
 		return nil, fmt.Errorf("read commit of %s: %w", t.base, err)
 	}

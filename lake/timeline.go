@@ -106,24 +106,34 @@ var suffixes = func() map[string]Instant {
 		m[string(a)+".requested"] = Instant{Action: a, State: StateRequested}
 		m[string(a)+".inflight"] = Instant{Action: a, State: StateInflight}
 	}
+	// From table version 8 on a clustering that is not completed has its own name.
+	m["clustering.requested"] = Instant{Action: ActionReplaceCommit, State: StateRequested}
+	m["clustering.inflight"] = Instant{Action: ActionReplaceCommit, State: StateInflight}
 	return m
 }()
 
-// parseTimelineFile reads the name of a file in .hoodie; ok is false for a file
-// that is not of the timeline.
+// parseTimelineFile reads the name of a file of the timeline; ok is false for
+// another. From table version 8 on the name of a completed instant has the time of
+// completion too: <instant>_<completion>.<action>.
 func parseTimelineFile(name string) (i Instant, ok bool) {
 	time, suffix, found := strings.Cut(name, ".")
-	if !found || time == "" || strings.Trim(time, "0123456789") != "" {
+	time, done, two := strings.Cut(time, "_")
+	if !found || !digits(time) || two && !digits(done) {
 		return Instant{}, false
 	}
 	i, ok = suffixes[suffix]
-	i.Time = time
-	return i, ok
+	i.Time, i.Done = time, done
+	return i, ok && (!two || i.State == StateCompleted)
 }
 
-// timelineFile names the file in .hoodie that says that i has reached its state.
+func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// timelineFile names the file of the timeline that says that i has reached its
+// state.
 func timelineFile(i Instant) string {
 	switch {
+	case i.State == StateCompleted && i.Done != "":
+		return i.Time + "_" + i.Done + "." + string(i.Action)
 	case i.State == StateCompleted:
 		return i.Time + "." + string(i.Action)
 	case i.State == StateInflight && i.Action == ActionCommit:
@@ -133,12 +143,13 @@ func timelineFile(i Instant) string {
 	}
 }
 
-// readTimeline lists the timeline of the table at base. Its files are those
-// whose name begins with a digit: what sorts before (.temp, .locks…) and after
-// (archived, metadata…) is not listed.
-func readTimeline(ctx context.Context, store blob.Store, base string) (*Timeline, error) {
-	prefix := join(base, ".hoodie/")
+// readTimeline lists the timeline in a folder. Its files are those whose name
+// begins with a digit: what sorts before (.temp, .locks…) and after (archived,
+// metadata…) is not listed.
+func readTimeline(ctx context.Context, store blob.Store, folder string) (*Timeline, error) {
+	prefix := folder + "/"
 	reached := map[Instant]State{} // by instant without its state
+	done := map[Instant]string{}   // and its completion
 	for info, err := range store.List(ctx, prefix, prefix+"/") {
 		if err != nil {
 			return nil, err
@@ -151,10 +162,10 @@ func readTimeline(ctx context.Context, store blob.Store, base string) (*Timeline
 		if !ok {
 			continue
 		}
-		state := i.State
-		i.State = ""
+		state, at := i.State, i.Done
+		i.State, i.Done = "", ""
 		if order(state) > order(reached[i]) {
-			reached[i] = state
+			reached[i], done[i] = state, at
 		}
 	}
 	t := &Timeline{}
@@ -165,7 +176,7 @@ func readTimeline(ctx context.Context, store blob.Store, base string) (*Timeline
 			i.Action == ActionLogCompaction && reached[Instant{Time: i.Time, Action: ActionDeltaCommit}] == StateCompleted {
 			continue
 		}
-		i.State = s
+		i.State, i.Done = s, done[i]
 		t.all = append(t.all, i)
 	}
 	sort.Slice(t.all, func(a, b int) bool {

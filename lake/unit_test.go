@@ -72,14 +72,14 @@ func TestInstantsAreTimes(t *testing.T) {
 
 func TestTimelineFileNames(t *testing.T) {
 	for name, want := range map[string]Instant{
-		"20260301120203004.commit":              {"20260301120203004", ActionCommit, StateCompleted},
-		"20260301120203004.commit.requested":    {"20260301120203004", ActionCommit, StateRequested},
-		"20260301120203004.inflight":            {"20260301120203004", ActionCommit, StateInflight},
-		"20260301120203.clean.inflight":         {"20260301120203", ActionClean, StateInflight},
-		"20260301120203004.replacecommit":       {"20260301120203004", ActionReplaceCommit, StateCompleted},
-		"20260301120203004.rollback.requested":  {"20260301120203004", ActionRollback, StateRequested},
-		"20260301120203004.compaction.inflight": {"20260301120203004", ActionCompaction, StateInflight},
-		"20260301120203004.savepoint":           {"20260301120203004", ActionSavepoint, StateCompleted},
+		"20260301120203004.commit":              {Time: "20260301120203004", Action: ActionCommit, State: StateCompleted},
+		"20260301120203004.commit.requested":    {Time: "20260301120203004", Action: ActionCommit, State: StateRequested},
+		"20260301120203004.inflight":            {Time: "20260301120203004", Action: ActionCommit, State: StateInflight},
+		"20260301120203.clean.inflight":         {Time: "20260301120203", Action: ActionClean, State: StateInflight},
+		"20260301120203004.replacecommit":       {Time: "20260301120203004", Action: ActionReplaceCommit, State: StateCompleted},
+		"20260301120203004.rollback.requested":  {Time: "20260301120203004", Action: ActionRollback, State: StateRequested},
+		"20260301120203004.compaction.inflight": {Time: "20260301120203004", Action: ActionCompaction, State: StateInflight},
+		"20260301120203004.savepoint":           {Time: "20260301120203004", Action: ActionSavepoint, State: StateCompleted},
 	} {
 		got, ok := parseTimelineFile(name)
 		if !ok || got != want || timelineFile(got) != name {

@@ -105,6 +105,22 @@ func (t *Timeline) committed() func(instant string) bool {
 	return func(instant string) bool { return done[instant] || first != "" && instant < first }
 }
 
+// completion returns the time at which a write was completed, "" for one that was
+// not; that of an archived one is its own.
+func (t *Timeline) completion() func(instant string) string {
+	done := map[string]string{}
+	for _, i := range t.Completed() {
+		done[i.Time] = or(i.Done, i.Time)
+	}
+	first := t.first()
+	return func(instant string) string {
+		if d := done[instant]; d != "" || instant >= first {
+			return d
+		}
+		return instant
+	}
+}
+
 type groupKey struct{ partition, fileID string }
 
 // latestSlices picks, of each file group, the newest committed file at or
