@@ -29,6 +29,15 @@ type decoder struct {
 	keys    []int
 	texts   []int // columns that may hold the placeholder of an unavailable value
 	row     []int // columns of the row itself, which a soft delete keeps
+	spelled []spelled
+}
+
+// spelled is a column of the table that has become text, or a wider number, while
+// these records still have what it was before.
+type spelled struct {
+	col            int
+	values, before int // scratch columns of the record's values, and of those of before images or -1
+	from           lake.Type
 }
 
 // newDecoder compiles the way from records of form f into the table's columns.
@@ -42,7 +51,11 @@ func newDecoder(s *avro.Schema, f *form, table lake.Schema, key []string) (*deco
 		c := f.column(field.Name)
 		d.cols = append(d.cols, c)
 		t := avro.Target{Path: "\x00", Kind: field.Type.Column()}
-		if c != nil && c.path != "" {
+		switch {
+		case c == nil || c.path == "":
+		case spells(c, field.Type):
+			d.spelled = append(d.spelled, spelled{col: i, before: -1, from: c.typ})
+		default:
 			t = avro.Target{Path: c.path, Kind: walkKind(field.Type, c.conv)}
 		}
 		targets = append(targets, t)
@@ -65,9 +78,17 @@ func newDecoder(s *avro.Schema, f *form, table lake.Schema, key []string) (*deco
 	targets = append(targets, f.scratchTargets()...)
 	for i, c := range d.cols {
 		d.before = append(d.before, -1)
-		if c != nil && c.before != "" {
+		if c != nil && c.before != "" && !spells(c, table.Fields[i].Type) {
 			d.before[i] = len(targets)
 			targets = append(targets, avro.Target{Path: c.before, Kind: targets[i].Kind})
+		}
+	}
+	for i := range d.spelled {
+		x := &d.spelled[i]
+		c := d.cols[x.col]
+		x.values, targets = len(targets), append(targets, avro.Target{Path: c.path, Kind: c.typ.Column()})
+		if c.before != "" {
+			x.before, targets = len(targets), append(targets, avro.Target{Path: c.before, Kind: c.typ.Column()})
 		}
 	}
 	var err error
@@ -220,6 +241,9 @@ func (d *decoder) finish(c *changes, start int, o decodeOptions) error {
 	if any && d.form.envelope {
 		d.takeBefore(c, start, ops)
 	}
+	for _, x := range d.spelled {
+		x.fill(c, d.table.Fields[x.col].Type, start, ops, d.form.envelope)
+	}
 	for i, s := range d.cols {
 		if s == nil {
 			continue
@@ -309,6 +333,48 @@ func (d *decoder) takeBefore(c *changes, start int, ops []lake.Op) {
 			} else {
 				col.Append(before, r)
 			}
+		}
+	}
+}
+
+// spells reports whether the values of c are to be written otherwise for a column
+// of the table that was widened to type t.
+func spells(c *sourceColumn, t lake.Type) bool {
+	if c.conv != asIs || c.typ == t {
+		return false
+	}
+	switch t.Kind {
+	case lake.String:
+		return c.typ.Kind != lake.Bytes
+	case lake.Float: // of an int or a long: the nearest
+		return true
+	case lake.Double: // as files of floats are read
+		return c.typ.Kind == lake.Float
+	default:
+		return false
+	}
+}
+
+// fill writes the column of the rows from start on.
+func (x *spelled) fill(c *changes, to lake.Type, start int, ops []lake.Op, envelope bool) {
+	col := &c.batch.Cols[x.col]
+	moveTail(col, &c.spare, start)
+	var text []byte
+	for r, op := range ops {
+		src := &c.batch.Cols[x.values]
+		if envelope && op != lake.Upsert && x.before >= 0 {
+			src = &c.batch.Cols[x.before]
+		}
+		switch {
+		case src.IsNull(r):
+			col.AppendNull()
+		case to.Kind == lake.String:
+			text = lake.AppendText(text[:0], x.from, src, r)
+			col.AppendBytes(text)
+		case to.Kind == lake.Double:
+			col.AppendFloat(lake.WidenFloat(float32(src.Floats[r])))
+		default:
+			col.AppendFloat(float64(float32(src.Ints[r])))
 		}
 	}
 }

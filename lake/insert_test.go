@@ -152,8 +152,10 @@ func TestInsertCrashes(t *testing.T) {
 	for name, how := range map[string]Insertion{"insert": {}, "bulk insert": {Bulk: true}, "without duplicates": {DropDuplicates: true}} {
 		for _, cfg := range []func(*Config){func(*Config) {}, partitioned} {
 			c := crashCase{
-				cfg:   cfg,
-				setup: func(t *testing.T, tab *Table) { upsert(t, tab, map[string]string{"cursor": "1"}, manyRows(1, 25, 0)...) },
+				cfg: cfg,
+				setup: func(t *testing.T, tab *Table) {
+					upsert(t, tab, map[string]string{"cursor": "1"}, manyRows(1, 25, 0)...)
+				},
 				do: func(t *testing.T, tab *Table) error {
 					if err := tab.Lock(t.Context()); err != nil {
 						return err

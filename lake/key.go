@@ -3,14 +3,13 @@ package lake
 import (
 	"encoding/hex"
 	"fmt"
-	"math"
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
 
 	"tributary/internal/column"
 	"tributary/internal/fault"
+	"tributary/lake/basefile"
 )
 
 const (
@@ -201,6 +200,12 @@ func (k *keyer) appendPartition(dst []byte, b *column.Batch, r int) ([]byte, err
 	return dst, nil
 }
 
+// AppendText appends a value as Hudi writes it where it becomes text: in keys, in
+// partition paths, and in columns that became strings. The value is not null.
+func AppendText(dst []byte, t Type, c *column.Column, row int) []byte {
+	return appendText(dst, t, c, row)
+}
+
 // appendText appends a value as Java's toString writes it.
 func appendText(dst []byte, t Type, c *column.Column, r int) []byte {
 	switch t.Kind {
@@ -223,55 +228,18 @@ func appendText(dst []byte, t Type, c *column.Column, r int) []byte {
 	}
 }
 
-// appendJavaFloat writes v as Double.toString does: plain between 0.001 and
-// 10,000,000, else with an exponent, and always with a digit after the point.
+// WidenFloat makes a double of a float as Hudi does when a column of floats has
+// become one of doubles: the double with the same digits.
+func WidenFloat(v float32) float64 { return basefile.WidenFloat(v) }
+
+// appendJavaFloat writes v as Double.toString does.
 func appendJavaFloat(dst []byte, v float64, bits int) []byte {
-	switch {
-	case math.IsNaN(v):
-		return append(dst, "NaN"...)
-	case math.IsInf(v, 0):
-		if v < 0 {
-			dst = append(dst, '-')
-		}
-		return append(dst, "Infinity"...)
-	}
-	abs := math.Abs(v)
-	start := len(dst)
-	if abs != 0 && (abs < 1e-3 || abs >= 1e7) {
-		s := strconv.FormatFloat(v, 'E', -1, bits)
-		mantissa, exp, _ := strings.Cut(s, "E")
-		if !strings.Contains(mantissa, ".") {
-			mantissa += ".0"
-		}
-		n, _ := strconv.Atoi(exp)
-		return strconv.AppendInt(append(append(dst, mantissa...), 'E'), int64(n), 10)
-	}
-	dst = strconv.AppendFloat(dst, v, 'f', -1, bits)
-	if !strings.Contains(string(dst[start:]), ".") {
-		dst = append(dst, ".0"...)
-	}
-	return dst
+	return basefile.AppendFloat(dst, v, bits)
 }
 
 // decimalText writes an unscaled big-endian two's complement number with scale
 // digits after the point.
-func decimalText(b []byte, scale int) string {
-	n := new(big.Int).SetBytes(b)
-	if len(b) > 0 && b[0]&0x80 != 0 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
-	}
-	digits := new(big.Int).Abs(n).String()
-	if len(digits) <= scale {
-		digits = strings.Repeat("0", scale+1-len(digits)) + digits
-	}
-	if scale > 0 {
-		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
-	}
-	if n.Sign() < 0 {
-		return "-" + digits
-	}
-	return digits
-}
+func decimalText(b []byte, scale int) string { return basefile.DecimalText(b, scale) }
 
 // escapePath is Hudi's url-encoding of partition values.
 func escapePath(s string) string {

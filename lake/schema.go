@@ -145,8 +145,9 @@ func (s Schema) Equal(o Schema) bool {
 
 // Evolve returns s changed so that rows of schema in can be stored: fields that
 // s lacks are added at the end, as nullable, and a type is widened where in's
-// is wider (int to long, int to double, float to double). Fields that in lacks
-// stay. The result equals s when nothing has to change. A change that would
+// is wider (int, long, float and double to one of those further on, these and
+// dates and decimals to string, string and bytes to one another). Fields that in
+// lacks stay. The result equals s when nothing has to change. A change that would
 // lose or reinterpret stored values is an error that needs a human; table is
 // named in it.
 func (s Schema) Evolve(in Schema, table string) (Schema, error) {
@@ -172,24 +173,61 @@ func (s Schema) Evolve(in Schema, table string) (Schema, error) {
 	return out, nil
 }
 
-// promotions are the changes of type that lose no value and that Hudi's readers
-// make on the fly, so that every stored file stays as it is.
+// promotions are the changes of type that Hudi's readers make on the fly, so that
+// every stored file stays as it is: those of Avro, and those to text. A long that
+// becomes a float or a double keeps as many digits as that has.
 var promotions = map[[2]Kind]bool{
-	{Int, Long}:     true,
-	{Int, Double}:   true,
-	{Float, Double}: true,
+	{Int, Long}: true, {Int, Float}: true, {Int, Double}: true, {Int, String}: true,
+	{Long, Float}: true, {Long, Double}: true, {Long, String}: true,
+	{Float, Double}: true, {Float, String}: true,
+	{Double, String}:  true,
+	{Date, String}:    true,
+	{Decimal, String}: true,
 }
 
-// widen returns the type that holds the values of both.
+// widen returns the type that holds the values of both. Of string and bytes,
+// which may each become the other, it is the newer.
 func widen(have, in Type) (Type, bool) {
+	text := func(t Type) bool { return t.Kind == String || t.Kind == Bytes }
 	switch {
 	case have == in, promotions[[2]Kind{in.Kind, have.Kind}]:
 		return have, true
-	case promotions[[2]Kind{have.Kind, in.Kind}]:
+	case promotions[[2]Kind{have.Kind, in.Kind}], text(have) && text(in):
 		return in, true
 	default:
 		return Type{}, false
 	}
+}
+
+// sameText are the changes of type that leave the text of every value, and with
+// it record keys and partition paths, as it is.
+var sameText = map[[2]Kind]bool{
+	{Int, Long}: true, {Int, String}: true, {Long, String}: true, {Date, String}: true, {Decimal, String}: true,
+}
+
+// checkRoles refuses a change of the type of a column that rows are found,
+// placed or ordered by, unless it changes nothing of that.
+func (t *Table) checkRoles(from, to Schema) error {
+	roles := map[string]string{}
+	for _, p := range t.PartitionFields() {
+		p, _, _ = strings.Cut(p, ":")
+		roles[p] = "partition"
+	}
+	for _, k := range t.KeyFields() {
+		roles[k] = "key"
+	}
+	timed := timePartition(t.props).Type != ""
+	for i, f := range from.Fields {
+		is, role := to.Fields[i].Type, roles[f.Name]
+		change := [2]Kind{f.Type.Kind, is.Kind}
+		ordered := f.Name == t.Precombine() && is.Kind == String
+		if f.Type == is || !ordered && (role == "" || sameText[change] && (role == "key" || !timed || is.Kind == Long)) {
+			continue
+		}
+		return fault.Humanf("move the table away and load it anew",
+			"table %s: column %s cannot change from %s to %s: %s", t.base, f.Name, f.Type, is, or(map[bool]string{true: "rows are ordered by it"}[ordered], "it is a "+role+" field"))
+	}
+	return nil
 }
 
 // avroName makes s a legal part of an Avro name.

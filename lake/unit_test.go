@@ -280,12 +280,17 @@ func TestEvolve(t *testing.T) {
 		{one("id", Simple(Double)), Simple(Double)},
 		{one("f", Simple(Double)), Simple(Double)},
 		{one("new", Simple(Date)), Simple(Date)},
-		{one("id", Simple(Float)), Type{}},
-		{one("id", Simple(String)), Type{}},
-		{one("f", Simple(Int)), Type{}},
+		{one("id", Simple(Float)), Simple(Float)},
+		{one("id", Simple(String)), Simple(String)},
+		{one("d", Simple(String)), Simple(String)},
+		{one("s", Simple(Long)), Simple(String)},
+		{one("id", Simple(Boolean)), Type{}},
+		{one("f", Simple(Int)), Simple(Float)},
+		{one("f", Simple(Long)), Simple(Float)},
+		{one("f", Simple(Date)), Type{}},
 		{one("d", DecimalType(10, 2)), Type{}},
 		{one("d", DecimalType(8, 3)), Type{}},
-		{one("s", Simple(Bytes)), Type{}},
+		{one("s", Simple(Bytes)), Simple(Bytes)},
 	} {
 		f := c.in.Fields[0]
 		got, err := base.Evolve(c.in, "shop.sale")

@@ -105,6 +105,9 @@ func (t *Table) Evolve(in Schema) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := t.checkRoles(t.schema, next); err != nil {
+		return false, err
+	}
 	for _, f := range next.Fields[len(t.schema.Fields):] {
 		if err := f.check(); err != nil {
 			return false, fmt.Errorf("table %s: %w", t.base, err)

@@ -5,9 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
-	"math/big"
 	"strconv"
-	"strings"
 	"time"
 
 	"tributary/internal/column"
@@ -35,7 +33,7 @@ func AppendJSON(dst []byte, c Column, data *column.Column, i int) []byte {
 	case UTF8, Enum:
 		return appendQuoted(dst, string(v))
 	case Decimal:
-		return appendQuoted(dst, decimalText(v, c.Scale))
+		return appendQuoted(dst, DecimalText(v, c.Scale))
 	default:
 		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v), '"')
 	}
@@ -57,7 +55,7 @@ func appendJSONInt(dst []byte, c Column, v int64) []byte {
 	case TimestampMicros:
 		return appendQuoted(dst, time.UnixMicro(v).UTC().Format("2006-01-02T15:04:05.000000Z"))
 	case Decimal:
-		return appendQuoted(dst, decimalText(binary.BigEndian.AppendUint64(nil, uint64(v)), c.Scale))
+		return appendQuoted(dst, DecimalText(binary.BigEndian.AppendUint64(nil, uint64(v)), c.Scale))
 	}
 	if c.Physical == Boolean {
 		return strconv.AppendBool(dst, v != 0)
@@ -87,23 +85,3 @@ func appendQuoted(dst []byte, s string) []byte {
 
 // maxScale bounds the zeros that a decimal is written with.
 const maxScale = 1000
-
-// decimalText writes an unscaled value with all digits of its scale.
-func decimalText(b []byte, scale int) string {
-	scale = min(max(scale, 0), maxScale)
-	n := new(big.Int).SetBytes(b)
-	if len(b) > 0 && b[0]&0x80 != 0 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
-	}
-	digits := new(big.Int).Abs(n).String()
-	if len(digits) <= scale {
-		digits = strings.Repeat("0", scale+1-len(digits)) + digits
-	}
-	if scale > 0 {
-		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
-	}
-	if n.Sign() < 0 {
-		return "-" + digits
-	}
-	return digits
-}

@@ -214,15 +214,18 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 
 // conversion turns a file's pages into values.
 type conversion struct {
-	from   Column
-	to     column.Kind
-	scale  int64 // multiply by, for units of time
-	divide int64 // divide by, exactly
-	julian bool  // int96 timestamps
-	text   bool  // floats become doubles by way of their decimal text
-	dense  column.Column
-	dict   column.Column
-	dictOf parquet.Dictionary
+	from    Column
+	to      column.Kind
+	scale   int64 // multiply by, for units of time
+	divide  int64 // divide by, exactly
+	julian  bool  // int96 timestamps
+	text    bool  // floats become doubles by way of their decimal text
+	round   bool  // numbers become floats, the nearest
+	spell   bool  // values become text
+	dense   column.Column
+	scratch []byte
+	dict    column.Column
+	dictOf  parquet.Dictionary
 }
 
 func converter(from, to Column) (*conversion, error) {
@@ -234,9 +237,10 @@ func converter(from, to Column) (*conversion, error) {
 	switch to.Physical {
 	case Float, Double:
 		c.to = column.Float
-		if from.Physical != Float && from.Physical != Double && from.Physical != Int32 {
+		if from.Physical == Boolean || from.Physical == Int96 || from.Physical > Double || from.Annotation != Plain {
 			return nil, refuse
 		}
+		c.round = to.Physical == Float && from.Physical != Float
 		c.text = from.Physical == Float && to.Physical == Double
 	case ByteArray, FixedLen:
 		c.to = column.Bytes
@@ -244,6 +248,10 @@ func converter(from, to Column) (*conversion, error) {
 			if to.Scale != from.Scale {
 				return nil, refuse
 			}
+			break
+		}
+		if to.Annotation == UTF8 && (from.spells() || from == Column{Name: from.Name, Physical: ByteArray, Nullable: from.Nullable}) {
+			c.spell = true
 			break
 		}
 		if from.Physical != ByteArray && from.Physical != FixedLen {
@@ -254,6 +262,63 @@ func converter(from, to Column) (*conversion, error) {
 		return c, c.times(to, refuse)
 	}
 	return c, nil
+}
+
+// spells reports whether the column's values have a text that Hudi reads them as
+// once the column has become a string.
+func (c *Column) spells() bool {
+	switch c.Physical {
+	case Float, Double:
+		return true
+	case Int32:
+		return c.Annotation == Plain || c.Annotation == Date || c.Annotation == Decimal
+	case Int64:
+		return c.Annotation == Plain || c.Annotation == Decimal
+	case ByteArray, FixedLen:
+		return c.Annotation == Decimal
+	default:
+		return false
+	}
+}
+
+// appendInt appends the text of a number.
+func (c *conversion) appendInt(dst *column.Column, v int64) {
+	switch c.from.Annotation {
+	case Date:
+		c.scratch = AppendDate(c.scratch[:0], v)
+	case Decimal:
+		c.scratch = append(c.scratch[:0], DecimalText(binary.BigEndian.AppendUint64(nil, uint64(v)), c.from.Scale)...)
+	default:
+		c.scratch = strconv.AppendInt(c.scratch[:0], v, 10)
+	}
+	dst.AppendBytes(c.scratch)
+}
+
+// appendFloat appends a number of so many bits.
+func (c *conversion) appendFloat(dst *column.Column, v float64, bits int) {
+	switch {
+	case c.spell:
+		c.scratch = AppendFloat(c.scratch[:0], v, bits)
+		dst.AppendBytes(c.scratch)
+	case c.text:
+		dst.AppendFloat(WidenFloat(float32(v)))
+	case c.round:
+		dst.AppendFloat(float64(float32(v)))
+	default:
+		dst.AppendFloat(v)
+	}
+}
+
+// appendBytes appends a value of bytes, in its own form or as text.
+func (c *conversion) appendBytes(dst *column.Column, v []byte) {
+	switch {
+	case !c.spell:
+		dst.AppendBytes(v)
+	case c.from.Annotation == Decimal:
+		dst.AppendString(DecimalText(v, c.from.Scale))
+	default:
+		dst.AppendBytes(utf8Text(v))
+	}
 }
 
 // times sets up the conversion between units of time.
@@ -380,21 +445,29 @@ func (c *conversion) plain(dst *column.Column, p parquet.Page) error {
 		}
 	case Float:
 		for _, v := range data.Float() {
-			if c.text {
-				dst.AppendFloat(WidenFloat(v))
-			} else {
-				dst.AppendFloat(float64(v))
-			}
+			c.appendFloat(dst, float64(v), 32)
 		}
 	case Double:
-		dst.Floats = append(dst.Floats, data.Double()...)
+		if !c.spell && !c.round {
+			dst.Floats = append(dst.Floats, data.Double()...)
+			break
+		}
+		for _, v := range data.Double() {
+			c.appendFloat(dst, v, 64)
+		}
 	case ByteArray:
 		b, offs := data.ByteArray()
-		appendByteArrays(dst, b, offs)
+		if !c.spell {
+			appendByteArrays(dst, b, offs)
+			break
+		}
+		for i := 1; i < len(offs); i++ {
+			c.appendBytes(dst, b[offs[i-1]:offs[i]])
+		}
 	case FixedLen:
 		b, size := data.FixedLenByteArray()
 		for ; size > 0 && len(b) >= size; b = b[size:] {
-			dst.AppendBytes(b[:size])
+			c.appendBytes(dst, b[:size])
 		}
 	}
 	return nil
@@ -432,8 +505,16 @@ func (c *conversion) integer(dst *column.Column, v int64) {
 	case column.Int:
 		dst.AppendInt(v * c.scale / c.divide)
 	case column.Float:
+		if c.round {
+			dst.AppendFloat(float64(float32(v)))
+			break
+		}
 		dst.AppendFloat(float64(v))
 	default:
+		if c.spell {
+			c.appendInt(dst, v)
+			break
+		}
 		var b [8]byte
 		binary.BigEndian.PutUint64(b[:], uint64(v))
 		dst.AppendBytes(b[:])

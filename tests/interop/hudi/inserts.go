@@ -60,3 +60,55 @@ func writeLevels(ctx context.Context, dir string) error {
 	}
 	return m.table.Close(ctx)
 }
+
+// writePromoted has columns that became wider, some of them text, in files of
+// before and after.
+func writePromoted(ctx context.Context, dir string) error {
+	nullable := func(name string, t lake.Type) lake.Field { return lake.Field{Name: name, Type: t, Nullable: true} }
+	m, err := newModel(ctx, dir, lake.Config{
+		Database: "shop", Table: "promoted", KeyFields: []string{"id"}, Precombine: "__seq",
+		Schema: lake.Schema{Fields: []lake.Field{
+			{Name: "id", Type: lake.Simple(lake.Long)},
+			nullable("i2f", lake.Simple(lake.Int)), nullable("i2s", lake.Simple(lake.Int)), nullable("l2d", lake.Simple(lake.Long)),
+			nullable("l2s", lake.Simple(lake.Long)), nullable("d2s", lake.Simple(lake.Double)), nullable("s2b", lake.Simple(lake.String)),
+			nullable("__seq", lake.Simple(lake.String)),
+		}},
+	}, lake.Options{MaxFileRows: 20})
+	if err != nil {
+		return err
+	}
+	var old []change
+	for n := range int64(50) {
+		old = append(old, change{lake.Upsert, row{"id": n, "i2f": n, "i2s": -n, "l2d": n << 20, "l2s": n << 40, "d2s": float64(n) + 0.5, "s2b": fmt.Sprint("b", n)}})
+	}
+	if err := m.commit(ctx, old); err != nil {
+		return err
+	}
+	if _, err := m.table.Evolve(lake.Schema{Fields: []lake.Field{
+		nullable("i2f", lake.Simple(lake.Float)), nullable("i2s", lake.Simple(lake.String)), nullable("l2d", lake.Simple(lake.Double)),
+		nullable("l2s", lake.Simple(lake.String)), nullable("d2s", lake.Simple(lake.String)), nullable("s2b", lake.Simple(lake.Bytes)),
+	}}); err != nil {
+		return err
+	}
+	for _, r := range m.rows {
+		r["i2f"], r["l2d"] = float64(r["i2f"].(int64)), float64(r["l2d"].(int64))
+		r["i2s"], r["l2s"], r["d2s"] = fmt.Sprint(r["i2s"]), fmt.Sprint(r["l2s"]), fmt.Sprint(r["d2s"])
+		r["s2b"] = []byte(r["s2b"].(string))
+	}
+	var next []change
+	for n := int64(45); n < 55; n++ {
+		next = append(next, change{lake.Upsert, row{"id": n, "i2f": 0.25, "i2s": "text", "l2d": 1e300, "l2s": "", "d2s": "x", "s2b": []byte{0, 0xff}}})
+	}
+	if err := m.commit(ctx, next); err != nil {
+		return err
+	}
+	if err := m.commit(ctx, next[:3]); err != nil {
+		return err
+	}
+	// hudi-rs reads the first instant with the types of the last, so that it is
+	// taken away.
+	if _, err := m.table.Clean(ctx, lake.Retention{Commits: 1}); err != nil {
+		return fmt.Errorf("clean: %w", err)
+	}
+	return m.table.Close(ctx)
+}

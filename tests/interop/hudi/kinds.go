@@ -35,6 +35,7 @@ func kinds() []kind {
 		{"encoded", writeEncoded},
 		{"inserted", writeInserted},
 		{"levels", writeLevels},
+		{"promoted", writePromoted},
 	}
 }
 
