@@ -19,7 +19,6 @@ import (
 	"tributary/capture/emit"
 	"tributary/capture/snapshot"
 	"tributary/envelope"
-	"tributary/internal/config"
 	"tributary/internal/fault"
 	"tributary/internal/ops"
 	"tributary/internal/topic"
@@ -33,7 +32,7 @@ func main() {
 		ops.Command{Name: "signal", Usage: "execute-snapshot|stop-snapshot|pause-snapshot|resume-snapshot -c FILE [-t TABLES] [-filter SQL]   give an order to the running connector", Run: signalCommand},
 		ops.Command{Name: "offsets", Usage: "show|set|reset -c FILE [JSON]   print, replace or forget the position from which the connector goes on", Run: offsetsCommand},
 		ops.Command{Name: "import", Usage: "JSON     turn a Kafka Connect connector into a file for run", Run: importCommand},
-		ops.Command{Name: "registry", Usage: "-c FILE  serve the embedded schema registry", Options: &server.Config{}, Run: serveRegistry},
+		ops.Command{Name: "registry", Usage: registryUsage, Options: &server.Config{}, Run: registryCommand},
 	))
 }
 
@@ -138,16 +137,4 @@ func check(ctx context.Context, args []string, log *slog.Logger) error {
 		fmt.Println("snapshots    an incremental snapshot is in work")
 	}
 	return hinted(source.Check(ctx, inner, os.Stdout))
-}
-
-func serveRegistry(ctx context.Context, args []string, log *slog.Logger) error {
-	path, err := ops.ConfigFile("registry", args)
-	if err != nil {
-		return err
-	}
-	var c server.Config
-	if err := config.Load(path, &c); err != nil {
-		return err
-	}
-	return server.Run(ctx, c, log)
 }

@@ -257,3 +257,30 @@ func TestPage(t *testing.T) {
 		t.Errorf("page of nothing: %d %s", w.Code, w.Body)
 	}
 }
+
+// What would leave a registry open that its file means to be closed is told.
+func TestConfigThatWouldLeaveTheRegistryOpen(t *testing.T) {
+	for text, want := range map[string]string{
+		"auth.users: ann":                            "auth.users",
+		"auth.users: ':secret'":                      "auth.users",
+		"auth.users: 'ann:secret, bob'":              "entry 2",
+		"auth.users: ' , '":                          "auth.users",
+		"auth.tokens: ','":                           "auth.tokens",
+		"auth.anonymous.read: true":                  "auth.anonymous.read",
+		"tls.key.file: k":                            "tls.certificate.file",
+		"auth.users: 'ann:a b, bob:c'":               "",
+		"auth.tokens: t1\nauth.anonymous.read: true": "",
+	} {
+		var c Config
+		err := config.Parse("registry.yaml", []byte("data.file: x\n"+text+"\n"), &c)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	s := opened(t, Config{Users: "ann:a b, bob:c"})
+	for header, want := range map[string]int{"Basic YW5uOmEgYg==": http.StatusOK, "Basic Ym9iOmM=": http.StatusOK, "Basic YW5uOmE=": http.StatusUnauthorized} {
+		if w := ask(t, s, "GET", "/apis/registry/v3/groups", "", "Authorization", header); w.Code != want {
+			t.Errorf("%s: %d, want %d", header, w.Code, want)
+		}
+	}
+}

@@ -36,7 +36,13 @@ func newAuth(c Config) *auth {
 
 // lines splits a secret that holds several, by commas or lines.
 func lines(s config.Secret) []string {
-	return strings.FieldsFunc(s.Reveal(), func(r rune) bool { return r == ',' || r == '\n' || r == ' ' })
+	var out []string
+	for part := range strings.FieldsFuncSeq(s.Reveal(), func(r rune) bool { return r == ',' || r == '\n' }) {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
 }
 
 // who returns the name of a request's user, and whether it is known.
@@ -68,7 +74,8 @@ func reads(r *http.Request) bool {
 		return true
 	case http.MethodPost: // searches and checks
 		p := r.URL.Path
-		return strings.Contains(p, "/search/") || strings.HasSuffix(p, "/content/canonicalize") ||
+		return strings.HasPrefix(p, v2Base) && strings.HasSuffix(p, "/meta") || strings.HasPrefix(p, "/apis/ccompat/") && strings.Contains(p, "/compatibility/") ||
+			strings.Contains(p, "/search/") || strings.HasSuffix(p, "/content/canonicalize") ||
 			strings.HasPrefix(p, "/apis/ccompat/") && !strings.HasSuffix(p, "/versions") && !strings.Contains(p, "/mode")
 	}
 	return false

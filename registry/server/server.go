@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,10 +37,27 @@ type Config struct {
 
 // Validate returns what the tags cannot express.
 func (c *Config) Validate() []config.Problem {
+	var out []config.Problem
 	if (c.Certificate == "") != (c.Key == "") {
-		return []config.Problem{{Key: "tls.certificate.file", Message: "needs tls.key.file, and the other way round"}}
+		out = append(out, config.Problem{Key: "tls.certificate.file", Message: "needs tls.key.file, and the other way round"})
 	}
-	return nil
+	// What is no user would leave the registry open.
+	users := lines(c.Users)
+	for i, entry := range users {
+		if name, password, ok := strings.Cut(entry, ":"); !ok || name == "" || password == "" {
+			out = append(out, config.Problem{Key: "auth.users", Message: fmt.Sprintf("entry %d is not name:password", i+1)})
+		}
+	}
+	if c.Users != "" && len(users) == 0 {
+		out = append(out, config.Problem{Key: "auth.users", Message: "names nobody"})
+	}
+	if c.Tokens != "" && len(lines(c.Tokens)) == 0 {
+		out = append(out, config.Problem{Key: "auth.tokens", Message: "holds no token"})
+	}
+	if c.AnonymousRead && len(users) == 0 && c.Tokens == "" {
+		out = append(out, config.Problem{Key: "auth.anonymous.read", Message: "says nothing without auth.users or auth.tokens: everybody may do everything"})
+	}
+	return out
 }
 
 // shutdownPatience is how long requests under way may take to end.
