@@ -360,7 +360,7 @@ var textTypes = map[string]bool{
 
 // setDefault takes over a default, in the form in which the server tells it.
 func (c *columnDef) setDefault(from *ddl.Column) {
-	c.NoDefault, c.Default = from.Now, from.Default
+	c.NoDefault, c.Default, c.Told = from.Now, from.Default, nil
 	if c.Default == nil {
 		return
 	}
@@ -372,6 +372,16 @@ func (c *columnDef) setDefault(from *ddl.Column) {
 		}
 	case "decimal":
 		text = fixedPoint(text, c.Scale)
+	case "datetime", "timestamp", "time":
+		if c.DataType != "time" && len(text) == len("2000-01-01") {
+			text += " 00:00:00"
+		}
+		if whole, fraction, _ := strings.Cut(text, "."); c.FSP > len(fraction) {
+			text = whole + "." + fraction + strings.Repeat("0", c.FSP-len(fraction))
+		}
+	}
+	if text != *c.Default {
+		c.Told = c.Default
 	}
 	c.Default = &text
 }

@@ -68,7 +68,7 @@ func (d *tableDef) same(o *tableDef) bool {
 	}
 	for i := range d.Columns {
 		a, b := d.Columns[i], o.Columns[i]
-		a.Written, b.Written, a.Increment, b.Increment = "", "", false, false
+		a.Written, b.Written, a.Increment, b.Increment, a.Told, b.Told = "", "", false, false, nil, nil
 		if !reflect.DeepEqual(a, b) {
 			return false
 		}
@@ -261,6 +261,7 @@ func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
 		Increment: strings.Contains(strings.ToLower(string(cells[5])), "auto_increment"),
 		Comment:   string(cells[11]), Precision: number(cells[7]), Scale: number(cells[8]), FSP: number(cells[9]),
 	}
+	d.Full, _, _ = strings.Cut(d.Full, " /*") // MariaDB says there that a column is compressed
 	switch d.DataType {
 	case "binary":
 		d.Length = number(cells[10])

@@ -238,6 +238,8 @@ func (d *columnDef) toldDefault() *string {
 		text = "1970-01-01 00:00:00"
 	case d.Default == nil || binaryTypes[d.DataType]:
 		return nil
+	case d.Told != nil:
+		text = strings.ReplaceAll(*d.Told, "'", "''")
 	case d.DataType == "bit":
 		text = strings.TrimSuffix(strings.TrimPrefix(*d.Default, "b'"), "'")
 	default:

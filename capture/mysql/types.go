@@ -29,8 +29,10 @@ type columnDef struct {
 	Increment bool     `json:"i,omitempty"` // AUTO_INCREMENT
 	// Written is the type as the statement had it that made the column, upper
 	// case; "" = as in Full.
-	Written  string `json:"w,omitempty"`
-	Excluded bool   `json:"-"` // by column.include.list or column.exclude.list, or Hidden
+	Written string `json:"w,omitempty"`
+	// Told is the default as it stood there, nil = Default.
+	Told     *string `json:"o,omitempty"`
+	Excluded bool    `json:"-"` // by column.include.list or column.exclude.list, or Hidden
 }
 
 func (d *columnDef) unsigned() bool {
