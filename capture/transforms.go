@@ -69,7 +69,11 @@ func (o *TransformOptions) chain() (c chain, faults []Fault) {
 		default:
 			s, ok := envelope.NewStep(class, opts)
 			if !ok {
-				faults = append(faults, Fault{key + ".type", fmt.Sprintf("%q is not known; there are %s", class, strings.Join(TransformClasses(), ", "))})
+				text := fmt.Sprintf("%q is not known; there are %s", class, strings.Join(TransformClasses(), ", "))
+				if why := envelope.RefusedStep(class); why != "" {
+					text = fmt.Sprintf("%s is not done: %s", class, why)
+				}
+				faults = append(faults, Fault{key + ".type", text})
 				continue
 			}
 			if when != nil {
@@ -156,11 +160,14 @@ func unwrap(o *envelope.StepOptions) *envelope.Unwrap {
 	}
 	u.Add, u.Headers = add("add.fields"), add("add.headers")
 	u.Deletes = deleteMode(o)
-	if o.Text("drop.fields.header.name", "") != "" {
-		o.Fault("drop.fields.header.name", "is not supported: records of a table would have different schemas")
+	u.DropHeader = o.Text("drop.fields.header.name", "")
+	u.NullToDefault = o.Text("replace.null.with.default", "false") == "true"
+	if o.Text("drop.fields.from.key", "false") != "false" {
+		o.Fault("drop.fields.from.key", "is not supported: keys of a table would have different schemas")
 	}
-	o.Text("drop.fields.from.key", "")
-	o.Text("drop.fields.keep.schema.compatible", "")
+	if o.Text("drop.fields.keep.schema.compatible", "true") != "true" {
+		o.Fault("drop.fields.keep.schema.compatible", "only true is supported: records of a table have one schema, and fields that are dropped become null")
+	}
 	return u
 }
 

@@ -31,8 +31,10 @@ type shape struct {
 	flat       bool     // unwrapped: value has the fields
 	value      []Column // fields of the value, in the flat form
 	valueName  string
-	valuePlain bool // the value is its one field, not a record
-	version    int  // connect.version of the value, 0 = none
+	valuePlain bool     // the value is its one field, not a record
+	version    int      // connect.version of the value, 0 = none
+	opaque     bool     // records have values of other forms than value
+	lists      []string // headers whose text is a JSON list of texts
 
 	names func(what string) (string, error) // full names of the envelope's records
 }
@@ -48,6 +50,9 @@ type record struct {
 	null    bool     // a tombstone
 	headers []MessageHeader
 	millis  int64 // Kafka timestamp, 0 = now
+	// partition is that of the topic and 1, 0 = what the key says.
+	partition int32
+	schema    string // of this value, "" = that of the table's
 }
 
 // MessageHeader is a header of a Kafka record.
@@ -203,7 +208,7 @@ func (tf *TableFormat) appendChain(out *Messages, w Wire, c *Change, head Messag
 	if !ch.out.routed {
 		r.topic = ch.out.topic
 	}
-	m := Message{Topic: r.topic, Headers: r.headers, Millis: r.millis}
+	m := Message{Topic: r.topic, Headers: r.headers, Millis: r.millis, Partition: r.partition, Schema: r.schema}
 	if r.key != nil {
 		m.Key = r.keep(func(dst []byte) []byte { return appendCells(append(dst, w.Key...), r.key) })
 	}
@@ -211,9 +216,9 @@ func (tf *TableFormat) appendChain(out *Messages, w Wire, c *Change, head Messag
 		m.Value = r.keep(func(dst []byte) []byte {
 			switch dst = append(dst, w.Value...); {
 			case !ch.out.flat:
-				return tf.appendEnvelope(dst, c)
+				return tf.appendEnvelope(dst, r.c)
 			case r.value == nil: // nobody wanted cells
-				return tf.appendFlat(dst, c)
+				return tf.appendFlat(dst, r.c)
 			}
 			return appendCells(dst, r.value)
 		})
@@ -278,24 +283,32 @@ func (c *chain) schemas(tf *TableFormat) error {
 		}
 		tf.KeySchema = string(w.b)
 	}
-	w := newSchemaWriter()
-	switch {
-	case s.valuePlain:
-		w.plain(&s.value[0])
-	case s.flat:
-		w.fields(s.valueName, "", s.value, s.version)
-	default:
+	if s.flat {
+		tf.ValueSchema = s.valueSchema(s.version)
+	} else {
 		full, err := s.names("Envelope")
 		if err != nil {
 			return err
 		}
+		w := newSchemaWriter()
 		if err := w.envelope(tf, s.valueName, full); err != nil {
 			return err
 		}
+		tf.ValueSchema = string(w.b)
 	}
-	tf.ValueSchema = string(w.b)
 	tf.Topic, tf.Routed = s.topic, s.routed
 	return nil
+}
+
+// valueSchema writes the schema of a value that is no envelope.
+func (s *shape) valueSchema(version int) string {
+	w := newSchemaWriter()
+	if s.valuePlain {
+		w.plain(&s.value[0])
+	} else {
+		w.fields(s.valueName, "", s.value, version)
+	}
+	return string(w.b)
 }
 
 // plain writes the schema of a value that is in no record.

@@ -31,6 +31,20 @@ func dumpValue(t *testing.T, names map[string]any, s any, b []byte) (string, []b
 		i, rest := decodeLong(b)
 		return dumpValue(t, names, s[i], rest)
 	case map[string]any:
+		if s["type"] == "array" {
+			var parts []string
+			for n, rest := decodeLong(b); ; n, rest = decodeLong(b) {
+				b = rest
+				if n == 0 {
+					return "[" + strings.Join(parts, " ") + "]", b
+				}
+				for range n {
+					var v string
+					v, b = dumpValue(t, names, s["items"], b)
+					parts = append(parts, v)
+				}
+			}
+		}
 		if s["type"] != "record" {
 			return dumpValue(t, names, s["type"], b)
 		}
@@ -156,6 +170,9 @@ func run(t *testing.T, o Options, c Change) string {
 				line += " " + dump(t, f.ValueSchema, x.Value[1:])
 			}
 			parseWhole(t, f.ValueSchema, x.Value[1:])
+		}
+		if x.Partition > 0 {
+			line += fmt.Sprintf(" partition %d", x.Partition-1)
 		}
 		for _, h := range x.Headers {
 			line += fmt.Sprintf(" %s:%s", h.Key, h.Value)

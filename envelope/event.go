@@ -54,6 +54,7 @@ type EventFormat struct {
 	ValueSchema string
 
 	key, value func(dst []byte, c *Change) []byte
+	drops      []schemaChangeFilter
 }
 
 // Event returns the Format of a kind of change, nil for a kind that becomes no
@@ -62,6 +63,9 @@ func (f *Format) Event(op Op) *EventFormat {
 	out := f.event(op)
 	if out != nil {
 		for _, s := range append(f.opts.Before[:len(f.opts.Before):len(f.opts.Before)], f.opts.After...) {
+			if x := schemaFilter(s, out.Topic); x != nil && op == DDL {
+				out.drops = append(out.drops, x)
+			}
 			out.Topic = routed(s, out.Topic)
 		}
 	}
@@ -138,6 +142,11 @@ func appendNotification(dst []byte, c *Change) []byte {
 
 // Append adds the record of c.
 func (f *EventFormat) Append(r *Messages, w Wire, c *Change) {
+	for _, x := range f.drops {
+		if x.drops(c.Event.Schema) {
+			return
+		}
+	}
 	var m Message
 	if f.key != nil {
 		start := len(r.Buf)

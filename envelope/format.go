@@ -267,6 +267,9 @@ type Message struct {
 	Topic   string          // "" = that of the TableFormat
 	Headers []MessageHeader // further ones
 	Millis  int64           // timestamp in ms since 1970, 0 = now
+	// Partition is the partition and 1, 0 = what the key says.
+	Partition int32
+	Schema    string // schema of this value, "" = that of the TableFormat
 }
 
 // Messages collects the Kafka records of changes; their memory is Buf.
@@ -438,7 +441,7 @@ func (tf *TableFormat) appendKeyJSON(dst []byte, key Row) []byte {
 			dst = append(dst, ',')
 		}
 		col := &tf.keys[i]
-		dst = append(appendJSONString(dst, col.Name), ':')
+		dst = append(appendJSONString(dst, tf.opts.Naming.Fields.apply(col.Name, false)), ':')
 		v, rest, null := value(col, src)
 		src = rest
 		if null {

@@ -110,6 +110,9 @@ func javaReplacement(text string) string {
 // Faults returns what is wrong with the options read, and those that nobody
 // read.
 func (o *StepOptions) Faults() []StepFault {
+	if v := o.Text("replace.null.with.default", "false"); v != "false" {
+		o.fault("replace.null.with.default", "null stays null: only false is known")
+	}
 	out := o.faults
 	for _, name := range slices.Sorted(maps.Keys(o.values)) {
 		out = append(out, StepFault{name, "unknown option of this transform"})
@@ -140,11 +143,20 @@ func steps() map[string]func(o *StepOptions) Step {
 		debeziumPackage + "Filter":               newFilter,
 		debeziumPackage + "ContentBasedRouter":   newContentRouter,
 		debeziumPackage + "outbox.EventRouter":   newOutbox,
+
+		connectPackage + "TimestampRouter":                         newTimestampRouter,
+		debeziumPackage + "ExtractChangedRecordState":              newChangedFields,
+		debeziumPackage + "HeaderToValue":                          newHeaderToValue,
+		debeziumPackage + "TimezoneConverter":                      newTimezoneConverter,
+		debeziumPackage + "SchemaChangeEventFilter":                newSchemaChangeFilter,
+		debeziumPackage + "partitions.PartitionRouting":            newPartitionRouting,
+		"io.debezium.connector.mysql.transforms.ReadToInsertEvent": func(*StepOptions) Step { return readToInsert{} },
 	}
 	for name, fn := range map[string]func(o *StepOptions, key bool) Step{
 		"MaskField": newMaskField, "ReplaceField": newReplaceField, "InsertField": newInsertField,
 		"ExtractField": newExtractField, "HoistField": newHoistField, "Cast": newCast,
 		"TimestampConverter": newTimestampConverter, "SetSchemaMetadata": newSchemaMetadata,
+		"Flatten": newFlatten,
 	} {
 		m[connectPackage+name+"$Value"] = func(o *StepOptions) Step { return fn(o, false) }
 		m[connectPackage+name+"$Key"] = func(o *StepOptions) Step { return fn(o, true) }
@@ -154,6 +166,28 @@ func steps() map[string]func(o *StepOptions) Step {
 
 // StepClasses lists the transforms that there are, beside UnwrapClass.
 func StepClasses() []string { return slices.Sorted(maps.Keys(steps())) }
+
+// refusedSteps says of known classes why they are not among the transforms.
+func refusedSteps() map[string]string {
+	return map[string]string{
+		debeziumPackage + "EnforceRecordSize":                                             "records are as large as they are; max.request.size says how large they may be",
+		debeziumPackage + "GeometryFormatTransformer":                                     "geometries are written as Debezium has them by default",
+		debeziumPackage + "SwapGeometryCoordinates":                                       "coordinates are written in the order that the database has",
+		debeziumPackage + "VectorToJsonConverter":                                         "vectors are written as arrays",
+		debeziumPackage + "ExtractSchemaToNewRecord":                                      "schemas are in the registry",
+		debeziumPackage + "openlineage.OpenLineage":                                       "no events of lineage are sent",
+		debeziumPackage + "tracing.ActivateTracingSpan":                                   "no spans are told",
+		debeziumPackage + "ToLogicalTopicRouter":                                          "use ByLogicalTableRouter",
+		debeziumPackage + "outbox.MongoEventRouter":                                       "it is for MongoDB",
+		"io.debezium.connector.mongodb.transforms.ExtractNewDocumentState":                "it is for MongoDB",
+		"io.debezium.connector.postgresql.transforms.timescaledb.TimescaleDb":             "hypertables are captured by their chunks; route those by RegexRouter",
+		"io.debezium.connector.postgresql.transforms.DecodeLogicalDecodingMessageContent": "the content of logical messages is bytes, whatever is in them",
+	}
+}
+
+// RefusedStep says why a known transform is not among those that there are, ""
+// for one that nobody knows.
+func RefusedStep(class string) string { return refusedSteps()[class] }
 
 // NewStep makes a transform of its class; false if there is none of that name.
 // Faults of its options are in o.

@@ -21,6 +21,9 @@ func (o *StepOptions) fieldList(name string) []string {
 // fields returns the fields of one side, which must be a record of known
 // fields: the value is, once it is unwrapped.
 func (s *shape) fields(key bool) (*[]Column, error) {
+	if !key && s.opaque {
+		return nil, fmt.Errorf("a transform of the value's fields stands after an EventRouter that expands JSON: the fields are others in each record")
+	}
 	switch {
 	case key && !s.keyPlain:
 		return &s.key, nil

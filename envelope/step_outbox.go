@@ -14,6 +14,8 @@ type outbox struct {
 	tombstone              bool // an empty payload becomes a tombstone
 	invalid                string
 	placements             []placement
+	version                string     // table.field.event.schema.version
+	expand                 *expansion // nil = the payload stays text
 }
 
 // placement is where a further field of the row goes.
@@ -50,10 +52,34 @@ func newOutbox(o *StepOptions) Step {
 		p.header = parts[1] == "header"
 		x.placements = append(x.placements, p)
 	}
+	x.version = o.Text("table.field.event.schema.version", "")
+	o.Text("table.field.event.type", "") // of Debezium before 1.0
 	if o.flag("table.expand.json.payload", false) {
-		o.fault("table.expand.json.payload", "is not supported: the schema would be another for each message")
+		x.expand = &expansion{}
+	}
+	for option, set := range map[string]func(){
+		"table.json.payload.null.behavior":        func() { x.setExpansion(func(e *expansion) { e.nulls = true }) },
+		"table.json.payload.empty.array.behavior": func() { x.setExpansion(func(e *expansion) { e.arrays = true }) },
+	} {
+		other := map[bool]string{true: "optional_bytes", false: "optional_string"}[strings.Contains(option, "null")]
+		switch v := o.Text(option, "ignore"); v {
+		case "ignore":
+		case other:
+			set()
+		default:
+			o.fault(option, "%q is neither ignore nor %s", v, other)
+		}
+	}
+	for _, option := range []string{"tracing.span.context.field", "tracing.operation.name", "tracing.with.context.field.only"} {
+		o.Text(option, "") // no spans are told
 	}
 	return x
+}
+
+func (x *outbox) setExpansion(set func(*expansion)) {
+	if x.expand != nil {
+		set(x.expand)
+	}
 }
 
 func (x outbox) compile(s *shape) (func(*record) (bool, error), error) {
@@ -82,7 +108,7 @@ func (x outbox) compile(s *shape) (func(*record) (bool, error), error) {
 	var headers []placement
 	var headerAt []int
 	s.value = []Column{columns[at[x.payload]]}
-	s.value[0].Name = "payload"
+	s.value[0].Name = payloadField
 	for _, p := range x.placements {
 		i, err := field(columns, p.field)
 		if err != nil {
@@ -100,11 +126,17 @@ func (x outbox) compile(s *shape) (func(*record) (bool, error), error) {
 	if key >= 0 {
 		s.key[0] = columns[key]
 	}
-	s.flat, s.valuePlain = true, len(value) == 1
-	s.branch() // wholly: each record says its topic
+	s.flat, s.valuePlain, s.opaque = true, len(value) == 1, x.expand != nil || x.version != ""
 	if s.valueName, err = s.names("Value"); err != nil {
 		return nil, err
 	}
+	form, version := *s, -1
+	if x.version != "" {
+		if version, err = field(columns, x.version); err != nil {
+			return nil, err
+		}
+	}
+	s.branch() // wholly: each record says its topic
 	return func(r *record) (bool, error) {
 		if ok, err := x.wanted(r); !ok {
 			return false, err
@@ -122,6 +154,18 @@ func (x outbox) compile(s *shape) (func(*record) (bool, error), error) {
 		}
 		r.value, r.null = pick(cells, value), x.tombstone && strings.TrimSpace(string(payload)) == ""
 		r.millis = when(r, cells)
+		of := int64(0)
+		if version >= 0 {
+			of, _ = decodeValue(&columns[version], cells[version]).(int64)
+			r.schema = form.valueSchema(int(of))
+		}
+		if x.expand != nil && !r.null {
+			if c, cell, ok := x.expand.expand(payload); ok {
+				with := form
+				with.value = append([]Column{c}, form.value[1:]...)
+				r.value[0], r.schema = cell, with.valueSchema(int(of))
+			}
+		}
 		return true, nil
 	}, nil
 }

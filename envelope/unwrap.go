@@ -46,11 +46,15 @@ type Unwrap struct {
 	HeadersPrefix string     // add.headers.prefix
 	Headers       []AddField // add.headers
 	RouteBy       string     // route.by.field, "" = none
+	DropHeader    string     // drop.fields.header.name, "" = none
+	NullToDefault bool       // replace.null.with.default: in the modes that rewrite, null becomes the column's default
 	When          *Predicate // which topics are unwrapped, nil = all
 }
 
 // dynamic reports whether there is more to do than to make a flat record.
-func (u *Unwrap) dynamic() bool { return len(u.Headers) > 0 || u.RouteBy != "" }
+func (u *Unwrap) dynamic() bool {
+	return len(u.Headers) > 0 || u.RouteBy != "" || u.DropHeader != "" || u.NullToDefault
+}
 
 // AddField is one of add.fields or add.headers: a field of the envelope, of its
 // source block or of its transaction block.
@@ -214,9 +218,10 @@ func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
 			route, base = i, s.branch()
 		}
 	}
-	if len(headers) == 0 && route < 0 {
+	if len(headers) == 0 && route < 0 && u.DropHeader == "" && !u.NullToDefault {
 		return nil
 	}
+	columns := s.value
 	routeColumn := Column{}
 	if route >= 0 {
 		routeColumn = s.value[route]
@@ -228,12 +233,29 @@ func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
 			cell := r.keep(func(dst []byte) []byte { return appendSegments(dst, h.segs, r.c) })
 			r.headers = append(r.headers, MessageHeader{h.name, r.keep(func(dst []byte) []byte { return appendText(dst, &h.col, cell) })})
 		}
+		if u.NullToDefault && u.Deletes.rewrites() && !r.null {
+			defaults(r, columns)
+		}
+		if u.DropHeader != "" && !r.null {
+			nullified{u.DropHeader}.apply(r, columns)
+		}
 		if route >= 0 && !r.null {
 			if topic := appendText(nil, &routeColumn, r.value[route]); len(topic) > 0 {
 				r.topic = string(topic)
 			}
 		}
 		return true, nil
+	}
+}
+
+// defaults writes the default of a column for null.
+func defaults(r *record, columns []Column) {
+	for i := range columns {
+		if c := &columns[i]; c.Nullable && c.Default != nil {
+			if _, _, null := value(c, r.value[i]); null {
+				r.value[i] = append(c.AppendPresent(nil), c.Default...)
+			}
+		}
 	}
 }
 

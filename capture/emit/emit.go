@@ -7,6 +7,7 @@
 package emit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ type target struct {
 type tableState struct {
 	format *envelope.TableFormat
 	target *target
-	other  map[string]*target // where transforms send its records
+	other  map[string]*target // where transforms send its records, by topic and schema
 }
 
 // eventState is a kind of change beside those of rows that is ready to be
@@ -261,7 +262,7 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 				at = time.UnixMilli(m.Millis)
 			}
 			e.records = append(e.records, topic.Record{
-				Topic: to.topic, Partition: topic.ByKey, Key: m.Key, Value: m.Value,
+				Topic: to.topic, Partition: partition(m), Key: m.Key, Value: m.Value,
 				Headers: to.header(m), Timestamp: at,
 			})
 		}
@@ -338,23 +339,35 @@ func (t *target) header(m *envelope.Message) []topic.Header {
 	return append(out, base...)
 }
 
+// partition is where a transform sends a record, by its key if none does.
+func partition(m *envelope.Message) int32 {
+	if m.Partition > 0 {
+		return m.Partition - 1
+	}
+	return topic.ByKey
+}
+
 // reroute makes ready the topic to which a transform sends a record of the
 // table before, and puts the ids of that topic's schemas into it.
 func (e *Emitter) reroute(ctx context.Context, m *envelope.Message) (*target, error) {
 	t := e.last
-	to, ok := t.other[m.Topic]
+	form := m.Topic
+	if m.Schema != "" {
+		form += "\x00" + m.Schema
+	}
+	to, ok := t.other[form]
 	if !ok {
 		if !legalTopic(m.Topic) {
 			return nil, fault.Humanf("correct the transform, or what it takes the name from", "a transform sends a record of %s to a topic whose name Kafka does not allow", t.format.Table.ID)
 		}
 		var err error
-		if to, err = e.prepare(ctx, m.Topic, t.format.KeySchema, t.format.ValueSchema); err != nil {
+		if to, err = e.prepare(ctx, m.Topic, t.format.KeySchema, cmp.Or(m.Schema, t.format.ValueSchema)); err != nil {
 			return nil, err
 		}
 		if t.other == nil {
 			t.other = make(map[string]*target)
 		}
-		t.other[m.Topic] = to
+		t.other[form] = to
 	}
 	copy(m.Key, to.wire.Key)
 	copy(m.Value, to.wire.Value)

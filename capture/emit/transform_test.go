@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tributary/capture"
 	"tributary/envelope"
 	"tributary/internal/fault"
 	"tributary/registry"
@@ -72,5 +73,68 @@ func TestRecordsGoWhereTransformsSendThem(t *testing.T) {
 	bad.List[0].Op, bad.List[0].After, bad.List[0].Before = envelope.Create, bad.List[0].Before, nil
 	if err := e.Emit(t.Context(), bad); !fault.NeedsHuman(err) {
 		t.Errorf("a topic that Kafka does not allow: %v", err)
+	}
+}
+
+// TestRecordsSayTheirSchemaAndPartition has two forms of payload in one topic,
+// and records in the partition that a transform chooses.
+func TestRecordsSayTheirSchemaAndPartition(t *testing.T) {
+	o := newOptions(t)
+	o.Partitions = 3
+	step := func(class string, values map[string]string) envelope.Step {
+		opts := envelope.NewStepOptions(values)
+		s, ok := envelope.NewStep(class, opts)
+		if !ok || len(opts.Faults()) > 0 {
+			t.Fatal(opts.Faults())
+		}
+		return s
+	}
+	outbox := &envelope.Table{ID: envelope.TableID{Schema: "s", Name: "outbox"}, Key: []int{0}, Columns: []envelope.Column{
+		{Name: "id", Type: envelope.TypeOf(envelope.String)}, {Name: "aggregatetype", Type: envelope.TypeOf(envelope.String)},
+		{Name: "aggregateid", Type: envelope.TypeOf(envelope.String)}, {Name: "payload", Type: envelope.TypeJSON()},
+	}}
+	format := envelope.NewFormat(envelope.Options{
+		Block:  envelope.Block{Version: "1", Connector: "test", Package: "io.test", Name: "p", Fields: envelope.CommonFields(nil)},
+		Naming: envelope.Naming{Prefix: "p"}, Before: []envelope.Step{
+			step("io.debezium.transforms.partitions.PartitionRouting", map[string]string{"partition.payload.fields": "op", "partition.topic.num": "2"}),
+			step("io.debezium.transforms.outbox.EventRouter", map[string]string{"table.expand.json.payload": "true"}),
+		},
+	})
+	e, err := New(o, "outbox", format, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	if _, err := e.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := &capture.Batch{End: capture.Position(`1`)}
+	for _, payload := range []string{`{"a": 1}`, `{"b": "x"}`, `{"a": 2}`} {
+		c := b.Next()
+		c.Op, c.Table, c.Key = envelope.Create, outbox, envelope.AppendString(nil, "k")
+		for _, v := range []string{"k", "order", "42", payload} {
+			c.After = envelope.AppendString(c.After, v)
+		}
+	}
+	if err := e.Emit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	client, err := o.Registry(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := read(t, o, "outbox.event.order", 3)
+	for i, want := range []string{`"name":"a"`, `"name":"b"`, `"name":"a"`} {
+		id, _, err := registry.ParseHeader(got[i].Value, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := client.Schema(t.Context(), id)
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("record %d has schema %s, %v", i, text, err)
+		}
+		if got[i].Partition != 'c'%2 {
+			t.Errorf("record %d is in partition %d", i, got[i].Partition)
+		}
 	}
 }
