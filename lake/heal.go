@@ -2,7 +2,6 @@ package lake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -69,6 +68,9 @@ func (t *Table) heal(ctx context.Context) error {
 			}
 		}
 	}
+	if err := t.readWaiting(ctx); err != nil {
+		return err
+	}
 	if err := t.dropMarkers(ctx); err != nil {
 		return err
 	}
@@ -79,30 +81,15 @@ func (t *Table) heal(ctx context.Context) error {
 }
 
 // mustUndo reports whether a pending instant is a write that was not completed.
-// A plan that waits for its executor, such as a clustering, is none, but this
-// writer cannot go on beside it.
+// A clustering that another engine has planned is none: it waits to be carried
+// out, or is being so.
 func (t *Table) mustUndo(ctx context.Context, i Instant) (bool, error) {
 	switch i.Action {
 	case ActionCommit, ActionDeltaCommit:
 		return true, nil
 	case ActionReplaceCommit:
-		requested := i
-		requested.State = StateRequested
-		b, err := readObject(ctx, t.store, join(t.base, ".hoodie/"+timelineFile(requested)))
-		if err != nil && !errors.Is(err, blob.ErrNotExist) {
-			return false, err
-		}
-		if len(b) == 0 {
-			return true, nil
-		}
-		rec, err := decodeAvroBody(b)
-		if err != nil {
-			return false, fmt.Errorf("read %s of %s: %w", timelineFile(requested), t.base, err)
-		}
-		if plan, ok := rec["clusteringPlan"].(map[string]any); ok {
-			return true, checkClustering(t.base, i, plan)
-		}
-		return true, nil
+		plan, err := t.clusteringPlan(ctx, i)
+		return plan == nil, err
 	default:
 		return false, nil
 	}
@@ -226,11 +213,27 @@ func (t *Table) deleteBelow(ctx context.Context, folder string) error {
 // dropMarkers removes the markers of writes that are over. The lease is ours,
 // so that no write is under way.
 func (t *Table) dropMarkers(ctx context.Context) error {
-	if err := t.deleteBelow(ctx, ".hoodie/.temp/"); err != nil {
-		return fmt.Errorf("remove markers of %s: %w", t.base, err)
+	keep := map[string]bool{} // for another engine
+	for _, i := range t.w.waiting.instants {
+		keep[i] = true
 	}
-	if err := t.deleteBelow(ctx, heartbeats); err != nil {
-		return fmt.Errorf("remove heartbeats of %s: %w", t.base, err)
+	var keys []string
+	for _, folder := range []string{".hoodie/.temp/", heartbeats} {
+		prefix := join(t.base, folder)
+		for info, err := range t.store.List(ctx, prefix, "") {
+			if err != nil {
+				return fmt.Errorf("list markers of %s: %w", t.base, err)
+			}
+			if of, _, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/"); !keep[of] {
+				keys = append(keys, info.Key)
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	if err := t.store.Delete(ctx, keys...); err != nil {
+		return fmt.Errorf("remove markers of %s: %w", t.base, err)
 	}
 	return nil
 }

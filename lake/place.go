@@ -100,7 +100,7 @@ func (c *change) fill(partition string, rows []int32) []int32 {
 // small reports whether a group takes inserts.
 func (c *change) small(f BaseFile) bool {
 	o := &c.t.opt
-	return f.Size < o.SmallFileBytes && (o.MaxFileRows <= 0 || float64(f.Rows) < roomShare*float64(o.MaxFileRows))
+	return !c.t.w.frozen(f) && f.Size < o.SmallFileBytes && (o.MaxFileRows <= 0 || float64(f.Rows) < roomShare*float64(o.MaxFileRows))
 }
 
 // rowLimit returns how many rows of so many bytes each a file may have.

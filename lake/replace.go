@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"tributary/internal/column"
-	"tributary/internal/fault"
 	"tributary/lake/basefile"
 )
 
@@ -167,7 +166,7 @@ func (c *change) bundles(partition string, o Clustering) [][]int {
 	var small []int
 	most := c.t.opt.MaxFileRows
 	for _, n := range w.partitions[partition] {
-		if f := &w.groups[n]; f.Size < o.SmallFile && (most <= 0 || float64(f.Rows) < roomShare*float64(most)) {
+		if f := &w.groups[n]; !w.frozen(*f) && f.Size < o.SmallFile && (most <= 0 || float64(f.Rows) < roomShare*float64(most)) {
 			small = append(small, n)
 		}
 	}
@@ -308,14 +307,4 @@ func addKeys(keys *keyRange, file *basefile.File) error {
 		}
 	}
 	return nil
-}
-
-// checkClustering refuses to go on beside a clustering that another engine has
-// planned.
-func checkClustering(base string, i Instant, plan map[string]any) error {
-	strategy, _ := plan["strategy"].(map[string]any)
-	if strategy["strategyClassName"] == clusterStrategy {
-		return nil
-	}
-	return fault.Humanf("let Spark finish the clustering or roll it back", "table %s: a clustering is planned at %s", base, i.Time)
 }

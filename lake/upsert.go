@@ -47,6 +47,9 @@ func (c *change) write(ctx context.Context, extra map[string]string) (Instant, e
 	if err != nil {
 		return Instant{}, err
 	}
+	if err := c.checkFrozen(plans); err != nil {
+		return Instant{}, err
+	}
 	if len(plans) == 0 && c.replace == nil {
 		same, err := t.sameExtra(ctx, extra)
 		if err != nil || same {

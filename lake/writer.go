@@ -27,6 +27,7 @@ type writer struct {
 	groups       []BaseFile       // by number, which the index knows; without a key: replaced
 	partitions   map[string][]int // group numbers, by partition
 	index        keyIndex
+	waiting      waiting         // what waits for other engines
 	workers      []*columnWorker // they make columns side by side
 	buf          spool           // the file that is being written
 	stale        bool            // the table must be read anew before the next commit
@@ -182,6 +183,11 @@ func (t *Table) sync(ctx context.Context) error {
 		newer, err := t.newerThan(ctx, t.w.seen)
 		if err != nil {
 			return err
+		}
+		if !newer {
+			if newer, err = t.plansChanged(ctx); err != nil {
+				return err
+			}
 		}
 		t.w.stale = newer
 	}
