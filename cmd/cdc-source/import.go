@@ -84,6 +84,7 @@ func convert(text []byte) (string, error) {
 	out := make(map[string]string)
 	var notes []string
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	takeConverters(in, known, out, note)
 	for key, value := range in {
 		o, ok := known[key]
 		switch {
@@ -261,19 +262,6 @@ func optionsOf(class string) (map[string]config.Option, error) {
 func complete(in, out map[string]string, note func(string, ...any)) {
 	if out["name"] == "" {
 		out["name"] = out["topic.prefix"]
-	}
-	for _, key := range []string{"value.converter.apicurio.registry.url", "value.converter.schema.registry.url"} {
-		if in[key] != "" {
-			out["schema.registry.url"] = in[key]
-		}
-	}
-	switch converter := in["value.converter"]; {
-	case in["value.converter.apicurio.registry.as-confluent"] == "true" || !strings.Contains(converter, "apicurio"):
-		out["wire.format"] = "confluent"
-	case in["value.converter.apicurio.registry.headers.enabled"] == "false":
-		out["wire.format"] = "apicurio"
-	default:
-		out["wire.format"] = "apicurio-headers"
 	}
 	for key, env := range map[string]string{"bootstrap.servers": "KAFKA_BROKERS", "schema.registry.url": "REGISTRY_URL"} {
 		if out[key] == "" {
