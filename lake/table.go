@@ -195,6 +195,9 @@ func (f Field) check() error {
 		return fault.Humanf("rename the column in the source, or leave it out", "column name %s is Hudi's own", f.Name)
 	case f.Type.Kind == Other:
 		return fault.Humanf("leave the column out", "column %s: type %s cannot be written", f.Name, f.Type)
+	case f.Type.Kind == TimestampMillis:
+		return fault.Humanf("give it microseconds: Spark with Hudi 0.15 corrupts the neighbours of milliseconds when it upserts",
+			"column %s: type %s cannot be written", f.Name, f.Type)
 	case f.Type.Kind == Decimal && (f.Type.Precision < 1 || f.Type.Scale < 0 || f.Type.Scale > f.Type.Precision):
 		return fault.Humanf("have the source send it as text", "column %s: %s is no decimal type", f.Name, f.Type)
 	}

@@ -2,12 +2,10 @@ package lake
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
-	"tributary/lake/basefile"
 	"tributary/lake/blob"
 )
 
@@ -106,89 +104,4 @@ func remove(t *testing.T, m *blob.Mem, key string) {
 	if err := m.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestWhatEnginesInsistOn holds what real engines fail over, or read wrong rows
-// without, one by one.
-func TestWhatEnginesInsistOn(t *testing.T) {
-	tab, m := validTable(t)
-	s, err := tab.AsOf(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Run("properties", func(t *testing.T) {
-		p := parseProperties(get(t, m, join(tab.Base(), propertiesFile)))
-		for key, want := range map[string]string{
-			propVersion: "6", propLayout: "1", propType: "COPY_ON_WRITE", propKeys: "k", propPartitions: "part",
-			propChecksum: tableChecksum(p[propDatabase], p[propName]), propTimezone: "UTC", propMetadata: "", propDropPartitions: "false",
-		} {
-			if p[key] != want {
-				t.Errorf("%s=%s, want %s", key, p[key], want)
-			}
-		}
-	})
-	t.Run("timeline", func(t *testing.T) {
-		for _, i := range tab.Timeline().Completed() {
-			name := join(tab.Base(), ".hoodie/"+i.Time)
-			if b := get(t, m, name+".commit.requested"); len(b) != 0 {
-				t.Errorf("requested has %d bytes", len(b))
-			}
-			get(t, m, name+".inflight")
-			var doc struct {
-				Stats map[string][]struct {
-					FileID, Path, PartitionPath string
-					FileSizeInBytes, NumWrites  int64
-				} `json:"partitionToWriteStats"`
-				Compacted     *bool
-				OperationType string
-				Extra         map[string]string `json:"extraMetadata"`
-			}
-			if err := json.Unmarshal(get(t, m, name+".commit"), &doc); err != nil {
-				t.Fatal(err)
-			}
-			if doc.Compacted == nil || doc.OperationType != "UPSERT" || doc.Extra["schema"] == "" || len(doc.Stats) == 0 {
-				t.Errorf("commit %s is %+v", i, doc)
-			}
-			for p, list := range doc.Stats {
-				for _, st := range list {
-					if st.FileID == "" || st.PartitionPath != p || !strings.HasPrefix(st.Path, p+"/"+st.FileID+"_") || st.NumWrites == 0 ||
-						st.FileSizeInBytes != int64(len(get(t, m, join(tab.Base(), st.Path)))) {
-						t.Errorf("write stat %+v of partition %q", st, p)
-					}
-				}
-			}
-		}
-	})
-	for _, f := range s.Files() {
-		file, done, err := tab.openFile(t.Context(), f.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer done()
-		t.Run("footer", func(t *testing.T) {
-			for _, k := range []string{footerBloom, footerCode, footerMinKey, footerMaxKey, "parquet.avro.schema"} {
-				if v, ok := file.Lookup(k); !ok || v == "" {
-					t.Errorf("no %s", k)
-				}
-			}
-		})
-		t.Run("columns", func(t *testing.T) {
-			for i, n := range metaNames {
-				if c := file.Columns()[i]; c.Name != n || c.Annotation != basefile.UTF8 {
-					t.Errorf("column %d is %+v, want %s", i, c, n)
-				}
-			}
-			for _, c := range file.Columns() {
-				if c.Annotation == basefile.Decimal && (c.Physical != basefile.FixedLen || c.Size != decimalSize(c.Precision)) ||
-					c.Annotation == basefile.TimestampMillis || c.Physical == basefile.Int96 {
-					t.Errorf("column %+v", c)
-				}
-			}
-		})
-	}
-	t.Run("rows", func(t *testing.T) {
-		if h := harm(t, tab); h != "" {
-			t.Error(h)
-		}
-	})
 }
