@@ -23,9 +23,7 @@ type options struct {
 	topic.Options
 	topic.ReaderOptions
 
-	RegistryURL      string        `opt:"schema.registry.url" required:"true" doc:"registry of the records' schemas: Apicurio's …/apis/registry/v2 or v3, or a Confluent API"`
-	RegistryUser     string        `opt:"schema.registry.user" doc:"user for the registry"`
-	RegistryPassword config.Secret `opt:"schema.registry.password" doc:"the user's password"`
+	Registry registry.Settings
 
 	StoreURL  string        `opt:"store.url" doc:"file:///path for a local directory, or the URL of a store other than Amazon's that speaks S3"`
 	Bucket    string        `opt:"s3.bucket.name" doc:"bucket to write to"`
@@ -62,7 +60,7 @@ type options struct {
 
 // Validate reports what only several options together show.
 func (o *options) Validate() []config.Problem {
-	problems := o.Check()
+	problems := append(o.Check(), o.Registry.Check()...)
 	add := func(key, format string, args ...any) {
 		problems = append(problems, config.Problem{Key: key, Message: fmt.Sprintf(format, args...)})
 	}
@@ -131,9 +129,7 @@ func (o *options) openStore(ctx context.Context) (blob.Store, error) {
 // openRegistry returns a client that tries again for as long as patience what
 // fails.
 func (o *options) openRegistry(patience time.Duration, log *slog.Logger) (*registry.Client, error) {
-	return registry.New(o.RegistryURL, registry.Options{
-		User: o.RegistryUser, Password: o.RegistryPassword.Reveal(), Patience: patience, Log: log,
-	})
+	return o.Registry.Client(patience, log)
 }
 
 // checkRegistry asks the registry for a sign of life, with little patience: at
