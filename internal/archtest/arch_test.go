@@ -31,6 +31,10 @@ var arrows = map[string][]string{
 	// Running the whole pipeline as processes stands beside the commands.
 	"internal/pipeline": {"internal/proc", "internal/testdb", "internal/tickit", "internal/avro", "internal/column", "internal/topic", "lake", "lake/blob", "registry"},
 	"internal/avrotext": nil,
+	// The model of SQL Server is for tests and the demo.
+	"internal/mssqltest":      {"internal/mssqltest/tds", "internal/mssqltest/tsql"},
+	"internal/mssqltest/tds":  nil,
+	"internal/mssqltest/tsql": nil,
 
 	"envelope":             {"internal/avro", "internal/column"},
 	"capture":              {"envelope"},
@@ -39,6 +43,7 @@ var arrows = map[string][]string{
 	"capture/mysql":        {"internal/config", "capture", "capture/snapshot", "capture/mysql/binlog", "capture/mysql/ddl", "envelope"},
 	"capture/mysql/binlog": {"envelope"},
 	"capture/mysql/ddl":    nil,
+	"capture/rdsauth":      nil,
 	"capture/emit":         {"internal/config", "capture", "envelope", "registry", "internal/topic"},
 	"capture/capturetest":  {"capture", "capture/snapshot", "envelope", "internal/testdb"},
 	"registry":             {"internal/avrotext", "internal/config", "registry/glue"},
@@ -53,7 +58,7 @@ var arrows = map[string][]string{
 	"lake/blob/s3":         {"lake/blob"},
 	"ingest":               {"lake", "lake/bronze", "lake/blob", "internal/avro", "internal/column"},
 
-	"cmd/cdc-source":    {"capture", "capture/emit", "capture/snapshot", "capture/postgres", "capture/mysql", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
+	"cmd/cdc-source":    {"capture", "capture/emit", "capture/rdsauth", "capture/snapshot", "capture/postgres", "capture/mysql", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
 	"cmd/s3-sink":       {"internal/column", "lake/bronze", "lake/blob", "lake/blob/s3", "registry", "internal/topic", "internal/avro", "internal/config", "internal/ops"},
 	"cmd/deltastreamer": {"ingest", "lake", "lake/bronze", "lake/blob", "lake/blob/s3", "internal/config", "internal/ops"},
 	"cmd/lakeq":         {"lake", "lake/blob", "lake/blob/s3", "internal/column", "internal/ops"},
@@ -66,7 +71,7 @@ var owners = map[string][]string{
 	"github.com/hamba/avro":          {"internal/avro"},
 	"github.com/twmb/franz-go/pkg/k": {"internal/topic", "internal/broker"}, // kgo, kadm, kmsg; kfake
 	"github.com/parquet-go":          {"lake/basefile"},
-	"github.com/aws":                 {"lake/blob/s3", "registry/glue"},
+	"github.com/aws":                 {"lake/blob/s3", "registry/glue", "capture/rdsauth"},
 	"github.com/jackc":               {"capture/postgres", "internal/testdb", "cmd/demo"},
 	"github.com/go-mysql-org":        {"capture/mysql", "capture/mysql/binlog"},
 	"github.com/pingcap":             {"capture/mysql/ddl"},

@@ -1,0 +1,3 @@
+package mssqltest
+
+func catalogProcedures() map[string]procedure { return map[string]procedure{} }

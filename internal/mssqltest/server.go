@@ -1,0 +1,436 @@
+package mssqltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are what a server is like. The zero value is a server with the user sa
+// and an empty password, of version 2022, that captures at each commit.
+type Options struct {
+	Addr     string // to listen on; 127.0.0.1:0 if empty
+	User     string // sa if empty
+	Password string
+	// Databases are made at the start, besides master, tempdb, model and msdb.
+	Databases []string
+	// AgentInterval is how often the agent moves the log into the change tables: at
+	// each commit if it is 0, never by itself if it is negative.
+	AgentInterval time.Duration
+	// Version is @@VERSION, ProductVersion and Edition what SERVERPROPERTY says.
+	Version        string
+	ProductVersion string
+	Edition        string
+	EngineEdition  int64 // 3 Enterprise, 5 Azure SQL Database, 8 Managed Instance
+	// ReadOnlyReplica makes all databases read-only, as on a readable secondary.
+	ReadOnlyReplica bool
+	// RDS adds Amazon's procedures in msdb.
+	RDS bool
+	// MaskLowFirst turns the bytes of __$update_mask around.
+	MaskLowFirst bool
+	// CompactRows sends rows with the absent values as bits (NBCROW).
+	CompactRows bool
+	// Denied are permissions (as HAS_PERMS_BY_NAME knows them), "role NAME" for
+	// memberships, "agent" for the view of the services, and "sysadmin", that the
+	// user lacks.
+	Denied []string
+	// Encrypt makes a certificate and offers TLS.
+	Encrypt bool
+	// Clock gives the time; time.Now if nil.
+	Clock func() time.Time
+}
+
+// Server is a running model of SQL Server.
+type Server struct {
+	opts     Options
+	listener net.Listener
+	locks    *locks
+	views    map[string]*view
+	procs    map[string]procedure
+	tls      *tlsKeys
+
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+	wg     sync.WaitGroup
+
+	txs atomic.Uint64
+
+	mu       sync.Mutex
+	dbs      []*Database
+	conns    map[int]*conn
+	nextID   int
+	faults   []*Fault
+	texts    []string
+	stopped  bool // the agent
+	interval time.Duration
+	wake     chan struct{} // closed when the agent's interval changes
+}
+
+// Start starts a server. It ends with the context or with Close.
+func Start(ctx context.Context, opts Options) (*Server, error) {
+	defaulted(&opts.Addr, "127.0.0.1:0")
+	defaulted(&opts.User, "sa")
+	defaulted(&opts.ProductVersion, "16.0.1000.6")
+	defaulted(&opts.Edition, "Developer Edition (64-bit)")
+	defaulted(&opts.Version, "Microsoft SQL Server 2022 (RTM) - "+opts.ProductVersion+" (X64) \n\ta model of it for tests, not the product")
+	if opts.EngineEdition == 0 {
+		opts.EngineEdition = 3
+	}
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	s := &Server{opts: opts, locks: newLocks(), views: allViews(), procs: procedures(), conns: map[int]*conn{}, nextID: 50, interval: opts.AgentInterval, wake: make(chan struct{})}
+	s.txs.Store(0x0A00)
+	if opts.Encrypt {
+		k, err := newTLSKeys()
+		if err != nil {
+			return nil, fmt.Errorf("make a certificate: %w", err)
+		}
+		s.tls = k
+	}
+	for _, n := range append([]string{"master", "tempdb", "model", "msdb"}, opts.Databases...) {
+		if _, err := s.CreateDatabase(n); err != nil {
+			return nil, err
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opts.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for TDS: %w", err)
+	}
+	s.listener = l
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.ctx, func() { l.Close() })
+	s.wg.Add(2)
+	go func() {
+		defer s.wg.Done()
+		defer stop()
+		s.accept()
+	}()
+	go func() {
+		defer s.wg.Done()
+		s.agent()
+	}()
+	return s, nil
+}
+
+func defaulted(s *string, v string) {
+	if *s == "" {
+		*s = v
+	}
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Close ends the server and all its connections.
+func (s *Server) Close() error {
+	s.cancel(errDropped)
+	err := s.listener.Close()
+	s.wg.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return err
+}
+
+func (s *Server) accept() {
+	for {
+		nc, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.nextID++
+		c := &conn{srv: s, nc: nc}
+		c.session = s.newSession(s.nextID)
+		s.conns[s.nextID] = c
+		s.mu.Unlock()
+		s.wg.Add(1)
+		go func() {
+			defer s.wg.Done()
+			c.serve(s.ctx)
+			s.mu.Lock()
+			delete(s.conns, c.session.id)
+			s.mu.Unlock()
+		}()
+	}
+}
+
+func (s *Server) newSession(id int) *session {
+	n := &session{srv: s, id: id, since: s.now(), ctx: s.ctx}
+	if n.ctx == nil {
+		n.ctx = context.Background()
+	}
+	n.db = s.dbs[0]
+	n.level, n.lockTimeout = readCommitted, -1
+	n.vars, n.prepared, n.cursors = map[string]*variable{}, map[int32]*prepared{}, map[int32]*cursor{}
+	return n
+}
+
+func (s *Server) now() time.Time { return s.opts.Clock().UTC() }
+
+func (s *Server) newTx(level isolation) *tx {
+	return &tx{srv: s, id: s.txs.Add(1), level: level, began: s.now(), writes: map[*Database]*writes{}}
+}
+
+func (s *Server) databases() []*Database {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.dbs)
+}
+
+// DB finds a database by its name; nil if there is none.
+func (s *Server) DB(name string) *Database {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, db := range s.dbs {
+		if strings.EqualFold(db.name, name) {
+			return db
+		}
+	}
+	return nil
+}
+
+// CreateDatabase makes a database.
+func (s *Server) CreateDatabase(name string) (*Database, error) {
+	if s.DB(name) != nil {
+		return nil, sqlError(1801, "Database '%s' already exists. Choose a different database name.", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := int64(1)
+	if n := len(s.dbs); n > 0 {
+		id = s.dbs[n-1].id + 1
+	}
+	db := newDatabase(s, id, name)
+	s.dbs = append(s.dbs, db)
+	return db, nil
+}
+
+func (s *Server) dropDatabase(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.dbs)
+	s.dbs = slices.DeleteFunc(slices.Clone(s.dbs), func(db *Database) bool { return strings.EqualFold(db.name, name) && db.id > 4 })
+	return len(s.dbs) < n
+}
+
+// permitted is 1 unless the permission is among those denied.
+func (s *Server) permitted(what string) int64 {
+	return toInt(!slices.ContainsFunc(s.opts.Denied, func(d string) bool { return strings.EqualFold(d, what) }))
+}
+
+// SessionInfo is a connection.
+type SessionInfo struct {
+	ID        int
+	User      string
+	Host, App string
+	Since     time.Time
+	ReadOnly  bool // it asked for a replica that may be read only
+}
+
+// Sessions are the connections that have logged in.
+func (s *Server) Sessions() []SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []SessionInfo
+	for _, c := range s.conns {
+		if l := c.login.Load(); l != nil {
+			out = append(out, *l)
+		}
+	}
+	slices.SortFunc(out, func(a, b SessionInfo) int { return a.ID - b.ID })
+	return out
+}
+
+// Kill cuts a connection off, as KILL does. It says whether there was one.
+func (s *Server) Kill(id int) bool {
+	s.mu.Lock()
+	c := s.conns[id]
+	s.mu.Unlock()
+	if c != nil {
+		c.nc.Close()
+	}
+	return c != nil
+}
+
+// KillAll cuts all connections off.
+func (s *Server) KillAll() {
+	for _, x := range s.Sessions() {
+		s.Kill(x.ID)
+	}
+}
+
+// Fault is something that goes wrong with a statement.
+type Fault struct {
+	// Match is a part of the statement's text.
+	Match string
+	// Skip is how many times that text runs well first.
+	Skip int
+	// Times is how often it goes wrong: once if it is 0, always if negative.
+	Times int
+	// One of: an error instead of the result; a delay before it; the connection
+	// closed after so many bytes of the response's rows (in the middle of a row).
+	Err       *Error
+	Delay     time.Duration
+	DropAfter int
+}
+
+// Inject lets a statement go wrong.
+func (s *Server) Inject(f Fault) {
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults takes back what Inject asked for.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// Statements are the texts that clients have run, in order.
+func (s *Server) Statements() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.texts)
+}
+
+// keptTexts bounds the list of texts: the newest are kept.
+const keptTexts = 20000
+
+// note keeps a text, and does what Inject asked for.
+func (s *Server) note(n *session, text string) error {
+	s.mu.Lock()
+	if len(s.texts) >= 2*keptTexts {
+		s.texts = slices.Clone(s.texts[keptTexts:])
+	}
+	s.texts = append(s.texts, text)
+	var hit *Fault
+	for i, f := range s.faults {
+		if !strings.Contains(text, f.Match) {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
+			continue
+		}
+		hit = f
+		if f.Times > 0 {
+			if f.Times--; f.Times == 0 {
+				s.faults = slices.Delete(s.faults, i, i+1)
+			}
+		}
+		break
+	}
+	s.mu.Unlock()
+	switch {
+	case hit == nil:
+		return nil
+	case hit.Err != nil:
+		e := *hit.Err
+		return &e
+	case hit.Delay > 0:
+		select {
+		case <-time.After(hit.Delay):
+		case <-n.ctx.Done():
+			return n.interrupted()
+		}
+	default:
+		if d, ok := n.out.(interface{ dropAfter(n int) }); ok {
+			d.dropAfter(hit.DropAfter)
+		}
+	}
+	return nil
+}
+
+// SetAgent changes how often the agent captures: at each commit if interval is 0,
+// never by itself if it is negative.
+func (s *Server) SetAgent(interval time.Duration) {
+	s.mu.Lock()
+	s.interval = interval
+	close(s.wake)
+	s.wake = make(chan struct{})
+	s.mu.Unlock()
+	if interval == 0 {
+		s.committed()
+	}
+}
+
+// StopAgent stops the agent's service; StartAgent starts it again.
+func (s *Server) StopAgent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+}
+
+// StartAgent is the reverse of StopAgent.
+func (s *Server) StartAgent() {
+	s.mu.Lock()
+	s.stopped = false
+	s.mu.Unlock()
+	s.committed()
+}
+
+func (s *Server) agentRuns() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stopped
+}
+
+// committed captures at once, where the agent does.
+func (s *Server) committed() {
+	s.mu.Lock()
+	now := !s.stopped && s.interval == 0
+	s.mu.Unlock()
+	if now {
+		s.scan(false)
+	}
+}
+
+// scan captures in all databases whose capture job runs; all says to do so where
+// the log is empty too.
+func (s *Server) scan(all bool) {
+	for _, db := range s.databases() {
+		if !db.st.Load().agentRunning {
+			continue
+		}
+		db.mu.Lock()
+		n := len(db.log)
+		db.mu.Unlock()
+		if all || n > 0 {
+			db.capture()
+		}
+	}
+}
+
+func (s *Server) agent() {
+	for {
+		s.mu.Lock()
+		interval, wake := s.interval, s.wake
+		s.mu.Unlock()
+		var tick <-chan time.Time
+		if interval > 0 {
+			tick = time.After(interval)
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-wake:
+		case <-tick:
+			if s.agentRuns() {
+				s.scan(true)
+			}
+		}
+	}
+}
