@@ -2,6 +2,7 @@ package capture
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -72,6 +73,9 @@ type Options struct {
 	SignalPoll     time.Duration `opt:"signal.poll.interval.ms" unit:"ms" default:"5000" doc:"how often to look into signal.file"`
 	ChunkRows      int           `opt:"incremental.snapshot.chunk.size" default:"1024" doc:"rows that an incremental snapshot reads at a time"`
 
+	Authentication string `opt:"database.authentication" default:"password" enum:"password,aws-iam" doc:"how to log in to the database: aws-iam makes a password of AWS credentials, a new one for each connection, as Amazon RDS and Aurora take them for users with the rds_iam role (AWSAuthenticationPlugin in MySQL). It needs an encrypted connection"`
+	AWSRegion      string `opt:"database.aws.region" doc:"region of the database for aws-iam; that in database.hostname or of the AWS configuration when not given"`
+
 	Notifications     []string `opt:"notification.enabled.channels" enum:"log,sink" doc:"where to tell how snapshots go on: in the log, or in notification.sink.topic.name (sink)"`
 	NotificationTopic string   `opt:"notification.sink.topic.name" doc:"topic of notifications"`
 	MetricTags        string   `opt:"custom.metric.tags" doc:"labels for all metrics of this connector: NAME=VALUE,NAME=VALUE"`
@@ -79,6 +83,11 @@ type Options struct {
 	ColumnOptions
 
 	TransformOptions
+
+	// Passwords gives the password for a user at an address, host:port. It is
+	// asked before each connection; nil = database.password. It is no option of
+	// the file: whoever reads that sets it by Authentication.
+	Passwords func(ctx context.Context, address, user string) (string, error)
 
 	mustResume bool // snapshot.mode recovery
 }
@@ -176,6 +185,18 @@ func (o *Options) Complete() {
 			o.SnapshotMode = "no_data"
 		}
 	}
+}
+
+// IAM reports whether Passwords has to be set for aws-iam.
+func (o *Options) IAM() bool { return o.Authentication == "aws-iam" }
+
+// PasswordFor is what a user logs in with at an address; fixed is
+// database.password.
+func (o *Options) PasswordFor(ctx context.Context, address, user, fixed string) (string, error) {
+	if o.Passwords == nil {
+		return fixed, nil
+	}
+	return o.Passwords(ctx, address, user)
 }
 
 // MustResume reports whether a start without a stored position is an error.

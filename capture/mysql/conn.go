@@ -32,12 +32,16 @@ func dial(ctx context.Context, cfg *settings) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr := net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
+	addr := cfg.address()
+	password, err := cfg.login(ctx)
+	if err != nil {
+		return nil, err
+	}
 	connect := func(encrypted bool) (*client.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.ConnectTimeout, 15*time.Second))
 		defer cancel()
 		dialer := cfg.dialer()
-		return client.ConnectWithDialer(ctx, "tcp", addr, cfg.User, cfg.Password.Reveal(), "", dialer.DialContext, func(c *client.Conn) error {
+		return client.ConnectWithDialer(ctx, "tcp", addr, cfg.User, password, "", dialer.DialContext, func(c *client.Conn) error {
 			if encrypted {
 				c.SetTLSConfig(tlsConfig)
 			}
@@ -65,6 +69,14 @@ func dial(ctx context.Context, cfg *settings) (*conn, error) {
 		}
 	}
 	return c, nil
+}
+
+// address is the server's.
+func (s *settings) address() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
+
+// login is the password for a connection that is about to be made.
+func (s *settings) login(ctx context.Context) (string, error) {
+	return s.PasswordFor(ctx, s.address(), s.User, s.Password.Reveal())
 }
 
 // noTLS reports whether a connection failed because the server has no TLS.

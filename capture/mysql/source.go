@@ -294,7 +294,7 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 			return err
 		}
 	}
-	syncer, err := n.newSyncer(st)
+	syncer, err := n.newSyncer(ctx, st)
 	if err != nil {
 		return err
 	}
@@ -345,7 +345,7 @@ func (n *session) begin(ctx context.Context, syncer *replication.BinlogSyncer, s
 
 // newSyncer makes the replication client. It does not reconnect by itself: the
 // capture loop does, from the position that is durable.
-func (n *session) newSyncer(handler replication.EventHandler) (*replication.BinlogSyncer, error) {
+func (n *session) newSyncer(ctx context.Context, handler replication.EventHandler) (*replication.BinlogSyncer, error) {
 	tlsConfig, err := n.cfg.tlsConfig()
 	if err != nil {
 		return nil, err
@@ -357,9 +357,13 @@ func (n *session) newSyncer(handler replication.EventHandler) (*replication.Binl
 	if beat <= 0 || beat > 30*time.Second {
 		beat = 10 * time.Second
 	}
+	password, err := n.cfg.login(ctx)
+	if err != nil {
+		return nil, err
+	}
 	c := replication.BinlogSyncerConfig{
 		ServerID: n.cfg.serverID(), Flavor: mysql.MySQLFlavor,
-		Host: n.cfg.Host, Port: uint16(n.cfg.Port), User: n.cfg.User, Password: n.cfg.Password.Reveal(), //nolint:gosec // Validate has checked it
+		Host: n.cfg.Host, Port: uint16(n.cfg.Port), User: n.cfg.User, Password: password, //nolint:gosec // Validate has checked it
 		TLSConfig: tlsConfig, RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true,
 		HeartbeatPeriod: beat, ReadTimeout: 3*beat + 10*time.Second,
 		Logger:                  slog.New(slog.DiscardHandler), // it logs events with their rows

@@ -23,12 +23,14 @@ const connectTimeout = 10 * time.Second
 type server struct{ opts *Options }
 
 // config makes the settings of a session; replication makes it a walsender.
-func (s *server) config(replication bool) (*pgx.ConnConfig, error) {
+func (s *server) config(ctx context.Context, replication bool) (*pgx.ConnConfig, error) {
 	o := s.opts
-	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(o.User, o.Password.Reveal()),
-		Host: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Path: "/" + o.Database,
+	address := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+	password, err := o.PasswordFor(ctx, address, o.User, o.Password.Reveal())
+	if err != nil {
+		return nil, err
 	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(o.User, password), Host: address, Path: "/" + o.Database}
 	q := url.Values{"sslmode": {o.SSLMode}}
 	if o.SSLMode == "" {
 		q.Set("sslmode", "prefer")
@@ -60,7 +62,7 @@ func (s *server) config(replication bool) (*pgx.ConnConfig, error) {
 
 // connect opens a session for SQL.
 func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
-	c, err := s.config(false)
+	c, err := s.config(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +80,7 @@ func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
 
 // replication opens a session for replication commands.
 func (s *server) replication(ctx context.Context) (*pgconn.PgConn, error) {
-	c, err := s.config(true)
+	c, err := s.config(ctx, true)
 	if err != nil {
 		return nil, err
 	}

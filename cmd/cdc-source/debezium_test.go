@@ -136,6 +136,25 @@ func TestForeignOptionsOfAFile(t *testing.T) {
 	}
 }
 
+func TestTokensNeedTLS(t *testing.T) {
+	base := "name: x\nconnector.class: %s\ntopic.prefix: x\ndatabase.hostname: h\ndatabase.user: u\nbootstrap.servers: k:1\nschema.registry.url: http://r\ndatabase.authentication: aws-iam\n"
+	for _, c := range []struct {
+		dst        any
+		class, key string
+		good, bad  []string
+	}{
+		{&postgresOptions{}, "postgres\ndatabase.dbname: d", "database.sslmode", []string{"require", "verify-full"}, []string{"prefer", "disable", "allow"}},
+		{&mysqlOptions{}, "mysql", "database.ssl.mode", []string{"required", "verify_identity"}, []string{"preferred", "disabled"}},
+	} {
+		for _, mode := range append(c.good, c.bad...) {
+			err := config.Parse("x.yaml", fmt.Appendf(nil, base+"%s: %s\n", c.class, c.key, mode), c.dst)
+			if good := slices.Contains(c.good, mode); good != (err == nil) {
+				t.Errorf("%s %s: %v", c.key, mode, err)
+			}
+		}
+	}
+}
+
 // TestDocumentOfOptions prints docs/options.md.
 func TestDocumentOfOptions(t *testing.T) {
 	path := filepath.Join("..", "..", "docs", "options.md")

@@ -37,7 +37,7 @@ func TestLoadTellsWhichClassesThereAre(t *testing.T) {
 	if err := os.WriteFile(path, []byte("name: x\nconnector.class: oracle\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := load("run", []string{"-c", path}, slog.New(slog.DiscardHandler))
+	_, err := load(t.Context(), "run", []string{"-c", path}, slog.New(slog.DiscardHandler))
 	if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "connector.yaml:2") || !strings.Contains(err.Error(), "mariadb") {
 		t.Errorf("error %v", err)
 	}

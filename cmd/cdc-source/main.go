@@ -38,7 +38,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, log *slog.Logger) error {
-	c, err := load("run", args, log)
+	c, err := load(ctx, "run", args, log)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func hinted(err error) error {
 }
 
 func check(ctx context.Context, args []string, log *slog.Logger) error {
-	c, err := load("check", args, log)
+	c, err := load(ctx, "check", args, log)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func offsets(ctx context.Context, args []string, log *slog.Logger, out io.Writer
 	default:
 		return fault.Humanf(offsetsUsage, "offsets: %q is none of show, set, reset", verb)
 	}
-	c, err := load("offsets "+verb, args, log)
+	c, err := load(ctx, "offsets "+verb, args, log)
 	if err != nil {
 		return err
 	}

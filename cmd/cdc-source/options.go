@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"tributary/capture"
 	"tributary/capture/emit"
 	"tributary/capture/mysql"
 	"tributary/capture/postgres"
+	"tributary/capture/rdsauth"
 	"tributary/capture/snapshot"
 	"tributary/envelope"
 	"tributary/internal/config"
@@ -33,7 +35,7 @@ type mysqlOptions struct {
 
 // Validate returns what the tags cannot express.
 func (o *mysqlOptions) Validate() []config.Problem {
-	return append(o.Source.Validate(), o.Emit.Check()...)
+	return append(append(o.Source.Validate(), o.Emit.Check()...), needsTLS(&o.Source.Options, "database.ssl.mode", o.Source.SSLMode)...)
 }
 
 // Complete implements config.Completer.
@@ -55,7 +57,16 @@ type daemonOptions struct {
 
 // Validate returns what the tags cannot express.
 func (o *postgresOptions) Validate() []config.Problem {
-	return append(o.Source.Validate(), o.Emit.Check()...)
+	return append(append(o.Source.Validate(), o.Emit.Check()...), needsTLS(&o.Source.Options, "database.sslmode", o.Source.SSLMode)...)
+}
+
+// needsTLS reports that aws-iam is asked for where the connection may be in the
+// clear: whoever reads the token could log in with it.
+func needsTLS(o *capture.Options, key, mode string) []config.Problem {
+	if !o.IAM() || slices.Contains([]string{"required", "require", "trust", "verify_ca", "verify-ca", "verify_identity", "verify-full"}, mode) {
+		return nil
+	}
+	return []config.Problem{{Key: key, Message: "database.authentication aws-iam needs an encrypted connection: one of the modes that require it, best the one that verifies the host's name"}}
 }
 
 // Complete implements config.Completer.
@@ -139,7 +150,7 @@ func classes() []string {
 
 // load reads the file that the arguments of a command name. What it gives that
 // does nothing is logged.
-func load(verb string, args []string, log *slog.Logger) (*connector, error) {
+func load(ctx context.Context, verb string, args []string, log *slog.Logger) (*connector, error) {
 	path, err := ops.ConfigFile(verb, args)
 	if err != nil {
 		return nil, err
@@ -154,6 +165,9 @@ func load(verb string, args []string, log *slog.Logger) (*connector, error) {
 		if err := read(path, o, log); err != nil {
 			return nil, err
 		}
+		if err := login(ctx, &o.Source.Options, o.Source.Host); err != nil {
+			return nil, err
+		}
 		return &connector{
 			common: &o.Source.Options, emit: o.Emit, listen: o.Daemon.Listen,
 			block:  func(v string) envelope.Block { return postgres.Block(&o.Source, v) },
@@ -162,6 +176,9 @@ func load(verb string, args []string, log *slog.Logger) (*connector, error) {
 	case "mysql":
 		o := &mysqlOptions{}
 		if err := read(path, o, log); err != nil {
+			return nil, err
+		}
+		if err := login(ctx, &o.Source.Options, o.Source.Host); err != nil {
 			return nil, err
 		}
 		return &connector{
@@ -180,4 +197,17 @@ func read(path string, dst any, log *slog.Logger) error {
 		log.Warn("option ignored", "file", path, "line", w.Line, "option", w.Key, "why", w.Message)
 	}
 	return err
+}
+
+// login has the passwords made of AWS credentials if the options ask for it.
+func login(ctx context.Context, o *capture.Options, host string) error {
+	if !o.IAM() {
+		return nil
+	}
+	tokens, err := rdsauth.New(ctx, o.AWSRegion, host)
+	if err != nil {
+		return err
+	}
+	o.Passwords = tokens.Password
+	return nil
 }

@@ -197,7 +197,7 @@ func signalCommand(ctx context.Context, args []string, log *slog.Logger) error {
 	if err := s.Check(); err != nil {
 		return fault.Human(fmt.Errorf("signal: %w", err), signalUsage)
 	}
-	c, err := load("signal", []string{"-c", *file}, log)
+	c, err := load(ctx, "signal", []string{"-c", *file}, log)
 	if err != nil {
 		return err
 	}
