@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"unicode/utf16"
 
 	"tributary/internal/fault"
 )
@@ -15,7 +16,7 @@ type Adjustment string
 const (
 	AdjustNone        Adjustment = "none"         // an illegal name is an error
 	AdjustAvro        Adjustment = "avro"         // illegal characters become _
-	AdjustAvroUnicode Adjustment = "avro_unicode" // illegal characters become _uXXXX
+	AdjustAvroUnicode Adjustment = "avro_unicode" // illegal characters and _ become _uXXXX
 )
 
 // Naming makes the names of topics, schemas and fields.
@@ -93,20 +94,26 @@ func (n Naming) field(id TableID, name string) (string, error) {
 	return adjusted, nil
 }
 
+// apply adjusts a name; dots also stay.
 func (a Adjustment) apply(name string, dots bool) string {
 	if a == "" || a == AdjustNone {
 		return name
 	}
+	unicode := a == AdjustAvroUnicode
 	var b strings.Builder
-	for i, r := range name {
+	first := true // character of a part
+	for _, c := range utf16.Encode([]rune(name)) {
+		r := rune(c)
+		begins := first
+		first = dots && r == '.'
 		switch {
-		case r == '_' || alpha(r) || i > 0 && digit(r):
+		case alpha(r) || r == '_' && !unicode || !begins && digit(r) || b.Len() > 0 && dots && r == '.':
 			b.WriteRune(r)
-		case dots && i > 0 && r == '.':
-			b.WriteRune(r)
-		case a == AdjustAvroUnicode:
-			fmt.Fprintf(&b, "_u%04x", r)
-		case !dots && digit(r):
+		case unicode && r <= 0xff:
+			fmt.Fprintf(&b, "_u00%x", r)
+		case unicode:
+			fmt.Fprintf(&b, "_u%x", r)
+		case begins && digit(r):
 			b.WriteByte('_')
 			b.WriteRune(r)
 		default:

@@ -115,13 +115,19 @@ func ParseTimestamp(src []byte) (micros int64, rest []byte, err error) {
 // as text (no Avro length). fraction is the least number of fraction digits
 // (0 to 6); more are written if the value has them.
 func AppendISO(dst []byte, micros int64, fraction int) []byte {
-	days := floorDiv(micros, MicrosPerDay)
-	year, month, day := Civil(days)
+	return AppendDateTime(dst, 0, micros, fraction)
+}
+
+// AppendDateTime is AppendISO for microseconds since a day, counted since
+// 1970-01-01: beyond the years that microseconds since then have.
+func AppendDateTime(dst []byte, days, micros int64, fraction int) []byte {
+	more := floorDiv(micros, MicrosPerDay)
+	year, month, day := Civil(days + more)
 	dst = appendYear(dst, year)
 	dst = append2(append(dst, '-'), month)
 	dst = append2(append(dst, '-'), day)
 	dst = append(dst, 'T')
-	dst = AppendClock(dst, micros-days*MicrosPerDay, fraction)
+	dst = AppendClock(dst, micros-more*MicrosPerDay, fraction)
 	return append(dst, 'Z')
 }
 

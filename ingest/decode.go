@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"crypto/md5"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -428,7 +429,17 @@ func disguises(placeholder []byte, c *sourceColumn) [][]byte {
 		append(numbers, ']'),                    //
 		append(bin, '"', ']'),                   // an array of bytes
 		fmt.Appendf(nil, "{%s:%s}", text, text), // hstore
+		fmt.Appendf(nil, `["%s"]`, nameUUID(placeholder)),
+		fmt.Appendf(nil, `{"wkb":"%s","srid":null}`, base64.StdEncoding.EncodeToString(placeholder)), // a geometry
 	}
+}
+
+// nameUUID is the placeholder within an array of UUIDs: that of version 3 which
+// Java's UUID.nameUUIDFromBytes makes.
+func nameUUID(placeholder []byte) string {
+	sum := md5.Sum(placeholder) //nolint:gosec // says nothing secret
+	sum[6], sum[8] = sum[6]&0x0f|0x30, sum[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:])
 }
 
 // markUnavailable flags the cells from start on that are one of forms.

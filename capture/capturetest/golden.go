@@ -138,6 +138,9 @@ func Compact(raw json.RawMessage) string {
 	return b.String()
 }
 
+// most is more than any schema has.
+const most = 1 << 20
+
 func compactValue(b *strings.Builder, dec *json.Decoder) {
 	tok, err := dec.Token()
 	if err != nil {
@@ -165,6 +168,9 @@ func compactValue(b *strings.Builder, dec *json.Decoder) {
 			b.WriteByte(':')
 		}
 		compactValue(b, dec)
+		if b.Len() > most {
+			return // of what is no JSON there is no end
+		}
 	}
 	end, _ := dec.Token()
 	fmt.Fprint(b, end)

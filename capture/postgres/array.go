@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"bytes"
+	"crypto/md5"
 	"errors"
+	"fmt"
 
 	"tributary/envelope"
 )
@@ -14,7 +17,7 @@ var errArray = errors.New("not an array")
 func mapArray(t pgType, m *modes) (mapping, bool) {
 	elem := *t.elem
 	elem.typmod = t.typmod
-	if elem.oid == oidTime || elem.oid == oidTimestamp && m.times != "connect" {
+	if elem.oid == oidTime {
 		elem.typmod = -1 // always in microseconds
 	}
 	em := *m
@@ -32,24 +35,61 @@ func mapArray(t pgType, m *modes) (mapping, bool) {
 // element that does, or with a number for each letter of the placeholder.
 func unavailableItems(item *mapping) func(placeholder string) []byte {
 	switch one := item.unavailable; {
+	case item.typ.Name == envelope.TypeUUID().Name:
+		return func(p string) []byte { return append(append([]byte{2, 2}, placeholderText(nameUUID(p))...), 0) }
 	case one != nil && !item.array:
 		return func(p string) []byte { return append(append([]byte{2, 2}, one(p)...), 0) }
-	case item.typ.Kind != envelope.Int && item.typ.Kind != envelope.Long:
+	case item.typ.Kind == envelope.String:
+		return func(p string) []byte { return append(append([]byte{2, 2}, placeholderText(p)...), 0) }
+	}
+	return letters(item.typ.Kind, true)
+}
+
+// letters is an array with a number for each letter of the placeholder, nil for
+// elements that are no numbers.
+func letters(kind envelope.Kind, nullable bool) func(placeholder string) []byte {
+	var number func(dst []byte, c byte) []byte
+	switch kind {
+	case envelope.Int, envelope.Long:
+		number = func(dst []byte, c byte) []byte { return envelope.AppendLong(dst, int64(c)) }
+	case envelope.Float:
+		number = func(dst []byte, c byte) []byte { return envelope.AppendFloat(dst, float32(c)) }
+	case envelope.Double:
+		number = func(dst []byte, c byte) []byte { return envelope.AppendDouble(dst, float64(c)) }
+	default:
 		return nil
 	}
 	return func(p string) []byte {
 		out := envelope.AppendLong(nil, int64(len(p)))
 		for _, c := range []byte(p) {
-			out = envelope.AppendLong(append(out, 2), int64(c))
+			if nullable {
+				out = append(out, 2)
+			}
+			out = number(out, c)
 		}
 		return append(out, 0)
 	}
 }
 
+// nameUUID is the placeholder as a UUID of version 3 without a namespace, as
+// Java's UUID.nameUUIDFromBytes makes it.
+func nameUUID(p string) string {
+	sum := md5.Sum([]byte(p)) //nolint:gosec // says nothing secret
+	sum[6], sum[8] = sum[6]&0x0f|0x30, sum[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:])
+}
+
+// numbers is the text "1 2 3" of int2vector and oidvector, as an array.
+func numbers(item envelope.Type) mapping {
+	return mapping{typ: envelope.Type{Kind: envelope.Array, Items: &item}, noDefault: true, encode: func(dst, src []byte) ([]byte, error) {
+		return appendItems(dst, bytes.ReplaceAll(src, []byte{' '}, []byte{','}), appendInteger)
+	}}
+}
+
 // vector is the text "[1,2,3]" of pgvector.
 func vector(name string, kind envelope.Kind, fn envelope.Append) mapping {
 	item := envelope.TypeOf(kind)
-	return mapping{typ: envelope.Type{Kind: envelope.Array, Name: name, Version: 1, Items: &item}, noDefault: true,
+	return mapping{typ: envelope.Type{Kind: envelope.Array, Name: name, Version: 1, Items: &item}, noDefault: true, unavailable: letters(kind, false),
 		encode: func(dst, src []byte) ([]byte, error) {
 			if len(src) < 2 || src[0] != '[' || src[len(src)-1] != ']' {
 				return dst, errArray

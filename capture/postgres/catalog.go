@@ -69,10 +69,11 @@ func (c *catalog) close(ctx context.Context) error {
 	return err
 }
 
-// All types but those of the rows of tables.
+// All types but those of the rows of tables. int2vector and oidvector count as
+// arrays, but are not written as such.
 const queryTypes = `
 SELECT t.oid, t.typname::text, t.typtype = 'd', t.typbasetype, t.typtypmod,
-  CASE WHEN t.typcategory = 'A' AND t.typtype = 'b' THEN t.typelem ELSE 0 END, t.typdelim::text,
+  CASE WHEN t.typcategory = 'A' AND t.typtype = 'b' AND t.oid NOT IN (22, 30) THEN t.typelem ELSE 0 END, t.typdelim::text,
   ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder)
 FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE coalesce(c.relkind, 'c') = 'c'`
 

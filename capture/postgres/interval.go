@@ -28,8 +28,12 @@ func interval(mode string) mapping {
 	return plain(envelope.TypeMicroDuration(), appendIntervalMicros)
 }
 
-// appendIntervalMicros writes an interval in microseconds. Infinity is the end
-// of the type.
+// mostMicros is about what a long of microseconds can hold: 292,271 years.
+const mostMicros = 9.223372036854e18
+
+// appendIntervalMicros writes an interval in microseconds. Infinity, and what is
+// beyond the type (PostgreSQL has intervals of 178 million years), is the end of
+// the type.
 func appendIntervalMicros(dst, src []byte) ([]byte, error) {
 	switch infinity(src) {
 	case 1:
@@ -41,10 +45,13 @@ func appendIntervalMicros(dst, src []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	// Within these bounds the sum cannot overflow: 9.2e18 in all.
-	if max(v.months, -v.months) > 2_000_000 || max(v.days, -v.days) > 30_000_000 || max(v.micros, -v.micros) > 1<<60 {
-		return dst, errOverrange
+	switch about := float64(v.months)*microsPerMonth + float64(v.days)*envelope.MicrosPerDay + float64(v.micros); {
+	case about > mostMicros:
+		return envelope.AppendLong(dst, math.MaxInt64), nil
+	case about < -mostMicros:
+		return envelope.AppendLong(dst, math.MinInt64), nil
 	}
+	// Where the sum fits, it is right even if a part of it does not.
 	return envelope.AppendLong(dst, v.months*microsPerMonth+v.days*envelope.MicrosPerDay+v.micros), nil
 }
 

@@ -31,7 +31,7 @@ func bits(length int) mapping {
 		})
 	}
 	out := plain(envelope.TypeBits(length), appendBits)
-	out.noDefault = true
+	out.unavailable = placeholderText
 	return out
 }
 
@@ -61,21 +61,24 @@ func appendBits(dst, src []byte) ([]byte, error) {
 
 // money is an amount in the smallest unit of the database's currency, whose
 // text has it with a currency sign, separators and moneyServer fraction
-// digits. It is rounded half up to moneyDigits.
+// digits. An exact decimal is rounded half up to moneyDigits.
 func money(m *modes) mapping {
 	server, digits := m.moneyServer, m.moneyDigits
+	if m.decimals == "double" || m.decimals == "string" {
+		digits = server
+	}
 	number := func(src []byte) ([]byte, error) { return moneyNumber(src, server, digits) }
 	switch m.decimals {
 	case "double":
-		return plain(envelope.TypeOf(envelope.Double), func(dst, src []byte) ([]byte, error) {
+		return untold(plain(envelope.TypeOf(envelope.Double), func(dst, src []byte) ([]byte, error) {
 			n, err := number(src)
 			if err != nil {
 				return dst, err
 			}
 			return appendFloat8(dst, n)
-		})
+		}))
 	case "string":
-		return mapping{typ: envelope.TypeOf(envelope.String), encode: func(dst, src []byte) ([]byte, error) {
+		return mapping{typ: envelope.TypeOf(envelope.String), noDefault: true, encode: func(dst, src []byte) ([]byte, error) {
 			n, err := number(src)
 			if err != nil {
 				return dst, err
@@ -85,13 +88,13 @@ func money(m *modes) mapping {
 	}
 	t := envelope.TypeDecimal(64, digits)
 	t.Params = t.Params[:1] // Debezium does not tell the precision
-	return plain(t, func(dst, src []byte) ([]byte, error) {
+	return untold(plain(t, func(dst, src []byte) ([]byte, error) {
 		n, err := number(src)
 		if err != nil {
 			return dst, err
 		}
 		return envelope.AppendDecimal(dst, n, digits)
-	})
+	}))
 }
 
 // moneyNumber makes a number of an amount's text. The locale says where the

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"encoding/binary"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,7 +52,7 @@ func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string)
 			continue
 		}
 		col := envelope.Column{Name: info.name, Type: m.typ, Nullable: !info.notNull, Native: info.native}
-		col.Default = defaultOf(info.def, &col, m)
+		col.Default = defaultOf(&info, &col, m)
 		name, length, scale := info.typ.origin()
 		col.Declared = &envelope.SourceType{Name: strings.ToUpper(name), Length: length, Scale: scale}
 		t.Columns = append(t.Columns, col)
@@ -73,25 +75,46 @@ func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string)
 }
 
 // defaultOf evaluates a default expression as far as it is a literal. One that
-// is computed counts as the zero of a type that has a natural one, as Debezium
-// has it; others, and what does not fit, are no default at all.
-func defaultOf(expr string, col *envelope.Column, m mapping) []byte {
-	if expr == "" || m.noDefault {
+// calls a function counts as the zero of a type that has a natural one, as
+// Debezium has it; others, and what does not fit, are no default at all. Neither
+// is one of a domain, or of a type for which Debezium tells none.
+func defaultOf(info *columnInfo, col *envelope.Column, m mapping) []byte {
+	if info.def == "" || m.noDefault || info.typ.declared != "" {
 		return nil
 	}
-	literal, ok := parseLiteral(expr)
+	literal, ok := parseLiteral(info.def)
 	switch {
 	case ok && literal == nil: // NULL
 		return nil
+	case ok && info.typ.enum != nil && !strings.HasSuffix(info.def, "::"+info.typ.name):
+		return nil
 	case ok:
-		if v, err := m.encode(nil, literal); err == nil {
+		if v, err := m.encode(nil, literal); err == nil && finite(&col.Type, v) {
 			return v
 		}
 		return nil
-	case m.zeroDefault:
+	case m.computed != nil && functionDefault.MatchString(info.def):
+		return m.computed
+	case m.zeroDefault && functionDefault.MatchString(info.def):
 		return col.Type.AppendZero(nil)
 	}
 	return nil
+}
+
+// functionDefault is what calls a function.
+var functionDefault = regexp.MustCompile(`(?i)^(\(?[a-z0-9_.]+\(.*\)|current_timestamp$|current_time$|current_date$|localtime$|localtimestamp$)`)
+
+// finite reports whether JSON has a form for a default: it has none for NaN and
+// infinity.
+func finite(t *envelope.Type, v []byte) bool {
+	const exponent32, exponent64 = 0xff << 23, 0x7ff << 52
+	switch t.Kind {
+	case envelope.Float:
+		return binary.LittleEndian.Uint32(v)&exponent32 != exponent32
+	case envelope.Double:
+		return binary.LittleEndian.Uint64(v)&exponent64 != exponent64
+	}
+	return true
 }
 
 // parseLiteral reads a constant as pg_get_expr prints it: a number, true,

@@ -160,57 +160,67 @@ func parseDate(src []byte, bc bool) (int64, []byte, error) {
 	return envelope.Days(year, month, day), rest, nil
 }
 
-// parseTimestamp reads a timestamp in microseconds; rest is a zone, if any.
-func parseTimestamp(src []byte) (micros int64, rest []byte, err error) {
+// parseTimestamp reads a timestamp, as days since 1970 and microseconds of the
+// day; rest is a zone, if any.
+func parseTimestamp(src []byte) (days, clock int64, rest []byte, err error) {
 	src, bc := era(src)
-	days, rest, err := parseDate(src, bc)
+	days, rest, err = parseDate(src, bc)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	if len(rest) == 0 || rest[0] != ' ' {
-		return 0, nil, errTrailing
+		return 0, 0, nil, errTrailing
 	}
-	clock, rest, err := envelope.ParseTime(rest[1:])
-	if err != nil {
-		return 0, nil, err
-	}
-	return days*envelope.MicrosPerDay + clock, rest, nil
+	clock, rest, err = envelope.ParseTime(rest[1:])
+	return days, clock, rest, err
 }
 
-// The microseconds that stand for infinity, as Debezium has them.
+// maxDays is how many days of microseconds a long can hold. PostgreSQL counts
+// them from 2000 and has years up to 294276, a long of them since 1970 ends in
+// 294247.
+const maxDays = math.MaxInt64/int64(envelope.MicrosPerDay) - 1
+
+// The microseconds that stand for infinity, as Debezium has them. What is beyond
+// the type counts as its end.
 const (
 	timestampInfinity    = 9223372036825200000
 	timestampMinInfinity = -9223372036832400000
 )
 
-func timestamp(src []byte) (int64, error) {
+func appendTimestampMicros(dst, src []byte) ([]byte, error) {
 	switch infinity(src) {
 	case 1:
-		return timestampInfinity, nil
+		return envelope.AppendLong(dst, timestampInfinity), nil
 	case -1:
-		return timestampMinInfinity, nil
+		return envelope.AppendLong(dst, timestampMinInfinity), nil
 	}
-	v, rest, err := parseTimestamp(src)
-	if err == nil && len(rest) > 0 {
-		err = errTrailing
-	}
-	return v, err
-}
-
-func appendTimestampMicros(dst, src []byte) ([]byte, error) {
-	v, err := timestamp(src)
-	if err != nil {
+	days, clock, rest, err := parseTimestamp(src)
+	switch {
+	case err != nil:
 		return dst, err
+	case len(rest) > 0:
+		return dst, errTrailing
+	case days > maxDays:
+		return envelope.AppendLong(dst, math.MaxInt64), nil
 	}
-	return envelope.AppendLong(dst, v), nil
+	return envelope.AppendLong(dst, days*envelope.MicrosPerDay+clock), nil
 }
 
 func appendTimestampMillis(dst, src []byte) ([]byte, error) {
-	v, err := timestamp(src)
-	if err != nil {
-		return dst, err
+	switch infinity(src) {
+	case 1:
+		return envelope.AppendLong(dst, floorDiv(timestampInfinity, 1000)), nil
+	case -1:
+		return envelope.AppendLong(dst, floorDiv(timestampMinInfinity, 1000)), nil
 	}
-	return envelope.AppendLong(dst, floorDiv(v, 1000)), nil
+	days, clock, rest, err := parseTimestamp(src)
+	switch {
+	case err != nil:
+		return dst, err
+	case len(rest) > 0:
+		return dst, errTrailing
+	}
+	return envelope.AppendLong(dst, days*(envelope.MicrosPerDay/1000)+clock/1000), nil
 }
 
 func appendTimeMicros(dst, src []byte) ([]byte, error) {
@@ -242,7 +252,7 @@ func appendZonedTimestamp(digits int) envelope.Append {
 		if infinity(src) != 0 {
 			return envelope.AppendBytes(dst, src), nil
 		}
-		v, rest, err := parseTimestamp(src)
+		days, clock, rest, err := parseTimestamp(src)
 		if err != nil {
 			return dst, err
 		}
@@ -251,7 +261,7 @@ func appendZonedTimestamp(digits int) envelope.Append {
 			return dst, err
 		}
 		var buf [48]byte
-		return envelope.AppendBytes(dst, envelope.AppendISO(buf[:0], v-offset*1e6, digits)), nil
+		return envelope.AppendBytes(dst, envelope.AppendDateTime(buf[:0], days, clock-offset*1e6, digits)), nil
 	}
 }
 

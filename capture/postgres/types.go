@@ -29,9 +29,11 @@ const (
 	oidName        = 19
 	oidInt8        = 20
 	oidInt2        = 21
+	oidInt2Vector  = 22
 	oidInt4        = 23
 	oidText        = 25
 	oidOID         = 26
+	oidOIDVector   = 30
 	oidJSON        = 114
 	oidXML         = 142
 	oidPoint       = 600
@@ -88,9 +90,10 @@ type mapping struct {
 	// unavailable gives the bare Avro form of unavailable.value.placeholder; it
 	// is nil where that cannot be told from a value.
 	unavailable func(placeholder string) []byte
-	zeroDefault bool // a default that is computed counts as the type's zero
-	noDefault   bool // a default is not told in the schema
-	array       bool // the encoder takes a whole array
+	zeroDefault bool   // a default that is computed counts as the type's zero
+	computed    []byte // or as this, where there is one
+	noDefault   bool   // a default is not told in the schema
+	array       bool   // the encoder takes a whole array
 }
 
 // plain is a type that is written as one kind whatever the options are.
@@ -100,10 +103,18 @@ func plain(t envelope.Type, fn envelope.Append) mapping {
 
 // text is a type whose text is its value.
 func text(t envelope.Type) mapping {
-	return mapping{typ: t, encode: appendText, unavailable: placeholderText}
+	return mapping{typ: t, encode: appendText, unavailable: placeholderText, zeroDefault: true}
+}
+
+// untold is m whose default is not told in the schema.
+func untold(m mapping) mapping {
+	m.noDefault = true
+	return m
 }
 
 func placeholderText(p string) []byte { return envelope.AppendString(nil, p) }
+
+func placeholderWKB(p string) []byte { return envelope.AppendGeometry(nil, []byte(p), 0) }
 
 func plainText() mapping { return text(envelope.TypeOf(envelope.String)) }
 
@@ -118,7 +129,9 @@ func mapType(t pgType, m *modes) (mapping, bool) {
 		return mapArray(t, m)
 	}
 	if t.enum != nil {
-		return text(enumType(t.enum)), true
+		out := text(enumType(t.enum))
+		out.zeroDefault = false
+		return out, true
 	}
 	for _, try := range []func(pgType, *modes) (mapping, bool){mapNumber, mapText, mapTime, mapBinary, mapExtension} {
 		if out, ok := try(t, m); ok {
@@ -141,8 +154,10 @@ func mapNumber(t pgType, m *modes) (mapping, bool) {
 		return plain(envelope.TypeInt16(), appendInteger), true
 	case oidInt4:
 		return plain(envelope.TypeOf(envelope.Int), appendInteger), true
-	case oidInt8, oidOID:
+	case oidInt8:
 		return plain(envelope.TypeOf(envelope.Long), appendInteger), true
+	case oidOID:
+		return untold(plain(envelope.TypeOf(envelope.Long), appendInteger)), true
 	case oidFloat4:
 		return plain(envelope.TypeOf(envelope.Float), appendFloat4), true
 	case oidFloat8:
@@ -157,23 +172,24 @@ func mapNumber(t pgType, m *modes) (mapping, bool) {
 
 func mapText(t pgType, m *modes) (mapping, bool) {
 	switch t.oid {
-	case oidText, oidVarchar, oidBpchar, oidChar, oidName, oidInet, oidCIDR, oidMacaddr, oidMacaddr8,
-		oidInt4Range, oidInt8Range, oidNumRange, oidTSRange, oidTSTZRange, oidDateRange:
+	case oidText, oidVarchar, oidBpchar:
 		return plainText(), true
+	case oidChar, oidName, oidInet, oidCIDR, oidMacaddr, oidMacaddr8,
+		oidInt4Range, oidInt8Range, oidNumRange, oidTSRange, oidTSTZRange, oidDateRange:
+		return untold(plainText()), true
 	case oidJSON, oidJSONB:
 		out := text(envelope.TypeJSON())
-		out.typ.Zero = envelope.AppendString(nil, "{}")
+		out.computed = envelope.AppendString(nil, "{}")
 		return out, true
 	case oidXML:
 		return semantic("io.debezium.data.Xml"), true
 	case oidUUID:
 		out := text(envelope.TypeUUID())
-		out.zeroDefault = true
-		out.typ.Zero = envelope.AppendString(nil, "00000000-0000-0000-0000-000000000000")
+		out.computed = envelope.AppendString(nil, "00000000-0000-0000-0000-000000000000")
 		return out, true
 	case oidTSVector:
 		if m.debezium35 {
-			return semantic("io.debezium.data.Tsvector"), true
+			return untold(semantic("io.debezium.data.Tsvector")), true
 		}
 	}
 	return mapping{}, false
@@ -192,6 +208,10 @@ func mapBinary(t pgType, m *modes) (mapping, bool) {
 			return bits(1<<31 - 1), true
 		}
 		return bits(int(t.typmod)), true
+	case oidInt2Vector:
+		return numbers(envelope.TypeInt16()), true
+	case oidOIDVector:
+		return numbers(envelope.TypeOf(envelope.Long)), true
 	case oidPoint:
 		return mapping{typ: envelope.TypePoint(), encode: appendPoint, noDefault: true}, true
 	}
@@ -202,15 +222,15 @@ func mapBinary(t pgType, m *modes) (mapping, bool) {
 func mapExtension(t pgType, m *modes) (mapping, bool) {
 	switch t.name {
 	case "citext", "isbn":
-		return plainText(), true
+		return untold(plainText()), true
 	case "ltree":
-		return semantic("io.debezium.data.Ltree"), true
+		return untold(semantic("io.debezium.data.Ltree")), true
 	case "hstore":
-		return hstore(m.hstores), true
+		return untold(hstore(m.hstores)), true
 	case "geometry":
-		return mapping{typ: envelope.TypeGeometry(), encode: appendEWKB, noDefault: true}, true
+		return mapping{typ: envelope.TypeGeometry(), encode: appendEWKB, noDefault: true, unavailable: placeholderWKB}, true
 	case "geography":
-		return mapping{typ: envelope.TypeGeography(), encode: appendEWKB, noDefault: true}, true
+		return mapping{typ: envelope.TypeGeography(), encode: appendEWKB, noDefault: true, unavailable: placeholderWKB}, true
 	case "vector":
 		return vector("io.debezium.data.DoubleVector", envelope.Double, appendFloat8), true
 	case "halfvec":
@@ -285,7 +305,7 @@ func binaryText(mode string, decode func(src []byte) ([]byte, error)) mapping {
 		}
 		return out
 	}
-	out.unavailable = func(p string) []byte { return envelope.AppendString(nil, toText([]byte(p))) }
+	out.unavailable = placeholderText
 	out.encode = func(dst, src []byte) ([]byte, error) {
 		raw, err := decode(src)
 		if err != nil {
@@ -328,11 +348,10 @@ func mapTime(t pgType, m *modes) (mapping, bool) {
 		return plain(envelope.TypeMicroTimestamp(), appendTimestampMicros), true
 	case oidTimestamptz:
 		out := plain(envelope.TypeZonedTimestamp(), appendZonedTimestamp(digits))
-		zero := envelope.AppendISO(nil, 0, digits)
-		out.typ.Zero = envelope.AppendBytes(nil, zero)
+		out.computed = envelope.AppendBytes(nil, envelope.AppendISO(nil, 0, digits))
 		return out, true
 	case oidTimetz:
-		return plain(envelope.TypeZonedTime(), appendZonedTime), true
+		return untold(plain(envelope.TypeZonedTime(), appendZonedTime)), true
 	case oidInterval:
 		return interval(m.intervals), true
 	}
@@ -356,7 +375,7 @@ func (t *pgType) origin() (name string, length, scale int) {
 	}
 	point := 0
 	if fraction > 0 {
-		point = fraction + 1
+		point = max(fraction+1, 3) // the driver has two digits for one
 	}
 	fixed := map[uint32][2]int{
 		oidInt2: {5, 0}, oidInt4: {10, 0}, oidInt8: {19, 0}, oidOID: {10, 0}, oidFloat4: {8, 8}, oidFloat8: {17, 17},

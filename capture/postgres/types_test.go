@@ -48,15 +48,22 @@ func TestMoreValues(t *testing.T) {
 		{"interval text below a second", as(oidInterval, -1), text, "-00:00:00.5", str("P0Y0M0DT0H0M-0.5S")},
 		{"interval text of months", as(oidInterval, -1), text, "99 years 11 mons", str("P99Y11M0DT0H0M0S")},
 
+		{"an interval beyond the type", as(oidInterval, -1), nil, "178000000 years", envelope.AppendLong(nil, math.MaxInt64)},
+		{"an interval before it", as(oidInterval, -1), nil, "-178000000 years", envelope.AppendLong(nil, math.MinInt64)},
+		{"an interval of parts beyond it", as(oidInterval, -1), nil, "3000000 mons -90000000 days", envelope.AppendLong(nil, 3000000*2629800000000-90000000*86400000000)},
+		{"the last timestamp", as(oidTimestamptz, -1), nil, "294276-12-31 23:59:59.999999+00", str("+294276-12-31T23:59:59.999999Z")},
+		{"the last timestamp in microseconds", as(oidTimestamp, -1), nil, "294276-12-31 23:59:59.999999", envelope.AppendLong(nil, math.MaxInt64)},
+		{"int2vector", as(oidInt2Vector, -1), nil, "1 -2", []byte{4, 2, 3, 0}}, {"empty oidvector", as(oidOIDVector, -1), nil, "", []byte{0}},
 		{"money", as(oidMoney, -1), nil, "$92,233,720,368,547,758.07", append([]byte{16}, 0x7f, 255, 255, 255, 255, 255, 255, 255)},
 		{"negative money", as(oidMoney, -1), text, "-$1,234.50", str("-1234.50")},
 		{"money in brackets", as(oidMoney, -1), text, "($0.05)", str("-0.05")},
 		{"least money", as(oidMoney, -1), text, "-$92,233,720,368,547,758.08", str("-92233720368547758.08")},
 		{"money of another locale", as(oidMoney, -1), text, "1.234,50 Eu", str("1234.50")},
-		{"money rounded", as(oidMoney, -1), set(func(m *modes) { text(m); m.moneyDigits = 1 }), "$1.25", str("1.3")},
-		{"money rounded to whole", as(oidMoney, -1), set(func(m *modes) { text(m); m.moneyDigits = 0 }), "$1,000.49", str("1000")},
-		{"money with more digits", as(oidMoney, -1), set(func(m *modes) { text(m); m.moneyDigits = 4 }), "$1.25", str("1.2500")},
-		{"money of a currency without fraction", as(oidMoney, -1), set(func(m *modes) { text(m); m.moneyServer = 0 }), "￥1,234", str("1234.00")},
+		{"money rounded", as(oidMoney, -1), set(func(m *modes) { m.moneyDigits = 1 }), "$1.25", []byte{2, 13}},
+		{"money rounded to whole", as(oidMoney, -1), set(func(m *modes) { m.moneyDigits = 0 }), "$100.49", []byte{2, 100}},
+		{"money with more digits", as(oidMoney, -1), set(func(m *modes) { m.moneyDigits = 4 }), "$1.25", []byte{4, 0x30, 0xd4}},
+		{"money of a currency without fraction", as(oidMoney, -1), set(func(m *modes) { text(m); m.moneyServer = 0 }), "￥1,234", str("1234")},
+		{"money as text is not rounded", as(oidMoney, -1), set(func(m *modes) { text(m); m.moneyDigits = 0 }), "$1,000.49", str("1000.49")},
 		{"money as double", as(oidMoney, -1), set(func(m *modes) { m.decimals = "double" }), "$1.50", envelope.AppendDouble(nil, 1.5)},
 
 		{"bit", as(oidBit, 1), nil, "1", []byte{1}},
@@ -122,7 +129,7 @@ func TestMoreMalformedValues(t *testing.T) {
 		typ   pgType
 		texts []string
 	}{
-		{as(oidInterval, -1), []string{"1", "1 fortnight", "12:00", "1 day x", "04:05:06 1 day", "178000000 years"}},
+		{as(oidInterval, -1), []string{"1", "1 fortnight", "12:00", "1 day x", "04:05:06 1 day"}},
 		{as(oidMoney, -1), []string{"", "$", "99999999999999999999999"}},
 		{as(oidBit, 8), []string{"2", "0x"}},
 		{as(oidPoint, -1), []string{"", "(1,2", "1,2", "(a,b)"}},
@@ -156,7 +163,8 @@ func TestPlaceholders(t *testing.T) {
 	}{
 		"text": {as(oidText, -1), u}, "jsonb": {as(oidJSONB, -1), u}, "bytea": {as(oidBytea, -1), u}, "text[]": {arrayOf(oidText, -1), one},
 		"bytea[]": {arrayOf(oidBytea, -1), one}, "int[]": {arrayOf(oidInt4, -1), codes}, "date[]": {arrayOf(oidDate, -1), codes},
-		"numeric": {as(oidNumeric, -1), nil}, "float8[]": {arrayOf(oidFloat8, -1), nil}, "int": {as(oidInt4, -1), nil},
+		"numeric": {as(oidNumeric, -1), nil}, "bool[]": {arrayOf(oidBool, -1), nil}, "bit varying": {as(oidVarbit, -1), u},
+		"uuid[]": {arrayOf(oidUUID, -1), concat([]byte{2, 2}, envelope.AppendString(nil, "b68a35a7-17ad-35b3-af2a-ae46edb4545a"), []byte{0})}, "int": {as(oidInt4, -1), nil},
 	} {
 		mp, ok := mapType(c.typ, defaults())
 		var got []byte
