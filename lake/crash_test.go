@@ -57,6 +57,15 @@ var crashCases = map[string]crashCase{
 			return err
 		},
 	},
+	"insert overwrite of the whole table": {
+		setup: func(t *testing.T, tab *Table) {
+			upsert(t, tab, map[string]string{"cursor": "1"}, manyRows(1, 25, 0)...)
+		},
+		do: func(t *testing.T, tab *Table) error {
+			_, err := tab.InsertOverwrite(t.Context(), rowsOf(manyRows(20, 40, 500)...), true, map[string]string{"cursor": "new"})
+			return err
+		},
+	},
 	"delete partitions": {
 		cfg: func(c *Config) { c.PartitionFields = []string{"qty"} },
 		setup: func(t *testing.T, tab *Table) {

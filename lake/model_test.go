@@ -89,6 +89,8 @@ type modelRun struct {
 	horizon string
 	pin     string // instant of the savepoint
 	steps   *int
+	fence   int  // events before it must not be given again: what they wrote was taken away
+	folders bool // the table has partitions, by qty
 }
 
 func (r *modelRun) now() *modelState { return &r.states[len(r.states)-1] }
@@ -182,7 +184,7 @@ func (r *modelRun) write(t *rapid.T) {
 	from := was.applied
 	// What was removed for good must not come again: a cursor keeps it away. So
 	// only events after the newest removal are given twice.
-	for back := rapid.IntRange(0, 4).Draw(t, "again"); back > 0 && from > 0 && !r.events[from-1].gone; back-- {
+	for back := rapid.IntRange(0, 4).Draw(t, "again"); back > 0 && from > r.fence && !r.events[from-1].gone; back-- {
 		from--
 	}
 	to := was.applied
@@ -194,9 +196,18 @@ func (r *modelRun) write(t *rapid.T) {
 	for _, x := range r.events[was.applied:to] {
 		next.apply(x)
 	}
+	r.commit(t, to, next, func() (Instant, error) {
+		return r.tab.Upsert(r.t.Context(), r.rows(r.events[from:to]), map[string]string{"cursor": fmt.Sprint(to)})
+	})
+}
+
+// commit does a write, which leads to the state next, or, when it is stopped, to
+// that or none. It reports whether it does.
+func (r *modelRun) commit(t *rapid.T, applied int, next tableModel, do func() (Instant, error)) bool {
+	was := r.now()
 	var i Instant
 	crashed := r.faulty(t, func() (err error) {
-		i, err = r.tab.Upsert(r.t.Context(), r.rows(r.events[from:to]), map[string]string{"cursor": fmt.Sprint(to)})
+		i, err = do()
 		return err
 	})
 	if crashed {
@@ -204,9 +215,136 @@ func (r *modelRun) write(t *rapid.T) {
 		i = r.tab.Timeline().Newest()
 	}
 	if i.Time == was.instant || i.IsZero() {
-		return // the old state, which check makes sure of
+		return false // the old state, which check makes sure of
 	}
-	r.states = append(r.states, modelState{i.Time, to, next, next.lines(r.columns)})
+	r.states = append(r.states, modelState{i.Time, applied, next, next.lines(r.columns)})
+	return true
+}
+
+// whole draws rows without cells that are to be kept.
+func (r *modelRun) whole(t *rapid.T) []row {
+	var out []row
+	for range rapid.IntRange(1, 6).Draw(t, "rows") {
+		r.seq++
+		x := row{
+			id: int64(rapid.IntRange(1, 40).Draw(t, "id")), seq: r.seq,
+			qty: r.seq % 7, price: r.seq * 3, at: r.seq, note: fmt.Sprint("w", r.seq),
+		}
+		if rapid.IntRange(0, 5).Draw(t, "null") == 0 {
+			x.qty, x.note = null{}, null{}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// folder is the partition of a row.
+func (r *modelRun) folder(x row) string {
+	switch v := x.qty.(type) {
+	case int:
+		if r.folders {
+			return fmt.Sprint("qty=", v)
+		}
+	default:
+		if r.folders {
+			return "qty=" + defaultPartition
+		}
+	}
+	return ""
+}
+
+// overwrite replaces partitions, or the whole table.
+func (r *modelRun) overwrite(t *rapid.T) {
+	rows, all := r.whole(t), rapid.Bool().Draw(t, "whole table")
+	in := tableModel{}
+	for _, x := range rows {
+		in.apply(x)
+	}
+	next := maps.Clone(r.now().model)
+	for _, x := range in {
+		maps.DeleteFunc(next, func(_ int64, old row) bool { return all || r.folder(old) == r.folder(x) })
+	}
+	maps.Copy(next, in)
+	if r.commit(t, r.now().applied, next, func() (Instant, error) {
+		return r.tab.InsertOverwrite(r.t.Context(), r.rows(rows), all, map[string]string{"cursor": fmt.Sprint(r.now().applied)})
+	}) {
+		r.fence = len(r.events)
+	}
+}
+
+// deletePartition empties a partition, which may not be there.
+func (r *modelRun) deletePartition(t *rapid.T) {
+	gone := r.folder(row{qty: rapid.IntRange(0, 7).Draw(t, "qty")})
+	if rapid.IntRange(0, 7).Draw(t, "null") == 0 {
+		gone = r.folder(row{qty: null{}})
+	}
+	next := maps.Clone(r.now().model)
+	maps.DeleteFunc(next, func(_ int64, old row) bool { return r.folder(old) == gone })
+	if r.commit(t, r.now().applied, next, func() (Instant, error) {
+		return r.tab.DeletePartitions(r.t.Context(), []string{gone}, map[string]string{"cursor": fmt.Sprint(r.now().applied)})
+	}) {
+		r.fence = len(r.events)
+	}
+}
+
+// insert adds the rows whose keys the table does not have.
+func (r *modelRun) insert(t *rapid.T) {
+	rows := r.whole(t)
+	next := maps.Clone(r.now().model)
+	in := tableModel{}
+	for _, x := range rows {
+		in.apply(x)
+	}
+	for id, x := range in {
+		if _, ok := next[id]; !ok {
+			next[id] = x
+		}
+	}
+	how := Insertion{Bulk: rapid.Bool().Draw(t, "bulk"), DropDuplicates: true}
+	r.commit(t, r.now().applied, next, func() (Instant, error) {
+		return r.tab.Insert(r.t.Context(), r.rows(rows), how, map[string]string{"cursor": fmt.Sprint(r.now().applied)})
+	})
+}
+
+// incremental compares what changed between two instants: rows of the later one,
+// and every one of them that the earlier had not.
+func (r *modelRun) incremental(t *rapid.T) {
+	if len(r.states) < 2 {
+		return
+	}
+	n := rapid.IntRange(1, len(r.states)-1).Draw(t, "to")
+	to, from := r.states[n], r.states[rapid.IntRange(0, n-1).Draw(t, "from")]
+	reader, err := Open(r.t.Context(), r.mem, "silver/shop/sale", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := from.instant
+	if after == "" {
+		after = "000"
+	}
+	s, err := reader.Between(r.t.Context(), after, to.instant)
+	if errors.Is(err, ErrHorizon) && to.instant < reader.Timeline().Horizon() && to.instant != r.pin {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := dumpSnapshot(r.t, s, nil)
+	for _, l := range got {
+		if _, found := slices.BinarySearch(to.lines, l); !found {
+			t.Fatalf("between %s and %s: %s is no row of\n%s", after, to.instant, l, strings.Join(to.lines, "\n"))
+		}
+	}
+	for id, x := range to.model {
+		old, had := from.model[id]
+		if had && old == x {
+			continue
+		}
+		line := tableModel{id: x}.lines(strings.Count(to.lines[0], "|") - len(saleSchema.Fields) + 1)[0]
+		if !slices.Contains(got, line) {
+			t.Fatalf("between %s and %s there is no\n%s\namong\n%s", after, to.instant, line, strings.Join(got, "\n"))
+		}
+	}
 }
 
 func (r *modelRun) evolve(t *rapid.T) {
@@ -359,7 +497,7 @@ func TestTableAgainstModel(t *testing.T) {
 				}
 				r := &modelRun{
 					t: t, clk: newClock(), mem: new(blob.Mem), steps: &steps,
-					states: []modelState{{model: tableModel{}}},
+					states: []modelState{{model: tableModel{}}}, folders: name == "partitioned",
 				}
 				r.fault = blob.NewFault(r.mem)
 				r.opt = Options{Now: r.clk.now, MaxFileRows: 8, LockValidity: crashOptions.LockValidity, IndexDir: index}
@@ -372,6 +510,10 @@ func TestTableAgainstModel(t *testing.T) {
 				rt.Repeat(map[string]func(*rapid.T){
 					"draw":      r.draw,
 					"write":     r.write,
+					"overwrite": r.overwrite,
+					"empty":     r.deletePartition,
+					"insert":    r.insert,
+					"between":   r.incremental,
 					"open":      r.open,
 					"service":   r.service,
 					"rollback":  r.rollback,

@@ -43,6 +43,14 @@ var serviceCases = map[string]serviceCase{
 			return tab.Savepoint(t.Context(), instants[1], "me", "")
 		},
 	},
+	"drop of a savepoint": {
+		prepare: func(t *testing.T, tab *Table, instants []string) {
+			must(t, tab.Savepoint(t.Context(), instants[1], "me", ""))
+		},
+		run: func(t *testing.T, tab *Table, instants []string) error {
+			return tab.DropSavepoint(t.Context(), instants[1])
+		},
+	},
 	"rollback": {
 		run: func(t *testing.T, tab *Table, instants []string) error {
 			if tab.Timeline().Newest().Time != instants[len(instants)-1] {
