@@ -109,7 +109,7 @@ func (s *Service) Once(ctx context.Context) error {
 		}()
 	}
 	wg.Wait()
-	return joined(errs)
+	return joined(errs, "tables are not up to date")
 }
 
 func (s *Service) init() {
@@ -281,8 +281,9 @@ func (s *Service) Ready() error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// joined makes one error of several, each with what to do about it.
-func joined(errs []error) error {
+// joined makes one error of several, of as many things as what says, each with what
+// to do about it.
+func joined(errs []error, what string) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if len(errs) < 2 {
 		return errors.Join(errs...)
@@ -292,7 +293,7 @@ func joined(errs []error) error {
 			errs[i] = fmt.Errorf("%w\n  what to do: %s", err, hint)
 		}
 	}
-	err := fmt.Errorf("%d tables are not up to date:\n%w", len(errs), errors.Join(errs...))
+	err := fmt.Errorf("%d %s:\n%w", len(errs), what, errors.Join(errs...))
 	if fault.NeedsHuman(err) {
 		return fault.Human(err, "see above")
 	}
@@ -312,22 +313,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
-}
-
-// Plan tells, a line a topic, what there is to do. It changes nothing and takes
-// no lease.
-func (s *Service) Plan(ctx context.Context) ([]string, error) {
-	topics, err := s.topics(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var lines []string
-	for _, name := range topics {
-		line, err := NewTopic(&s.Settings, name).plan(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("topic %s: %w", name, err)
-		}
-		lines = append(lines, line)
-	}
-	return lines, nil
 }

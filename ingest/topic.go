@@ -204,32 +204,6 @@ func (t *Topic) resume(ctx context.Context, table *lake.Table) error {
 	return nil
 }
 
-// plan tells what there is to do, in a line.
-func (t *Topic) plan(ctx context.Context) (string, error) {
-	state := "will be created"
-	table, err := lake.Open(ctx, t.set.Lake, t.base, t.set.Table)
-	switch {
-	case errors.Is(err, lake.ErrNoTable):
-		t.cp = newCheckpoint(t.name)
-	case err != nil:
-		return "", fmt.Errorf("open table %s: %w", t.base, err)
-	default:
-		if err := t.resume(ctx, table); err != nil {
-			return "", err
-		}
-		state = "is at " + t.cp.Kafka()
-	}
-	found, err := t.list(ctx)
-	if err != nil {
-		return "", err
-	}
-	var bytes int64
-	for _, o := range found {
-		bytes += o.Size
-	}
-	return fmt.Sprintf("%s -> %s: the table %s; %d objects, %d bytes to read", t.name, t.base, state, len(found), bytes), nil
-}
-
 // newestExtra returns the extra metadata of the newest commit with a checkpoint.
 func newestExtra(ctx context.Context, table *lake.Table) (map[string]string, error) {
 	done := table.Timeline().Completed()
@@ -301,7 +275,7 @@ func (t *Topic) raise(ctx context.Context) (more bool, err error) {
 // the table's columns begins a commit of its own.
 func (t *Topic) read(ctx context.Context, take []bronze.Info, next *Checkpoint) (n int, err error) {
 	for _, info := range take {
-		if slices.Contains(t.set.SkipObjects, info.Key) {
+		if t.skips(info.Key) {
 			t.log.Warn("object skipped, as configured", "object", info.Key)
 			next.take(info.Partition, info.Folder, info.First)
 			n++
@@ -316,19 +290,34 @@ func (t *Topic) read(ctx context.Context, take []bronze.Info, next *Checkpoint) 
 	return n, nil
 }
 
+// skips reports whether an object is to be gone on without.
+func (t *Topic) skips(key string) bool { return slices.Contains(t.set.SkipObjects, key) }
+
+// checkHeader refuses an object that is not the one that its name says.
+func (t *Topic) checkHeader(o *bronze.Object, info bronze.Info) error {
+	if o.Topic != t.name || o.Partition != info.Partition || o.First != info.First {
+		return fmt.Errorf("%w: its header is that of %s-%d from offset %d", bronze.ErrDamaged, o.Topic, o.Partition, o.First)
+	}
+	return nil
+}
+
 func (t *Topic) readObject(ctx context.Context, info bronze.Info, next *Checkpoint) (taken bool, err error) {
 	o, err := bronze.Open(ctx, t.set.Bronze, info.Key)
 	if err != nil {
 		return false, objectError(info.Key, err)
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
-	if o.Topic != t.name || o.Partition != info.Partition || o.First != info.First {
-		return false, objectError(info.Key, fmt.Errorf("%w: its header is that of %s-%d from offset %d",
-			bronze.ErrDamaged, o.Topic, o.Partition, o.First))
+	if err := t.checkHeader(o, info); err != nil {
+		return false, objectError(info.Key, err)
 	}
 	s, err := t.schemaOf(o.SchemaText())
 	if err != nil {
 		return false, objectError(info.Key, err)
+	}
+	if t.table == nil {
+		if err := t.tryFirst(ctx, info.Key, s); err != nil {
+			return false, err
+		}
 	}
 	fits, err := t.fit(ctx, s, o, next.SchemaID)
 	if err != nil || !fits {
@@ -432,22 +421,55 @@ func (t *Topic) checkDropped(have, in lake.Schema, schemaID, newest int64) error
 	return nil
 }
 
-// create makes the table from the first object's schema and key.
-func (t *Topic) create(ctx context.Context, s *schema, o *bronze.Object) error {
-	key := t.set.KeyFields
+// firstSchema returns the key and the columns of a table that is to be made for
+// the records of an object.
+func (t *Topic) firstSchema(s *schema, o *bronze.Object) (key []string, sch lake.Schema, err error) {
+	key = t.set.KeyFields
 	if len(key) == 0 {
 		key = o.KeyFields
 	}
 	if len(key) == 0 {
-		return fault.Humanf("give the table a primary key, or set message.key.columns at the source, or hoodie.datasource.write.recordkey.field here",
+		return nil, sch, fault.Humanf("give the table a primary key, or set message.key.columns at the source, or hoodie.datasource.write.recordkey.field here",
 			"the records of topic %s have no key", t.name)
 	}
-	sch := s.form.schema(key)
+	sch = s.form.schema(key)
 	for _, k := range append(slices.Clone(key), t.set.Partition...) {
 		if sch.Index(k) < 0 {
-			return fault.Humanf("see hoodie.datasource.write.recordkey.field and partitionpath.field",
+			return nil, sch, fault.Humanf("see hoodie.datasource.write.recordkey.field and partitionpath.field",
 				"the records of topic %s have no field %s", t.name, k)
 		}
+	}
+	return key, sch, nil
+}
+
+// tryFirst reads the object that a table is to be made for, so that there is no
+// empty table when it turns out to be damaged.
+func (t *Topic) tryFirst(ctx context.Context, object string, s *schema) (err error) {
+	o, err := bronze.Open(ctx, t.set.Bronze, object)
+	if err != nil {
+		return objectError(object, err)
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	key, sch, err := t.firstSchema(s, o)
+	if err != nil {
+		return err
+	}
+	d, err := newDecoder(s.avro, s.form, sch, key)
+	if err != nil {
+		return objectError(object, err)
+	}
+	err = d.object(newChanges(sch), o, decodeOptions{hardDelete: t.set.HardDelete, placeholder: []byte(t.set.Placeholder), first: o.First})
+	if err != nil {
+		return objectError(object, err)
+	}
+	return nil
+}
+
+// create makes the table from the first object's schema and key.
+func (t *Topic) create(ctx context.Context, s *schema, o *bronze.Object) error {
+	key, sch, err := t.firstSchema(s, o)
+	if err != nil {
+		return err
 	}
 	table, err := lake.Create(ctx, t.set.Lake, t.base, lake.Config{
 		Database: t.set.Database, Table: t.TableName(), Schema: sch,

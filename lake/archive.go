@@ -46,13 +46,7 @@ func (t *Table) archive(ctx context.Context, least, most int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var chosen []Instant
-	for _, i := range tl.all {
-		// A restore has no form in the archive, and stays.
-		if i.Time < cut && i.State == StateCompleted && i.Action != ActionRestore && i.Action != ActionIndexing {
-			chosen = append(chosen, i)
-		}
-	}
+	chosen := tl.archivedBefore(cut)
 	if len(chosen) == 0 {
 		return 0, t.finishArchive(ctx, tl, folder, newest)
 	}
@@ -71,6 +65,18 @@ func (t *Table) archive(ctx context.Context, least, most int) (int, error) {
 	}
 	t.opt.Log.Info("archived", "table", t.base, "instants", len(chosen), "before", cut)
 	return len(chosen), nil
+}
+
+// archivedBefore returns the instants that an archival up to cut takes.
+func (t *Timeline) archivedBefore(cut string) []Instant {
+	var out []Instant
+	for _, i := range t.all {
+		// A restore has no form in the archive, and stays.
+		if i.Time < cut && i.State == StateCompleted && i.Action != ActionRestore && i.Action != ActionIndexing {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // archivable returns the time before which instants can be archived, or "".

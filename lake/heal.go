@@ -68,7 +68,8 @@ func (t *Table) heal(ctx context.Context) error {
 			}
 		}
 	}
-	if err := t.readWaiting(ctx); err != nil {
+	var err error
+	if t.w.waiting, err = t.waitingGroups(ctx); err != nil {
 		return err
 	}
 	if err := t.dropMarkers(ctx); err != nil {

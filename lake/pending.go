@@ -18,8 +18,8 @@ type waiting struct {
 	groups   map[groupKey]string // the groups of the plans, and the plan of each
 }
 
-// readWaiting reads the clusterings that wait for another engine.
-func (t *Table) readWaiting(ctx context.Context) error {
+// waitingGroups reads the clusterings that wait for another engine.
+func (t *Table) waitingGroups(ctx context.Context) (waiting, error) {
 	p := waiting{groups: map[groupKey]string{}}
 	for _, i := range t.Timeline().Pending() {
 		if i.Action != ActionReplaceCommit {
@@ -27,7 +27,7 @@ func (t *Table) readWaiting(ctx context.Context) error {
 		}
 		plan, err := t.clusteringPlan(ctx, i)
 		if err != nil {
-			return err
+			return p, err
 		}
 		if plan == nil {
 			continue
@@ -45,8 +45,7 @@ func (t *Table) readWaiting(ctx context.Context) error {
 			}
 		}
 	}
-	t.w.waiting = p
-	return nil
+	return p, nil
 }
 
 // clusteringPlan returns the plan of a pending replacecommit that is a clustering

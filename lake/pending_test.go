@@ -69,7 +69,10 @@ func TestWritesBesideAPlannedClustering(t *testing.T) {
 		}
 		for name, do := range map[string]func() error{
 			"upsert": func() error { _, err := tab.Upsert(t.Context(), rowsOf(row{id: 2, qty: 7, seq: 500}), nil); return err },
-			"delete": func() error { _, err := tab.Upsert(t.Context(), rowsOf(row{id: 21, gone: true, seq: 500}), nil); return err },
+			"delete": func() error {
+				_, err := tab.Upsert(t.Context(), rowsOf(row{id: 21, gone: true, seq: 500}), nil)
+				return err
+			},
 			"overwrite": func() error {
 				_, err := tab.InsertOverwrite(t.Context(), rowsOf(manyRows(1, 2, 500)...), true, nil)
 				return err

@@ -89,7 +89,7 @@ func (c *change) fill(partition string, rows []int32) []int32 {
 			break
 		}
 		f := w.groups[n]
-		room := c.rowLimit(float64(f.Size)/float64(max(f.Rows, 1))) - int(f.Rows)
+		room := c.t.opt.rowLimit(float64(f.Size)/float64(max(f.Rows, 1))) - int(f.Rows)
 		if take := min(len(rows), room); take > 0 {
 			c.planOf(n).inserts, rows = rows[:take:take], rows[take:]
 		}
@@ -104,9 +104,9 @@ func (c *change) small(f BaseFile) bool {
 }
 
 // rowLimit returns how many rows of so many bytes each a file may have.
-func (c *change) rowLimit(rowBytes float64) int {
-	limit := int(float64(c.t.opt.MaxFileBytes) / max(rowBytes, 1))
-	if most := c.t.opt.MaxFileRows; most > 0 {
+func (o *Options) rowLimit(rowBytes float64) int {
+	limit := int(float64(o.MaxFileBytes) / max(rowBytes, 1))
+	if most := o.MaxFileRows; most > 0 {
 		limit = min(limit, most)
 	}
 	return max(limit, 1)
@@ -120,10 +120,10 @@ func (c *change) newFileRows(inserts []int32) (int, error) {
 		rows, size = rows+g.Rows, size+g.Size
 	}
 	if rows > 0 && size > 0 {
-		return c.rowLimit(float64(size) / float64(rows)), nil
+		return c.t.opt.rowLimit(float64(size) / float64(rows)), nil
 	}
 	if len(inserts) == 0 {
-		return c.rowLimit(1), nil
+		return c.t.opt.rowLimit(1), nil
 	}
 	if c.sample == 0 {
 		var err error
@@ -131,7 +131,7 @@ func (c *change) newFileRows(inserts []int32) (int, error) {
 			return 0, err
 		}
 	}
-	return c.rowLimit(c.sample), nil
+	return c.t.opt.rowLimit(c.sample), nil
 }
 
 const (

@@ -105,12 +105,7 @@ func (t *Table) Cluster(ctx context.Context, o Clustering) (Instant, error) {
 }
 
 func (t *Table) cluster(ctx context.Context, o Clustering) (Instant, error) {
-	if o.SmallFile <= 0 {
-		o.SmallFile = t.opt.MaxFileBytes / 2
-	}
-	if o.MinFiles < 2 {
-		o.MinFiles = 4
-	}
+	o = o.withDefaults(&t.opt)
 	c, err := t.newChange(Rows{Batch: t.Schema().NewBatch()}, "CLUSTER", nil)
 	if err != nil {
 		return Instant{}, err
@@ -118,16 +113,22 @@ func (t *Table) cluster(ctx context.Context, o Clustering) (Instant, error) {
 	c.replace = &replacement{groups: map[int]bool{}}
 	var inputs []any
 	for _, p := range slices.Sorted(maps.Keys(t.w.partitions)) {
-		for _, bundle := range c.bundles(p, o) {
+		var files []BaseFile
+		numbers := map[string]int{}
+		for _, n := range slices.Sorted(slices.Values(t.w.partitions[p])) {
+			if f := t.w.groups[n]; !t.w.frozen(f) {
+				files, numbers[f.FileID] = append(files, f), n
+			}
+		}
+		for _, bundle := range bundles(files, o, &t.opt) {
 			id, err := newFileID()
 			if err != nil {
 				return Instant{}, err
 			}
 			plan := &filePlan{group: -1, base: BaseFile{FileID: id, Partition: p}}
 			var slices []any
-			for _, n := range bundle {
-				c.replace.groups[n] = true
-				f := t.w.groups[n]
+			for _, f := range bundle {
+				c.replace.groups[numbers[f.FileID]] = true
 				plan.sources = append(plan.sources, f)
 				slices = append(slices, map[string]any{
 					"dataFilePath": t.url(join(p, fileName(f.Key))), "deltaFilePaths": []any{}, "fileId": f.FileID,
@@ -160,35 +161,41 @@ func (t *Table) cluster(ctx context.Context, o Clustering) (Instant, error) {
 // out, and a pending one can be rolled back.
 const clusterStrategy = "tributary"
 
-// bundles returns the groups of a partition that are to become one, by number.
-func (c *change) bundles(partition string, o Clustering) [][]int {
-	w := c.t.w
-	var small []int
-	most := c.t.opt.MaxFileRows
-	for _, n := range w.partitions[partition] {
-		if f := &w.groups[n]; !w.frozen(*f) && f.Size < o.SmallFile && (most <= 0 || float64(f.Rows) < roomShare*float64(most)) {
-			small = append(small, n)
+func (o Clustering) withDefaults(t *Options) Clustering {
+	if o.SmallFile <= 0 {
+		o.SmallFile = t.MaxFileBytes / 2
+	}
+	if o.MinFiles < 2 {
+		o.MinFiles = 4
+	}
+	return o
+}
+
+// bundles returns those of a partition's files that are to become one, each time.
+func bundles(files []BaseFile, o Clustering, t *Options) [][]BaseFile {
+	var small []BaseFile
+	for _, f := range files {
+		if f.Size < o.SmallFile && (t.MaxFileRows <= 0 || float64(f.Rows) < roomShare*float64(t.MaxFileRows)) {
+			small = append(small, f)
 		}
 	}
 	if len(small) < o.MinFiles {
 		return nil
 	}
-	slices.Sort(small)
-	var out [][]int
-	var open []int
+	var out [][]BaseFile
+	var open []BaseFile
 	rows, limit := 0, 0
-	for _, n := range small {
-		f := w.groups[n]
+	for _, f := range small {
 		if len(open) > 0 && rows+int(f.Rows) > limit {
 			out, open, rows = append(out, open), nil, 0
 		}
 		if len(open) == 0 {
-			limit = c.rowLimit(float64(f.Size) / float64(max(f.Rows, 1)))
+			limit = t.rowLimit(float64(f.Size) / float64(max(f.Rows, 1)))
 		}
-		open, rows = append(open, n), rows+int(f.Rows)
+		open, rows = append(open, f), rows+int(f.Rows)
 	}
 	out = append(out, open)
-	return slices.DeleteFunc(out, func(b []int) bool { return len(b) < 2 })
+	return slices.DeleteFunc(out, func(b []BaseFile) bool { return len(b) < 2 })
 }
 
 // replacedIDs returns the groups that the commit replaces, as it tells.

@@ -111,28 +111,26 @@ func (t *Table) savepointed(ctx context.Context, tl *Timeline) (map[string]bool,
 
 // Rollback undoes the newest commit, as if it had not been: its rows are gone
 // from every instant. It is for a commit that should not have been made; to undo
-// several, Restore to a savepoint. A commit that is savepointed, or whose
+// several, Restore to a savepoint. A clustering that another engine has planned
+// and not carried out is taken back likewise. A commit that is savepointed, or whose
 // predecessor is archived or cleaned, is refused.
 func (t *Table) Rollback(ctx context.Context, instant string) error {
+	has := func(list []Instant) bool {
+		return slices.ContainsFunc(list, func(i Instant) bool { return i.Time == instant && i.Action.writesData() })
+	}
+	failed := has(t.Timeline().Pending())
 	if err := t.ready(ctx); err != nil {
 		return err
 	}
-	tl := t.Timeline()
-	newest := tl.Newest()
-	switch {
-	case newest.Time != instant || newest.IsZero():
-		return fault.Humanf("roll back the newest commit, or restore to a savepoint", "table %s: %s is not the newest commit, which is %s", t.base, instant, newest.Time)
-	case slices.Contains(tl.Savepoints(), instant):
-		return fault.Humanf("drop the savepoint first", "table %s: %s is savepointed", t.base, instant)
-	case instant < tl.Horizon():
-		return fault.Humanf("restore to a savepoint", "table %s: the files that %s replaced are cleaned", t.base, instant)
-	case len(tl.Completed()) < 2:
-		if gone, err := t.archived(ctx); err != nil || gone {
-			return fault.Humanf("keep more commits on the timeline", "table %s: the commit before %s is archived", t.base, instant)
-		}
+	if failed && !has(t.Timeline().All()) {
+		return nil // what was left half done is undone first in any case
+	}
+	i, err := t.rollbackTarget(ctx, instant)
+	if err != nil {
+		return err
 	}
 	t.w.stale = true // whatever comes of it, the table is read anew
-	if err := t.rollback(ctx, newest); err != nil {
+	if err := t.rollback(ctx, i); err != nil {
 		return err
 	}
 	t.dropCommit(instant)
@@ -156,18 +154,13 @@ func (t *Table) Restore(ctx context.Context, savepoint string) (Instant, error) 
 	if err := t.ready(ctx); err != nil {
 		return Instant{}, err
 	}
-	tl := t.Timeline()
-	pins := tl.Savepoints()
-	switch {
-	case !slices.Contains(pins, savepoint):
-		return Instant{}, fault.Humanf("see the timeline for the savepoints that there are", "table %s has no savepoint %s", t.base, savepoint)
-	case pins[len(pins)-1] != savepoint:
-		return Instant{}, fault.Humanf("drop the later savepoints first", "table %s has a savepoint after %s: %s", t.base, savepoint, pins[len(pins)-1])
+	targets, err := t.restoreTargets(savepoint)
+	if err != nil {
+		return Instant{}, err
 	}
 	var undo []any
-	done := tl.Completed()
-	for n := len(done) - 1; n >= 0 && done[n].Time > savepoint; n-- {
-		undo = append(undo, map[string]any{"commitTime": done[n].Time, "action": string(done[n].Action)})
+	for _, i := range targets {
+		undo = append(undo, map[string]any{"commitTime": i.Time, "action": string(i.Action)})
 	}
 	if len(undo) == 0 {
 		return Instant{}, nil

@@ -25,10 +25,10 @@ import (
 )
 
 func main() {
-	os.Exit(ops.Main("deltastreamer", "keeps Hudi tables up to date with what bronze holds",
-		ops.Command{Name: "run", Usage: "-c FILE [--once] [--op UPSERT|INSERT|BULK_INSERT]   start; --once ends when every table has what bronze holds; --op stands for hoodie.datasource.write.operation", Options: &Options{}, Run: run},
-		ops.Command{Name: "check", Usage: "-c FILE   everything short of starting: reads bronze, proves the rights on the lake, prints the plan", Options: &Options{}, Run: check},
-	))
+	os.Exit(ops.Main("deltastreamer", "keeps Hudi tables up to date with what bronze holds", append([]ops.Command{
+		{Name: "run", Usage: "-c FILE [--once] [--op UPSERT|INSERT|BULK_INSERT]   start; --once ends when every table has what bronze holds; --op stands for hoodie.datasource.write.operation", Options: &Options{}, Run: run},
+		{Name: "check", Usage: "-c FILE   everything short of starting: reads bronze, proves the rights on the lake, prints the plan", Options: &Options{}, Run: check},
+	}, serviceCommands()...)...))
 }
 
 // memoryLimit is what the garbage collector aims to stay below, in bytes,
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	metrics := ops.NewMetrics()
-	s, err := o.service(ctx, log, metrics)
+	s, err := o.service(ctx, log, metrics, true)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func check(ctx context.Context, args []string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	s, err := o.service(ctx, log, ops.NewMetrics())
+	s, err := o.service(ctx, log, ops.NewMetrics(), false)
 	if err != nil {
 		return err
 	}
@@ -113,11 +113,11 @@ func check(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	plan, err := s.Plan(ctx)
-	if err != nil {
-		return err
-	}
 	for _, p := range plan {
 		fmt.Println(p)
+	}
+	if err != nil {
+		return err
 	}
 	if len(plan) == 0 {
 		fmt.Println("bronze has no objects of the topics asked for yet")

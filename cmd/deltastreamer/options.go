@@ -170,13 +170,14 @@ func (o *Options) Validate() []config.Problem {
 	return ps
 }
 
-// service wires the streamer.
-func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *prometheus.Registry) (*ingest.Service, error) {
-	bronze, err := o.openStore(ctx)
+// service wires the streamer. Local folders that are not there are made, or an
+// error.
+func (o *Options) service(ctx context.Context, log *slog.Logger, metrics *prometheus.Registry, makeFolders bool) (*ingest.Service, error) {
+	bronze, err := o.openStore(ctx, makeFolders)
 	if err != nil {
 		return nil, err
 	}
-	lakeStore, lakeRoot, err := o.openLake(ctx, bronze)
+	lakeStore, lakeRoot, err := o.openLake(ctx, bronze, makeFolders)
 	if err != nil {
 		return nil, err
 	}
@@ -276,9 +277,9 @@ func (o *Options) wants() func(string) bool {
 }
 
 // openStore opens the store of bronze.
-func (o *Options) openStore(ctx context.Context) (blob.Store, error) {
+func (o *Options) openStore(ctx context.Context, makeFolders bool) (blob.Store, error) {
 	if strings.HasPrefix(o.StoreURL, "file:") {
-		return openDir("store.url", o.StoreURL)
+		return openDir("store.url", o.StoreURL, makeFolders)
 	}
 	return s3.New(ctx, o.s3(o.Bucket))
 }
@@ -292,13 +293,13 @@ func (o *Options) s3(bucket string) s3.Options {
 
 // openLake returns the store of the tables and the folder in it under which the
 // databases lie.
-func (o *Options) openLake(ctx context.Context, bronze blob.Store) (blob.Store, string, error) {
+func (o *Options) openLake(ctx context.Context, bronze blob.Store, makeFolders bool) (blob.Store, string, error) {
 	const key = "hoodie.streamer.ingestion.targetBasePath"
 	if !strings.Contains(o.Lake, "://") {
 		return bronze, strings.Trim(o.Lake, "/"), nil
 	}
 	if strings.HasPrefix(o.Lake, "file:") {
-		store, err := openDir(key, o.Lake)
+		store, err := openDir(key, o.Lake, makeFolders)
 		return store, "", err
 	}
 	u, err := url.Parse(o.Lake)
@@ -313,12 +314,15 @@ func (o *Options) openLake(ctx context.Context, bronze blob.Store) (blob.Store, 
 	return store, strings.Trim(u.Path, "/"), err
 }
 
-// openDir opens a local directory, which is made if need be: the sink may start
-// after this.
-func openDir(key, where string) (blob.Store, error) {
+// openDir opens a local directory. One that is not there is made when the streamer
+// runs, since the sink may start after it; else the path may be mistyped.
+func openDir(key, where string, makeFolders bool) (blob.Store, error) {
 	u, err := url.Parse(where)
 	if err != nil || u.Host != "" || u.Path == "" {
 		return nil, fault.Humanf("write it as file:///path", "%s %q names no local directory", key, where)
+	}
+	if info, err := os.Stat(u.Path); !makeFolders && (err != nil || !info.IsDir()) {
+		return nil, fault.Humanf("correct the path, or make the folder, if that is where it is to be", "%s: %s is no folder", key, u.Path)
 	}
 	store, err := blob.NewDir(u.Path)
 	if err != nil {
