@@ -90,6 +90,7 @@ func Start(o Options) (_ *Broker, err error) {
 	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
 		return nil, errors.Join(fmt.Errorf("start broker in %s: %w", o.Dir, err), lis.Close())
 	}
+	boundFetches(b.cluster)
 	if b.decision != nil {
 		b.decision.watch(b.cluster)
 	}

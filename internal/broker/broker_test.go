@@ -275,6 +275,71 @@ func TestOpenTransactionOfAKilledBrokerIsAborted(t *testing.T) {
 }
 
 // A kill between the first and the last partition's marker.
+// What was aborted is not handed out, wherever the bounds of fetches fall.
+func TestAbortedRecordsStayHiddenFromSmallFetches(t *testing.T) {
+	_, o := open(t, t.TempDir())
+	create(t, o)
+	value := bytes.Repeat([]byte("v"), 3000)
+	want := 0
+	for i := range 30 {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(o.Brokers...), kgo.TransactionalID("one"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		end := kgo.TransactionEndTry(i%2 == 0)
+		for p := range int32(3) {
+			for range 4 {
+				text := value
+				if end == kgo.TryAbort {
+					text = []byte("aborted")
+				} else {
+					want++
+				}
+				if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "data", Partition: p, Value: text}).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cl.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+		cl.Close()
+	}
+	for _, size := range []int{1000, 3500, 10_000, 20_000} {
+		ro := reading(fmt.Sprint("small", size), "data")
+		ro.FetchMaxBytes, ro.PartitionMaxBytes = size, size
+		r, err := topic.NewReader(t.Context(), o, ro, nil, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, aborted := 0, 0
+		for idle := 0; idle < 2; {
+			batches, err := r.Poll(t.Context(), 500*time.Millisecond, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			idle++
+			for _, b := range batches {
+				idle = 0
+				for i := range b.Len() {
+					if got++; string(b.Value(i)) == "aborted" {
+						aborted++
+					}
+				}
+			}
+		}
+		if aborted > 0 || got != want {
+			t.Errorf("fetches of %d bytes: %d records, %d of them aborted; want %d and none", size, got, aborted, want)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestHalfACommitIsCompleted(t *testing.T) {
 	dir := t.TempDir()
 	_, o := open(t, dir)

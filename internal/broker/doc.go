@@ -21,6 +21,8 @@
 //     partition's files in place. It is switched off: compacted topics keep
 //     every record, which readers of compacted topics must bear anyway.
 //     Retention goes with it. Files only grow.
+//   - A response that its bound cuts does not tell which of its transactions were
+//     aborted. Fetches are bounded by partition instead (fetch.go).
 //   - Topics that the broker creates by itself are not on disk. They are not
 //     offered: create topics explicitly.
 //

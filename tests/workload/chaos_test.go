@@ -15,6 +15,7 @@ type chaos struct {
 	r      *rand.Rand
 	counts *counts
 	query  func(ctx context.Context, q string) ([][]string, error)
+	when   []string
 }
 
 // run ends with ctx, with everything up again.
@@ -58,9 +59,17 @@ func (c *chaos) strike(ctx context.Context) error {
 			return err
 		}
 		sleep(ctx, away)
-		c.counts.did("kill of the database")
+		c.did("kill of the database")
 		return c.g.server.Restart(ctx)
 	}
+}
+
+const clock = "15:04:05.000"
+
+// did counts a strike and keeps when it was, to be held against other times.
+func (c *chaos) did(what string) {
+	c.counts.did(what)
+	c.when = append(c.when, time.Now().UTC().Format(clock)+" "+what)
 }
 
 func (c *chaos) again(what string, d *daemon, away time.Duration) error {
@@ -68,7 +77,7 @@ func (c *chaos) again(what string, d *daemon, away time.Duration) error {
 		return err
 	}
 	time.Sleep(away)
-	c.counts.did(what)
+	c.did(what)
 	return d.start()
 }
 
@@ -76,11 +85,11 @@ func (c *chaos) again(what string, d *daemon, away time.Duration) error {
 func (c *chaos) hangUp(ctx context.Context) error {
 	if c.g.server.Kind == testdb.KindPostgreSQL {
 		_, err := c.query(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
-		c.counts.did("ended connection of the log")
+		c.did("ended connection of the log")
 		return err
 	}
 	_, err := c.query(ctx, "FLUSH BINARY LOGS")
-	c.counts.did("rotated log")
+	c.did("rotated log")
 	return err
 }
 

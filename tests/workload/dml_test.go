@@ -148,7 +148,7 @@ func (w *worker) statement(t *table) (what, query string) {
 		return "insert", w.insert(t, id, 1+r.IntN(3)*r.IntN(10))
 	case n < 27:
 		return "large insert", w.insertMany(t, 300+r.IntN(800)*r.IntN(10))
-	case n == 28 && r.IntN(5) == 0:
+	case n == 28 && r.IntN(5) == 0 && w.m.streaming.Load():
 		return "truncate", "TRUNCATE TABLE " + t.name
 	case n < 34 && t.adds, n < 29:
 		return "insert", w.insert(t, id, 1)

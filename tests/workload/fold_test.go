@@ -25,10 +25,14 @@ type folded struct {
 	gone      []string
 	gonePlace string
 	snapshot  int
+
+	// lenient: the snapshot was interrupted. What the log then repeats may
+	// delete a row that the snapshot had no more.
+	lenient bool
 }
 
-func newFolded(t *table) *folded {
-	return &folded{t: t, rows: map[string][]string{}, bag: map[string]int{}, places: map[string]int64{}}
+func newFolded(t *table, lenient bool) *folded {
+	return &folded{t: t, lenient: lenient, rows: map[string][]string{}, bag: map[string]int{}, places: map[string]int64{}}
 }
 
 func (f *folded) fault(format string, args ...any) {
@@ -98,7 +102,7 @@ func (f *folded) add(topicName string, e event) {
 		f.rows[e.key] = row
 	case "d":
 		f.gone, f.gonePlace = f.rows[e.key], e.place
-		if f.gone == nil {
+		if f.gone == nil && !f.lenient {
 			f.fault("offset %d: key %s is deleted, and was not there", e.offset, e.key)
 		}
 		delete(f.rows, e.key)
@@ -128,7 +132,7 @@ func (f *folded) once(topicName string, e event) {
 		place = "r " + e.key
 	}
 	if first, ok := f.places[place]; ok {
-		f.fault("offsets %d and %d are both from %s", first, e.offset, place)
+		f.fault("offsets %d and %d (of %s) are both from %s", first, e.offset, e.at.UTC().Format(clock), place)
 	}
 	f.places[place] = e.offset
 }
@@ -156,8 +160,8 @@ func (f *folded) addUnkeyed(e event) {
 }
 
 // fold reads the records of one table, from all topics that it had.
-func fold(ctx context.Context, d *decoder, t *table, pg bool, records map[string][]topic.Record) (*folded, error) {
-	f := newFolded(t)
+func fold(ctx context.Context, d *decoder, t *table, pg, lenient bool, records map[string][]topic.Record) (*folded, error) {
+	f := newFolded(t, lenient)
 	for _, name := range t.topics(pg) {
 		for _, r := range records[name] {
 			e, err := d.event(ctx, r, func(string) []string { return t.keyColumns() })

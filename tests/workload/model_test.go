@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // col is a column as it is now. Names are never used twice, so a value of an old
@@ -46,6 +47,10 @@ func (t *table) clone() *table {
 
 // model is what the tables look like. Only the goroutine of the DDL changes it.
 type model struct {
+	// streaming is whether tables may be truncated: amid a snapshot that has the
+	// database begin it again, and rows of tables without a key come twice.
+	streaming atomic.Bool
+
 	mu     sync.Mutex
 	tables []*table
 	next   int

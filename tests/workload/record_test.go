@@ -121,10 +121,11 @@ type event struct {
 	before, after fields
 	place         string // where in the source it comes from
 	tombstone     bool
+	at            time.Time // of the record
 }
 
 func (d *decoder) event(ctx context.Context, r topic.Record, keys func(topic string) []string) (event, error) {
-	e := event{offset: r.Offset, tombstone: r.Value == nil}
+	e := event{offset: r.Offset, tombstone: r.Value == nil, at: r.Timestamp}
 	if r.Key != nil {
 		k, err := d.decode(ctx, r.Key, true)
 		if err != nil {

@@ -77,13 +77,13 @@ type rig struct {
 	broker, registry, source *daemon
 }
 
-func newRig(t *testing.T, server *testdb.Server, r *rand.Rand) *rig {
+func newRig(t *testing.T, server *testdb.Server, r *rand.Rand, seed uint64) *rig {
 	t.Helper()
 	build, err := testdb.BuildDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &rig{t: t, server: server, dir: filepath.Join(build, "workload", strings.ReplaceAll(t.Name(), "/", "-"))}
+	g := &rig{t: t, server: server, dir: filepath.Join(build, "workload", fmt.Sprint(t.Name(), "-", seed))}
 	if err := errors.Join(os.RemoveAll(g.dir), os.MkdirAll(g.dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
