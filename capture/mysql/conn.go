@@ -14,6 +14,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"tributary/capture"
 	"tributary/internal/fault"
 )
 
@@ -248,6 +249,16 @@ func code(err error) int {
 	return 0
 }
 
+// aboutValue reports whether an error of the server quotes values: states 22
+// and 23 do, and some that have no state of their own.
+func aboutValue(e *mysql.MyError) bool {
+	switch e.Code {
+	case 1366, 1411, 3037, 3140, 3141, 3146, 3156: // incorrect values, texts of times, of geometries and of JSON
+		return true
+	}
+	return strings.HasPrefix(e.State, "22") || strings.HasPrefix(e.State, "23")
+}
+
 // serverError finds the server's error in err, nil if there is none.
 func serverError(err error) *mysql.MyError {
 	var e *mysql.MyError
@@ -292,6 +303,9 @@ func explain(err error) error {
 		return fault.Human(e, "grant the user SELECT on the captured tables")
 	case errSpecificDenied:
 		return fault.Human(e, "grant the user the missing privilege: a capture user needs SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT")
+	}
+	if aboutValue(e) {
+		return capture.Quiet(e)
 	}
 	return e
 }

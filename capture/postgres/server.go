@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"tributary/capture"
 	"tributary/internal/fault"
 )
 
@@ -121,6 +122,9 @@ func explain(err error) error {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return err
+	}
+	if strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "P0") { // about values, or what a function raises
+		return capture.Quiet(err)
 	}
 	hint, ok := map[string]string{
 		"28P01": "correct database.user and database.password",

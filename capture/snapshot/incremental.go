@@ -57,6 +57,7 @@ type ChunkRequest struct {
 	Limit  int
 	Filter string           // SQL, "" = all rows
 	Since  capture.Position // where the stream stands
+	Aside  bool             // a row that has no form in events becomes a change with Op Failed
 }
 
 // ChunkResult is what a chunk was.
@@ -91,6 +92,7 @@ type stored struct {
 // IncrementalOptions are those of incremental snapshots.
 type IncrementalOptions struct {
 	ChunkRows int               // rows of a chunk
+	Aside     bool              // keep rows aside that have no form in events
 	Table     string            // signal table, "" = none
 	Notifier  *capture.Notifier // nil = none
 	Log       *slog.Logger
@@ -418,7 +420,7 @@ func (x *Incremental) open() {
 	w := &window{keys: make(map[string]bool), done: make(chan struct{})}
 	x.window = w
 	x.chunks.Hurry(true)
-	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last)}
+	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last), Aside: x.opts.Aside}
 	x.wg.Go(func() {
 		defer close(w.done)
 		x.reading.Lock()
@@ -628,20 +630,12 @@ func ReadChunk(ctx context.Context, from Reader, codec *envelope.Codec, r ChunkR
 		return res, fault.Humanf("give it a key, or take a snapshot with a connector of its own", "table %s has no key: its rows cannot be told from those that change meanwhile", r.Table)
 	}
 	source.Snapshot = envelope.SnapshotIncremental
+	plan := Plan{Source: source, Aside: r.Aside}
 	now := time.Now().UnixNano()
 	err = from.Read(ctx, Chunk{Codec: codec, After: r.After, Limit: r.Limit, Filter: r.Filter}, func(cells [][]byte) error {
-		start := len(out.Buf)
-		var err error
-		if out.Buf, err = codec.AppendRow(out.Buf, cells); err != nil {
+		if err := plan.appendRow(out, codec, cells, now); err != nil {
 			return err
 		}
-		mid := len(out.Buf)
-		if out.Buf, err = codec.AppendKey(out.Buf, cells); err != nil {
-			return err
-		}
-		c := out.Next()
-		c.Op, c.Table, c.Source, c.TsNs = envelope.Read, codec.Table, source, now
-		c.After, c.Key = out.Buf[start:mid:mid], out.Buf[mid:len(out.Buf):len(out.Buf)]
 		res.Rows++
 		res.Last = res.Last[:0]
 		for _, k := range codec.Table.Key {

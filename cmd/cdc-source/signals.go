@@ -24,7 +24,7 @@ import (
 // incremental wraps a source so that it takes snapshots of tables while it
 // streams.
 func (c *connector) incremental(s snapshot.Chunks, log *slog.Logger) *snapshot.Incremental {
-	o := snapshot.IncrementalOptions{ChunkRows: c.common.ChunkRows, Notifier: c.common.Notifier(log), Log: log}
+	o := snapshot.IncrementalOptions{ChunkRows: c.common.ChunkRows, Aside: c.common.KeepsFailures(), Notifier: c.common.Notifier(log), Log: log}
 	if c.common.SignalsFrom("source") {
 		o.Table = c.common.SignalTable
 	}
