@@ -429,7 +429,9 @@ func TestEnginesNeedFilesInOrder(t *testing.T) {
 		t.Fatalf("the commit was put %d times among %q", n, puts)
 	}
 	firstFile, lastFile, files := place(func(p string) bool { return strings.HasSuffix(p, ".parquet") })
-	_, marker, markers := place(func(p string) bool { return strings.HasPrefix(p, ".hoodie/.temp/"+at+"/") && strings.HasPrefix(path.Base(p), "MARKERS") })
+	_, marker, markers := place(func(p string) bool {
+		return strings.HasPrefix(p, ".hoodie/.temp/"+at+"/") && strings.HasPrefix(path.Base(p), "MARKERS")
+	})
 	_, inflight, _ := place(func(p string) bool { return p == ".hoodie/"+at+".inflight" })
 	if files < 6 || lastFile > commit || markers == 0 || inflight > firstFile || inflight < 0 {
 		t.Errorf("order %q", puts)

@@ -50,15 +50,19 @@ func (t *Table) Between(ctx context.Context, from, to string) (*Snapshot, error)
 // if it has all rows.
 func (s *Snapshot) Since() string { return s.since }
 
-// newer returns the fields to scan and the yield to scan with, so that of all
-// rows those written after s.since reach yield, in the given fields.
-func (s *Snapshot) newer(fields []Field, yield func(*column.Batch, error) bool) ([]Field, func(*column.Batch, error) bool) {
-	n := slices.IndexFunc(fields, func(f Field) bool { return f.Name == metaNames[metaCommitTime] })
-	scanned := fields
-	if n < 0 {
-		n = len(fields)
-		scanned = append(fields[:n:n], Field{Name: metaNames[metaCommitTime], Type: Simple(String), Nullable: true})
+// chosen returns the fields to scan and the yield to scan with, so that of all
+// rows those that the snapshot is about reach yield, in the given fields.
+func (s *Snapshot) chosen(fields []Field, yield func(*column.Batch, error) bool) ([]Field, func(*column.Batch, error) bool) {
+	scanned := slices.Clone(fields)
+	own := func(meta int) int {
+		n := slices.IndexFunc(scanned, func(f Field) bool { return f.Name == metaNames[meta] })
+		if n < 0 {
+			n = len(scanned)
+			scanned = append(scanned, Field{Name: metaNames[meta], Type: Simple(String), Nullable: true})
+		}
+		return n
 	}
+	commitTime, recordKey := own(metaCommitTime), own(metaRecordKey)
 	out := Schema{Fields: fields}.NewBatch()
 	var sel []int32
 	return scanned, func(b *column.Batch, err error) bool {
@@ -67,7 +71,7 @@ func (s *Snapshot) newer(fields []Field, yield func(*column.Batch, error) bool) 
 		}
 		sel = sel[:0]
 		for r := range b.Len {
-			if string(b.Cols[n].Value(r)) > s.since {
+			if s.chosenRow(b, commitTime, recordKey, r) {
 				sel = append(sel, int32(r))
 			}
 		}

@@ -20,15 +20,19 @@ type Snapshot struct {
 	schema  Schema
 	files   []BaseFile
 
+	at        string
 	props     properties
 	pathNames []string // columns that the files lack: their values are in the paths
 
 	// For a merge-on-read table: the files with their logs.
 	slices    []fileSlice
-	at        string
 	committed func(instant string) bool
 
-	since string // only rows that were written after this instant
+	since string  // only rows that were written after this instant
+	key   *string // only rows with this record key
+
+	table    *Table
+	timeline *Timeline // that the snapshot was taken by
 }
 
 // AsOf returns the table as it was at the instant, in the form that ParseInstant
@@ -109,7 +113,7 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{store: t.store, instant: tl.AsOf(at), files: latestSlices(found.bases, tl, at, replaced)}
+	s := &Snapshot{table: t, timeline: tl, at: at, store: t.store, instant: tl.AsOf(at), files: latestSlices(found.bases, tl, at, replaced)}
 	s.props, s.pathNames = t.props, t.props.pathColumns()
 	s.schema = schema.withPathColumns(s.pathNames)
 	if err := t.countRows(ctx, tl, s.files); err != nil {
@@ -121,7 +125,7 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 			done = tl.completion()
 		}
 		s.slices = logSlices(s.files, found.logs, at, replaced, done)
-		s.at, s.committed = at, tl.committed()
+		s.committed = tl.committed()
 	}
 	return s, nil
 }
@@ -237,8 +241,8 @@ func (s *Snapshot) Scan(ctx context.Context, columns []string) iter.Seq2[*column
 			yield(nil, err)
 			return
 		}
-		if s.since != "" {
-			fields, yield = s.newer(fields, yield)
+		if s.since != "" || s.key != nil {
+			fields, yield = s.chosen(fields, yield)
 		}
 		s.scan(ctx, fields, yield)
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"archive/zip"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -180,6 +182,35 @@ func unzipTable(t *testing.T, dir, name, path string) {
 
 // TestTablesOfSpark asks tables that Spark wrote: merge-on-read, nested types, and
 // one whose old instants were cleaned.
+// TestReadOnlyLake reads a lake that this user cannot write to.
+func TestReadOnlyLake(t *testing.T) {
+	dir, _ := testLake(t)
+	if err := os.RemoveAll(filepath.Join(dir, ".tributary")); err != nil {
+		t.Fatal(err)
+	}
+	before := filesBelow(t, dir)
+	for _, args := range [][]string{{"tables"}, {"sql", "select 1"}, {"timeline", "sale"}, {"validate", "sale"}, {"files", "sale"}} {
+		if got := lakeq(t, "", append([]string{"--lake", dir}, args...)...); got.code != 0 {
+			t.Errorf("%v: %s%s", args, got.out, got.err)
+		}
+	}
+	if after := filesBelow(t, dir); !slices.Equal(before, after) {
+		t.Errorf("reading has left\n%q, there was\n%q", after, before)
+	}
+}
+
+func filesBelow(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+		out = append(out, p)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func TestTablesOfSpark(t *testing.T) {
 	golden := "../../../shared/fixtures/hudi-tables/hudi-0.15.0"
 	if _, err := os.Stat(golden); err != nil {
@@ -202,5 +233,19 @@ func TestTablesOfSpark(t *testing.T) {
 		t.Errorf("diff: %s%s", got.out, got.err)
 	}
 	refuse(t, dir, []string{"sql", "--as-of", "20261122171150000", "select * from sale_archived"}, "older than the oldest that can be read", "the oldest instant that can be read is 2026")
-	refuse(t, dir, []string{"history", "sale_mor", "1"}, "merge-on-read")
+	// The life of a row through base files, logs, a compaction and back.
+	got = lakeq(t, "", "--lake", dir, "sql", "-o", "csv", "--as-of", "20261122171259461", "select _hoodie_record_key k from sale_mor order by 1")
+	lives := map[string]int{}
+	for _, key := range strings.Fields(got.out)[1:] {
+		life := lakeq(t, "", "--lake", dir, "history", "sale_mor", key, "-o", "csv")
+		if life.err != "" || !strings.Contains(life.out, "\n20261122171259461,") || !strings.Contains(life.out, ",inserted,"+key+",") {
+			t.Fatalf("history of %s: %s%s", key, life.out, life.err)
+		}
+		for _, change := range []string{"updated", "written again", "deleted"} {
+			lives[change] += strings.Count(life.out, ","+change+",")
+		}
+	}
+	if lives["deleted"] != 3 || lives["updated"] == 0 {
+		t.Errorf("the rows' lives are %v", lives)
+	}
 }

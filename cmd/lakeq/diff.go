@@ -133,20 +133,15 @@ func allFields(before, after *lake.Snapshot) []lake.Field {
 	return fields
 }
 
-// ownPaths returns the files of s that are not part of other, on this machine.
+// ownPaths returns the files of the file groups of s that are not the same in
+// other, on this machine.
 func (l *lakeRoot) ownPaths(ctx context.Context, s, other *lake.Snapshot) ([]string, error) {
-	if len(s.Logs())+len(other.Logs()) > 0 {
-		return l.merged(ctx, s)
+	own, err := s.Without(ctx, other)
+	if err != nil {
+		return nil, err
 	}
-	shared := map[string]bool{}
-	for _, f := range other.Files() {
-		shared[f.Key] = true
+	if !own.Plain() {
+		return l.merged(ctx, own)
 	}
-	var own []lake.BaseFile
-	for _, f := range s.Files() {
-		if !shared[f.Key] {
-			own = append(own, f)
-		}
-	}
-	return l.localPaths(ctx, own)
+	return l.localPaths(ctx, own.Files())
 }

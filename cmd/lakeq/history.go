@@ -39,7 +39,13 @@ func (c *historyCmd) Run(a *app) error {
 		return err
 	}
 	defer db.Close()
-	versions, err := a.versions(db, t, states, c.Key)
+	look := a.versions
+	for _, s := range states {
+		if !s.Plain() {
+			look = a.mergedVersions
+		}
+	}
+	versions, err := look(db, t, states, c.Key)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", ref.Name, err)
 	}
@@ -52,62 +58,112 @@ func (c *historyCmd) Run(a *app) error {
 	return a.print(c.Out, cols, rows, start)
 }
 
-// versions is the rows with one key in all files that a table has had.
+// versions is what a row with one key was, by state of its table.
 type versions struct {
-	cols   []resultColumn
-	byFile map[string][]any // by key of the file
-	commit map[string]string
+	cols []resultColumn
+	at   []version
+}
+
+// version is a row; the zero version is none.
+type version struct {
+	commit string // that wrote it
+	group  [2]string
+	row    []any
+}
+
+// columns are those of the newest state.
+func columnsOfTable(t *lake.Table) (cols []resultColumn) {
+	for _, f := range t.Schema().Fields {
+		cols = append(cols, resultColumn{f.Name, duckType(f.Type)})
+	}
+	return cols
 }
 
 // versions looks for the key in the files of the states. Each file is asked once,
 // and only if its footer says that it may have the key.
 func (a *app) versions(db *sql.DB, t *lake.Table, states []*lake.Snapshot, key string) (versions, error) {
-	v := versions{byFile: map[string][]any{}, commit: map[string]string{}}
-	var files []lake.BaseFile
-	seen := map[string]bool{}
+	v := versions{cols: columnsOfTable(t)}
+	byFile := map[string]version{}
 	for _, s := range states {
-		if len(s.Logs()) > 0 {
-			return v, fault.Humanf("ask with lakeq sql --as-of", "the rows of a merge-on-read table have no history here")
-		}
+		var newest version
 		for _, f := range s.Files() {
-			if seen[f.Key] {
-				continue
+			found, seen := byFile[f.Key]
+			if !seen {
+				may, err := t.MayHold(a.ctx, f, key)
+				if err != nil {
+					return v, err
+				}
+				if may {
+					paths, err := a.lake.localPaths(a.ctx, []lake.BaseFile{f})
+					if err != nil {
+						return v, err
+					}
+					if found, err = readVersion(a.ctx, db, paths, t.Schema().Fields, key); err != nil {
+						return v, err
+					}
+				}
+				byFile[f.Key] = found
 			}
-			seen[f.Key] = true
-			may, err := t.MayHold(a.ctx, f, key)
-			if err != nil {
-				return v, err
-			}
-			if may {
-				files = append(files, f)
+			if found.commit > newest.commit {
+				newest = found
 			}
 		}
-	}
-	fields := t.Schema().Fields
-	for _, f := range fields {
-		v.cols = append(v.cols, resultColumn{f.Name, duckType(f.Type)})
-	}
-	paths, err := a.lake.localPaths(a.ctx, files)
-	if err != nil {
-		return v, err
-	}
-	for i, p := range paths {
-		if err := v.read(a.ctx, db, files[i].Key, p, fields, key); err != nil {
-			return v, err
-		}
+		v.at = append(v.at, newest)
 	}
 	return v, nil
 }
 
-// read takes in the row of one file, if it has it.
-func (v *versions) read(ctx context.Context, db *sql.DB, file, path string, fields []lake.Field, key string) error {
-	query, err := selectFiles(ctx, db, []string{path}, fields, true, " WHERE _hoodie_record_key = "+sqlText(key))
+// mergedVersions is versions for a table whose logs are to be merged: from state
+// to state it reads the file groups that changed, and of them those that may have
+// the key.
+func (a *app) mergedVersions(db *sql.DB, t *lake.Table, states []*lake.Snapshot, key string) (versions, error) {
+	v := versions{cols: columnsOfTable(t)}
+	var now version
+	for n, s := range states {
+		changed, gone := s, map[[2]string]bool{}
+		if n > 0 {
+			before, err := states[n-1].Without(a.ctx, s)
+			if err != nil {
+				return v, err
+			}
+			gone = before.Groups()
+			if changed, err = s.Without(a.ctx, states[n-1]); err != nil {
+				return v, err
+			}
+		}
+		of, err := changed.WithKey(a.ctx, key)
+		if err != nil {
+			return v, err
+		}
+		var found version
+		if len(of.Groups()) > 0 {
+			paths, err := a.lake.merged(a.ctx, of)
+			if err != nil {
+				return v, err
+			}
+			if found, err = readVersion(a.ctx, db, paths, t.Schema().Fields, key); err != nil {
+				return v, err
+			}
+		}
+		if found.commit != "" || gone[now.group] {
+			now = found
+		}
+		v.at = append(v.at, now)
+	}
+	return v, nil
+}
+
+// readVersion reads the row of a file with the key, the newest if there are
+// several.
+func readVersion(ctx context.Context, db *sql.DB, paths []string, fields []lake.Field, key string) (version, error) {
+	var v version
+	query, err := selectFiles(ctx, db, paths, fields, true, " WHERE _hoodie_record_key = "+sqlText(key))
 	if err != nil {
-		return err
+		return v, err
 	}
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
+		return v, fmt.Errorf("look for the row: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -117,12 +173,14 @@ func (v *versions) read(ctx context.Context, db *sql.DB, file, path string, fiel
 			ptrs[i] = &vals[i]
 		}
 		if err := rows.Scan(ptrs...); err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
+			return v, fmt.Errorf("look for the row: %w", err)
 		}
-		v.commit[file] = fmt.Sprint(vals[0])
-		v.byFile[file] = vals[len(hoodieColumns):]
+		if at := fmt.Sprint(vals[0]); at > v.commit {
+			group, _, _ := strings.Cut(fmt.Sprint(vals[4]), "_") // of a file's name, or all of it in a log
+			v = version{commit: at, group: [2]string{fmt.Sprint(vals[3]), group}, row: vals[len(hoodieColumns):]}
+		}
 	}
-	return rows.Err()
+	return v, rows.Err()
 }
 
 // life returns a line for each instant at which the row came, changed or went.
@@ -130,13 +188,8 @@ func (v *versions) life(states []*lake.Snapshot) [][]any {
 	var out [][]any
 	var last string // the commit that wrote the row as it was; "" while it is not there
 	var lastRow string
-	for _, s := range states {
-		at, row := "", []any(nil)
-		for _, f := range s.Files() {
-			if r, ok := v.byFile[f.Key]; ok && v.commit[f.Key] >= at {
-				at, row = v.commit[f.Key], r
-			}
-		}
+	for n, s := range states {
+		at, row := v.at[n].commit, v.at[n].row
 		change := ""
 		text := strings.Join(cells(row, v.cols), "\x00")
 		switch {

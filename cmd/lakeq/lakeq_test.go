@@ -162,6 +162,7 @@ func TestSQL(t *testing.T) {
 		{"the schema is that of the time", []string{"--as-of", at[1], "-o", "csv", "select column_name from (describe sale) where column_name in ('tip', 'rate')"}, "", "column_name\nrate\n"},
 		{"with the database", []string{"-o", "csv", `select s.id from tickit."sale" s join TICKIT.Sale t using (id) where id = 3`}, "", "id\n3\n"},
 		{"from the input", []string{"-o", "csv", "-"}, "select 1 as one;\n", "one\n1\n"},
+		{"several statements", []string{"-o", "csv", "set threads = 1; create table t as select 7 x; select x from t; -- ; not the end\n select ';' y, $$;$$ z;;"}, "", "x\n7\n\ny,z\n;,;\n"},
 		{"an empty table", []string{"-o", "csv", "select count(*) n, sum(price) p from venue"}, "", "n,p\n0,\n"},
 		{"Hudi's columns when named", []string{"-o", "csv", "select _hoodie_record_key k, _hoodie_commit_time = '" + at[1] + "' c from sale where id = 3"}, "", "k,c\n3,true\n"},
 		{"Hudi's columns when asked for", []string{"--meta", "-o", "csv", "select count(*) n from (describe sale)"}, "", "n\n16\n"},

@@ -47,6 +47,56 @@ func identifiers(sql string) map[string]bool {
 	return words
 }
 
+// statements splits an SQL text at the semicolons between its statements. Parts
+// without a word are left out.
+func statements(sql string) []string {
+	var out []string
+	from := 0
+	end := func(at int) {
+		if s := strings.TrimSpace(sql[from:at]); len(identifiers(s)) > 0 || strings.ContainsAny(s, "'0123456789") {
+			out = append(out, s)
+		}
+		from = at + 1
+	}
+	for i := 0; i < len(sql); {
+		switch c := sql[i]; {
+		case c == '\'' || c == '"':
+			i = skipQuoted(sql, i, c)
+		case strings.HasPrefix(sql[i:], "--"):
+			i = skipTo(sql, i, "\n")
+		case strings.HasPrefix(sql[i:], "/*"):
+			i = skipTo(sql, i, "*/")
+		case c == '$':
+			i = skipDollar(sql, i)
+		case c == ';':
+			end(i)
+			i++
+		default:
+			i++
+		}
+	}
+	if from < len(sql) {
+		end(len(sql))
+	}
+	return out
+}
+
+// skipDollar returns the index behind the text between $tag$ and $tag$ that starts
+// at i, or behind the dollar if none does.
+func skipDollar(sql string, i int) int {
+	n := strings.IndexByte(sql[i+1:], '$')
+	if n < 0 || i > 0 && isWord(rune(sql[i-1])) || strings.IndexFunc(sql[i+1:i+1+n], func(r rune) bool { return !isWord(r) }) >= 0 {
+		return i + 1
+	}
+	tag := sql[i : i+n+2]
+	if end := strings.Index(sql[i+len(tag):], tag); end >= 0 {
+		return i + len(tag) + end + len(tag)
+	}
+	return len(sql)
+}
+
+func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+
 // skipQuoted returns the index behind the quoted text that starts at i; a
 // doubled quote is part of it.
 func skipQuoted(sql string, i int, quote byte) int {

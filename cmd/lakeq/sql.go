@@ -17,7 +17,7 @@ import (
 )
 
 type sqlCmd struct {
-	Query []string `arg:"" optional:"" help:"The SQL; - or nothing reads it from the input."`
+	Query []string `arg:"" optional:"" help:"The SQL, one statement or several with semicolons between; - or nothing reads it from the input."`
 	AsOf  string   `help:"The moment whose rows to read." placeholder:"WHEN"`
 	Begin string   `help:"Only rows that were written after this moment." placeholder:"WHEN"`
 	End   string   `help:"With --begin: the moment up to which; as --as-of without it." placeholder:"WHEN"`
@@ -50,27 +50,63 @@ func (c *sqlCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.Out == "parquet" {
-		return c.copyTo(a.ctx, db, query, names)
+	all := statements(query)
+	if len(all) == 0 {
+		return fault.Humanf("give it as an argument or on the input", "there is no query")
 	}
-	rows, err := db.QueryContext(a.ctx, query)
-	if err != nil {
-		return explain(err, names)
+	last := all[len(all)-1]
+	if c.Out == "parquet" { // a file holds one result
+		for _, s := range all[:len(all)-1] {
+			if _, err := db.ExecContext(a.ctx, s); err != nil {
+				return explain(err, names)
+			}
+		}
+		return c.copyTo(a.ctx, db, last, names)
 	}
-	defer rows.Close()
 	out, done, err := c.output(a.stdout)
 	if err != nil {
 		return err
 	}
+	shown := 0
+	for n, s := range all {
+		if n < len(all)-1 && !givesRows(s) {
+			_, err = db.ExecContext(a.ctx, s)
+		} else {
+			if shown++; shown > 1 {
+				_, err = io.WriteString(out, "\n") // between results
+			}
+			if err == nil {
+				err = c.show(a.ctx, db, s, out, start)
+			}
+		}
+		if err != nil {
+			return errors.Join(explain(err, names), done())
+		}
+		start = time.Now()
+	}
+	return done()
+}
+
+// show runs a statement and writes its result.
+func (c *sqlCmd) show(ctx context.Context, db *sql.DB, query string, out io.Writer, start time.Time) error {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
 	r, err := newRenderer(c.Out, out, terminalWidth(out))
 	if err != nil {
 		return err
 	}
-	if _, err = render(rows, r, start); err != nil {
-		return errors.Join(explain(err, names), done())
-	}
-	return done()
+	_, err = render(rows, r, start)
+	return err
 }
+
+var rowStatement = regexp.MustCompile(`(?i)^(?:\(|--[^\n]*\n|/\*(?s:.*?)\*/|\s)*(select|from|with|values|table|show|describe|desc|summarize|explain|pivot|unpivot|call|pragma)\b`)
+
+// givesRows reports whether a statement is asked for its rows. Of one that is not,
+// such as SET or CREATE, the engine tells a count or nothing.
+func givesRows(statement string) bool { return rowStatement.MatchString(statement) }
 
 // window returns the time that the flags ask for.
 func (c *sqlCmd) window() (w window, err error) {

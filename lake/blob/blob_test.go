@@ -44,7 +44,9 @@ func TestDirKeepsItsOwnFolderToItself(t *testing.T) {
 
 func TestDirRemovesWhatCrashedPutsLeft(t *testing.T) {
 	root := t.TempDir()
-	newDir(t, root)
+	if _, err := newDir(t, root).Put(t.Context(), "a", strings.NewReader(""), 0, blob.Always()); err != nil {
+		t.Fatal(err)
+	}
 	old := filepath.Join(root, ".tributary", "put-old")
 	fresh := filepath.Join(root, ".tributary", "put-fresh")
 	for _, p := range []string{old, fresh} {
@@ -62,6 +64,28 @@ func TestDirRemovesWhatCrashedPutsLeft(t *testing.T) {
 	}
 	if _, err := os.Stat(fresh); err != nil {
 		t.Error("a fresh unfinished file, another process's, was removed")
+	}
+}
+
+// TestDirIsReadWithoutWriting holds that a store that is only read is left as it
+// is, be it one that is not there, and that the first write makes what it needs.
+func TestDirIsReadWithoutWriting(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "not", "there")
+	d := newDir(t, root)
+	if _, err := d.Open(t.Context(), "a"); !errors.Is(err, blob.ErrNotExist) {
+		t.Errorf("open: %v", err)
+	}
+	for info, err := range d.List(t.Context(), "", "") {
+		t.Errorf("listed %v, %v", info, err)
+	}
+	if _, err := os.Stat(root); !os.IsNotExist(err) {
+		t.Errorf("reading has made the directory: %v", err)
+	}
+	for _, cond := range []blob.Cond{blob.Always(), blob.IfAbsent()} {
+		root := filepath.Join(t.TempDir(), "new")
+		if _, err := newDir(t, root).Put(t.Context(), "a/b", strings.NewReader("x"), 1, cond); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -38,18 +38,22 @@ const (
 	staleAfter  = time.Hour
 )
 
-// NewDir returns the store below root, which is created if need be. Unfinished
-// files that crashed processes left there are removed.
+// NewDir returns the store below root, which the first write creates if need be:
+// a store that is only read may be one that this user cannot write. Unfinished
+// files that crashed processes left there are removed, where that is possible.
 func NewDir(root string) (*Dir, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("find directory %s: %w", root, err)
 	}
 	d := &Dir{root: abs}
-	if err := os.MkdirAll(d.private(""), 0o755); err != nil {
-		return nil, fault.Human(fmt.Errorf("make store directory: %w", err), "give a path in which this user may create a directory")
+	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
+		return nil, fault.Humanf("give a path of a directory, or of none", "the store %s is a file", root)
 	}
 	entries, err := os.ReadDir(d.private(""))
+	if missing(err) {
+		return d, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read store directory: %w", err)
 	}
@@ -60,6 +64,18 @@ func NewDir(root string) (*Dir, error) {
 		}
 	}
 	return d, nil
+}
+
+// makePrivate creates the store's own folder, and the store with it, after err
+// has told that it is not there. It reports whether to try again.
+func (d *Dir) makePrivate(err error) (bool, error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err := os.MkdirAll(d.private(""), 0o755); err != nil {
+		return false, fault.Human(fmt.Errorf("make store directory: %w", err), "give a path in which this user may create a directory")
+	}
+	return true, nil
 }
 
 // Root returns the directory, as an absolute path.
@@ -202,6 +218,11 @@ func (d *Dir) write(ctx context.Context, r io.Reader, size int64) (name string, 
 		return "", "", err
 	}
 	f, err := os.CreateTemp(d.private(""), "put-*")
+	if again, failed := d.makePrivate(err); again {
+		f, err = os.CreateTemp(d.private(""), "put-*")
+	} else {
+		err = failed
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -305,6 +326,11 @@ func (d *Dir) lock(key string) (unlock func(), err error) {
 	h.Write([]byte(key))
 	name := d.private("lock-" + strconv.Itoa(int(h.Sum32()%dirShards)))
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if again, failed := d.makePrivate(err); again {
+		f, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	} else {
+		err = failed
+	}
 	if err != nil {
 		return nil, err
 	}
