@@ -31,8 +31,8 @@ lint: ## run the linters
 	go vet ./...
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 
-bench: ## run every Go benchmark once
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## measure: every Go benchmark, and beside the real Debezium and Spark with Hudi
+	@tests/bench/bench.sh
 
 interop: build setup ## let real Hudi (Spark) and hudi-rs read and write our tables
 	@tests/interop/interop.sh

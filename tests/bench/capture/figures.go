@@ -104,12 +104,14 @@ func (f *figures) put(who string, m metric, v float64) {
 	_ = f.out.Encode(map[string]any{"database": f.database, "by": who, "metric": about[m].name, "unit": about[m].unit, "value": v})
 }
 
-// print writes the table.
+// print writes the table, as Markdown has it.
 func (f *figures) print(w io.Writer, o options) {
-	fmt.Fprintf(w, "\n%s: %d rows, %d changes\n", f.database, o.rows, o.changes)
-	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\n%s: %d rows, %d changes\n\n", f.database, o.rows, o.changes)
+	t := tabwriter.NewWriter(w, 2, 0, 1, ' ', 0)
 	defer t.Flush()
-	fmt.Fprintln(t, "what\tunit\tours\tDebezium\tratio\tfloor\tof floor\tgoal\t")
+	line := func(cells ...string) { fmt.Fprintln(t, "| "+strings.Join(cells, "\t| ")+"\t|") }
+	line("what", "unit", "ours", "Debezium", "ratio", "floor", "of floor", "goal")
+	line("---", "---", "---", "---", "---", "---", "---", "---")
 	want := goals(f.database)
 	for m := range metrics {
 		ours, ok := f.values["ours"][m]
@@ -133,7 +135,7 @@ func (f *figures) print(w io.Writer, o options) {
 		if g, ok := want[m]; ok {
 			row[7] = g.judge(ours, ratio, part, m)
 		}
-		fmt.Fprintln(t, strings.Join(row, "\t")+"\t")
+		line(row...)
 	}
 }
 

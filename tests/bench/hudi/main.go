@@ -70,8 +70,10 @@ func run(ctx context.Context, o options) error {
 	if err := errors.Join(os.RemoveAll(o.dir), os.MkdirAll(filepath.Join(o.dir, "tmp"), 0o755)); err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "what\trows\tours, s\tCPU s\tMB\tSpark, s\tof it start\tCPU s\tMB\tratio\tgoal\t")
+	t := tabwriter.NewWriter(os.Stdout, 2, 0, 1, ' ', 0)
+	write := func(cells ...string) { fmt.Fprintln(t, "| "+strings.Join(cells, "\t| ")+"\t|") } // as Markdown has it
+	write("what", "rows", "ours, s", "CPU s", "MB", "Spark, s", "of it start", "CPU s", "MB", "ratio", "goal")
+	write("---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---")
 	offsets := map[string]int{}
 	for i, s := range steps(o) {
 		input := filepath.Join(o.dir, fmt.Sprintf("avro-%d", i))
@@ -99,7 +101,7 @@ func run(ctx context.Context, o options) error {
 			}
 			line[10] = fmt.Sprintf("%.1f s %s", s.goal, word)
 		}
-		fmt.Fprintln(t, strings.Join(line, "\t")+"\t")
+		write(line...)
 	}
 	if err := t.Flush(); err != nil {
 		return err
