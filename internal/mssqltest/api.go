@@ -49,7 +49,7 @@ func (s *session) queryText(out *memoryOutput, text string, args []any) ([][]any
 		if err != nil {
 			return nil, err
 		}
-		s.vars[fmt.Sprintf("@p%d", i+1)] = &variable{t, v}
+		s.vars[fmt.Sprintf("@p%d", i+1)] = &variable{typ: t, val: v}
 	}
 	if err := s.run(text); err != nil {
 		return nil, err

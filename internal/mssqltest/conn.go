@@ -316,6 +316,10 @@ func (c *conn) logIn(l tds.Login, out *clientOutput) error {
 	b = tds.AppendMessage(b, 5703, 1, 10, "Changed language setting to us_english.", serverName, "", 1)
 	b = tds.AppendLoginAck(b)
 	b = tds.AppendEnvText(b, tds.EnvPacketSize, strconv.Itoa(size), "4096")
+	if l.UTF8 {
+		out.utf8 = true
+		b = tds.AppendFeatureUTF8(b)
+	}
 	out.buf = tds.AppendDone(b, tds.TokenDone, 0, 0, 0)
 	if err := out.end(); err != nil {
 		return err

@@ -461,6 +461,9 @@ func toTemporal(v any, from, to tds.Type) (any, error) {
 func fitTime(t time.Time, from, to tds.Type) (any, error) {
 	if to.Kind == tds.DateTimeOffset {
 		r := roundTime(t, to.Scale)
+		if y := r.UTC().Year(); y < 1 || y > 9999 {
+			return nil, sqlError(9813, "The date in UTC is outside the years 1 to 9999 of a datetimeoffset.")
+		}
 		_, zone := t.Zone()
 		return r.In(time.FixedZone("", zone)), nil
 	}

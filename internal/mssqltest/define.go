@@ -196,7 +196,7 @@ func (s *session) createTable(st *tsql.CreateTable) error {
 		t := &table{id: db.object(), schema: schema, name: name, created: s.srv.now(), nextRow: new(atomic.Int64)}
 		t.modified = t.created
 		for _, cd := range st.Columns {
-			if err := s.addColumn(db, t, cd, st.Columns); err != nil {
+			if err := s.addColumn(db, t, cd); err != nil {
 				return err
 			}
 		}
@@ -231,7 +231,7 @@ func defaultText(x tsql.Expr, text string) string {
 }
 
 // addColumn adds a column to a table that is not published yet.
-func (s *session) addColumn(db *Database, t *table, cd tsql.ColumnDef, all []tsql.ColumnDef) error {
+func (s *session) addColumn(db *Database, t *table, cd tsql.ColumnDef) error {
 	if t.column(cd.Name) >= 0 {
 		return sqlError(2705, "Column names in each table must be unique. Column name '%s' in table '%s' is specified more than once.", cd.Name, t.name)
 	}
@@ -419,7 +419,7 @@ func (s *session) alterTable(st *tsql.AlterTable) error {
 // addWithRows adds a column to a table with rows: NULL, or the default where the
 // column is NOT NULL.
 func (s *session) addWithRows(db *Database, t *table, cd tsql.ColumnDef) error {
-	if err := s.addColumn(db, t, cd, nil); err != nil {
+	if err := s.addColumn(db, t, cd); err != nil {
 		return err
 	}
 	c := t.columns[len(t.columns)-1]

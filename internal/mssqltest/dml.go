@@ -253,6 +253,9 @@ func (s *session) insert(st *tsql.Insert) error {
 	if st.Output != nil {
 		return notInModel("OUTPUT")
 	}
+	if strings.HasPrefix(st.Table[0], "@") {
+		return s.insertVariable(st)
+	}
 	db, tb, err := s.target(st.Table)
 	if err != nil {
 		return err
@@ -294,14 +297,79 @@ func (s *session) insert(st *tsql.Insert) error {
 		n++
 		return w.insert(row)
 	}
+	if err := s.inserted(st, slots, put); err != nil {
+		return err
+	}
+	s.rowCount = n
+	return s.out.done(0xC3, s.counted(n))
+}
+
+// inserted calls put for the rows that an INSERT gives.
+func (s *session) inserted(st *tsql.Insert, slots []int, put func([]tds.Type, []any, []bool) error) error {
 	switch {
 	case st.Defaults:
-		err = put(nil, nil, nil)
+		return put(nil, nil, nil)
 	case st.Query != nil:
-		err = s.insertQuery(st, slots, put)
-	default:
-		err = s.insertRows(st, slots, put)
+		return s.insertQuery(st, slots, put)
+	case st.Exec != nil:
+		return s.insertExec(st, slots, put)
 	}
+	return s.insertRows(st, slots, put)
+}
+
+// insertExec inserts the rows that a procedure gives.
+func (s *session) insertExec(st *tsql.Insert, slots []int, put func([]tds.Type, []any, []bool) error) error {
+	client := s.out
+	m := &memoryOutput{}
+	s.out = m
+	err := s.execute(st.Exec)
+	s.out = client
+	if err != nil {
+		return err
+	}
+	if m.err != nil {
+		return m.err
+	}
+	if m.cols != nil && len(m.cols) != len(slots) {
+		return sqlError(213, "Column name or number of supplied values does not match table definition.")
+	}
+	types := make([]tds.Type, len(m.cols))
+	for i, c := range m.cols {
+		types[i] = c.Type
+	}
+	for _, row := range m.rows {
+		if err := put(types, row, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) insertVariable(st *tsql.Insert) error {
+	v, err := s.tableVariable(st.Table[0])
+	if err != nil {
+		return err
+	}
+	slots, err := s.slots(st, v.tb)
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	err = s.inserted(st, slots, func(types []tds.Type, vals []any, given []bool) error {
+		row := make([]any, len(v.tb.columns))
+		for k, i := range slots {
+			if given != nil && !given[k] {
+				continue
+			}
+			var err error
+			if row[i], err = s.store(vals[k], types[k], v.tb.columns[i].typ); err != nil {
+				return err
+			}
+		}
+		v.rows = append(v.rows, row)
+		n++
+		return nil
+	})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@
 //     cdc.change_tables and removes rows below the low-water mark
 //   - snapshot isolation sees the state as of its first access, change tables
 //     included, and must be allowed in the database (error 3952)
+//   - texts of UTF-8 collations go as UTF-16 to clients that did not ask for UTF-8
 //   - the types' forms on the wire, their rounding and ranges
 //
 // # Assumptions

@@ -170,6 +170,16 @@ func (s *session) setOption(st *tsql.SetOption) error {
 
 func (s *session) declare(st *tsql.Declare) error {
 	for _, d := range st.Vars {
+		if d.Table != nil {
+			t := &table{name: d.Name}
+			for _, cd := range d.Table {
+				if err := s.addColumn(s.db, t, cd); err != nil {
+					return err
+				}
+			}
+			s.vars[strings.ToLower(d.Name)] = &variable{tab: &tableVariable{tb: t}}
+			continue
+		}
 		c := &compiler{s: s}
 		t, err := c.typeOf(d.Type)
 		if err != nil {

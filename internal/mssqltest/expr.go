@@ -180,7 +180,7 @@ func (c *compiler) expr(x tsql.Expr) (value, error) {
 		return c.literal(x)
 	case *tsql.Var:
 		v := c.s.vars[strings.ToLower(x.Name)]
-		if v == nil {
+		if v == nil || v.tab != nil {
 			return value{}, withClass(sqlError(137, "Must declare the scalar variable \"%s\".", x.Name), 15)
 		}
 		return value{typ: v.typ, nullable: true, eval: func(*env) (any, error) { return v.val, nil }}, nil

@@ -483,6 +483,23 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 			return c.cte(cte)
 		}
 	}
+	if strings.HasPrefix(s.Name[0], "@") {
+		v, err := c.s.tableVariable(s.Name[0])
+		if err != nil {
+			return nil, err
+		}
+		r := tableRelation(v.tb, nil)
+		r.setTable(s.Name[0])
+		r.scan = func(_ *env, _ any, yield func([]any) bool) error {
+			for _, row := range v.rows {
+				if !yield(row) {
+					break
+				}
+			}
+			return nil
+		}
+		return r, nil
+	}
 	db, schema, name, err := c.s.objectName(s.Name)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package mssqltest
 
 import (
+	"slices"
+
 	"tributary/internal/mssqltest/tds"
 )
 
@@ -12,7 +14,8 @@ type clientOutput struct {
 	cols    []tds.Column
 	pending *doneToken
 	inProc  bool
-	drop    int // bytes until the connection is cut, -1: it is not
+	utf8    bool // the client reads UTF-8
+	drop    int  // bytes until the connection is cut, -1: it is not
 }
 
 type doneToken struct {
@@ -74,8 +77,35 @@ func (o *clientOutput) end() error {
 func (o *clientOutput) columns(cols []tds.Column) error {
 	o.settle(true)
 	o.cols = cols
-	o.buf = tds.AppendColumns(o.buf, cols)
+	if !o.utf8 {
+		o.cols = transcoded(cols)
+	}
+	o.buf = tds.AppendColumns(o.buf, o.cols)
 	return nil
+}
+
+// transcoded are the columns for a client that does not read UTF-8: it gets
+// UTF-16 instead.
+func transcoded(cols []tds.Column) []tds.Column {
+	out := cols
+	for i, c := range cols {
+		if !c.Type.UTF8 {
+			continue
+		}
+		if &out[0] == &cols[0] {
+			out = slices.Clone(cols)
+		}
+		t := &out[i].Type
+		if t.Kind = tds.NVarChar; c.Type.Kind == tds.Char {
+			t.Kind = tds.NChar
+		}
+		if t.Length > 4000 {
+			t.Length = tds.Max
+		} else if t.Length > 0 {
+			t.Length *= 2
+		}
+	}
+	return out
 }
 
 func (o *clientOutput) row(vals []any) error {

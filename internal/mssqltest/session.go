@@ -25,6 +25,21 @@ type output interface {
 type variable struct {
 	typ tds.Type
 	val any
+	tab *tableVariable // of a table variable, which has nothing else
+}
+
+// tableVariable is a table that lives in a batch. Transactions do not concern it.
+type tableVariable struct {
+	tb   *table
+	rows [][]any
+}
+
+func (s *session) tableVariable(name string) (*tableVariable, error) {
+	v := s.vars[strings.ToLower(name)]
+	if v == nil || v.tab == nil {
+		return nil, sqlError(1087, "Must declare the table variable \"%s\".", name)
+	}
+	return v.tab, nil
 }
 
 // session is a connection's state. One goroutine runs it.

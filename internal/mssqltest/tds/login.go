@@ -59,6 +59,7 @@ type Login struct {
 	Database   string
 	ReadOnly   bool // ApplicationIntent=ReadOnly
 	Integrated bool // SSPI was asked for
+	UTF8       bool // the client reads texts of UTF-8 collations as UTF-8
 }
 
 // ParseLogin reads LOGIN7.
@@ -91,5 +92,33 @@ func ParseLogin(b []byte) (Login, error) {
 	l.App = DecodeUCS2(field(48))
 	l.Library = DecodeUCS2(field(60))
 	l.Database = DecodeUCS2(field(68))
+	if b[27]&0x10 != 0 && err == nil {
+		l.UTF8, err = features(b)
+	}
 	return l, err
+}
+
+// featureUTF8 is UTF8_SUPPORT among the feature extensions.
+const featureUTF8 = 0x0A
+
+// features walks the feature extensions: id, length, data, up to 0xFF. The login
+// has the offset of their offset.
+func features(b []byte) (utf8 bool, err error) {
+	at := int(binary.LittleEndian.Uint16(b[56:]))
+	if at+4 > len(b) {
+		return false, errShort
+	}
+	at = int(binary.LittleEndian.Uint32(b[at:]))
+	for at >= 0 && at < len(b) && b[at] != 0xFF {
+		if at+5 > len(b) {
+			return false, errShort
+		}
+		utf8 = utf8 || b[at] == featureUTF8
+		n := int(binary.LittleEndian.Uint32(b[at+1:]))
+		if n < 0 || n > len(b) {
+			return false, errShort
+		}
+		at += 5 + n
+	}
+	return utf8, nil
 }

@@ -169,6 +169,12 @@ func AppendLoginAck(dst []byte) []byte {
 	return append(le(append(dst, tokenLoginAck), uint16(len(b))), b...)
 }
 
+// AppendFeatureUTF8 acknowledges that texts of UTF-8 collations come as UTF-8.
+func AppendFeatureUTF8(dst []byte) []byte {
+	dst = le(append(dst, tokenFeatureAck, featureUTF8), uint32(1))
+	return append(dst, 1, 0xFF)
+}
+
 // TransactionBytes is a transaction's descriptor as it stands in ENVCHANGE.
 func TransactionBytes(id uint64) []byte {
 	return le(nil, id&math.MaxInt64)

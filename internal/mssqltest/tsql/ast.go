@@ -198,7 +198,7 @@ type Item struct {
 type Source interface{ source() }
 
 type (
-	// Table is a table, a view, or (Call) a table function.
+	// Table is a table, a view, a table variable (with its @), or (Call) a table function.
 	Table struct {
 		Name  Name
 		Alias string
@@ -243,6 +243,7 @@ type (
 		Columns  []string
 		Rows     [][]Expr // a nil value is DEFAULT
 		Query    *Query
+		Exec     *Exec // of INSERT … EXEC
 		Defaults bool
 		Output   []Item
 	}
@@ -338,9 +339,10 @@ type (
 	Declare struct{ Vars []DeclareVar }
 	// DeclareVar is one of them.
 	DeclareVar struct {
-		Name string
-		Type TypeName
-		X    Expr
+		Name  string
+		Type  TypeName
+		X     Expr
+		Table []ColumnDef // of a table variable
 	}
 	// If is IF … ELSE ….
 	If struct {

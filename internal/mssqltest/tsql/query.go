@@ -239,6 +239,11 @@ func (p *parser) source() Source {
 		p.expect(")")
 		return s
 	}
+	if p.peek().kind == tVar {
+		t := &Table{Name: Name{p.variable()}}
+		t.Alias = p.alias(false)
+		return t
+	}
 	t := &Table{Name: p.name()}
 	if p.peek().is("(") && !(len(t.Name) == 1 && p.hintAhead()) {
 		p.expect("(")

@@ -165,7 +165,12 @@ func (p *parser) ifStatement() Statement {
 func (p *parser) insert() Statement {
 	p.expect("INSERT")
 	p.accept("INTO")
-	s := &Insert{Table: p.name()}
+	s := &Insert{}
+	if p.peek().kind == tVar {
+		s.Table = Name{p.variable()}
+	} else {
+		s.Table = p.name()
+	}
 	if p.accept("WITH") {
 		p.hints()
 	}
@@ -185,6 +190,8 @@ func (p *parser) insert() Statement {
 		s.Defaults = true
 	case p.accept("VALUES"):
 		s.Rows = p.valueRows()
+	case p.accept("EXEC"), p.accept("EXECUTE"):
+		s.Exec = p.exec().(*Exec)
 	default:
 		s.Query = p.query()
 	}
@@ -309,6 +316,18 @@ func (p *parser) declare() Statement {
 	for {
 		v := DeclareVar{Name: p.variable()}
 		p.accept("AS")
+		if p.accept("TABLE") {
+			p.expect("(")
+			for {
+				v.Table = append(v.Table, p.columnDef())
+				if !p.accept(",") {
+					break
+				}
+			}
+			p.expect(")")
+			d.Vars = append(d.Vars, v)
+			return d
+		}
 		v.Type = p.typeName()
 		if p.accept("=") {
 			v.X = p.expr()
