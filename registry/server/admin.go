@@ -119,6 +119,9 @@ func (h *handler) rules(mux *http.ServeMux, a api, base string, of scopeOf) {
 			if t.rule(s, kind) == "" {
 				return ruleNotFound(kind)
 			}
+			if config == "" && r.Method == http.MethodPut {
+				return missing("config")
+			}
 			return t.setRule(s, kind, config)
 		})
 	}
@@ -126,9 +129,6 @@ func (h *handler) rules(mux *http.ServeMux, a api, base string, of scopeOf) {
 		var q struct{ Config string }
 		if err := bodyJSON(r, &q); err != nil {
 			return answer{}, err
-		}
-		if q.Config == "" {
-			return answer{}, missing("config")
 		}
 		if err := replace(r, q.Config); err != nil {
 			return answer{}, err
@@ -154,6 +154,8 @@ func newRule(a api, r *http.Request) (kind, config string, err error) {
 		return "", "", missing(name)
 	case kind != ruleValidity && kind != ruleCompatibility && kind != ruleIntegrity:
 		return "", "", errMistyped()
+	case q.Config == "" && a == apiV2:
+		return "", "", missing("Config")
 	case q.Config == "":
 		return "", "", missing("config")
 	}

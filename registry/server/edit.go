@@ -274,6 +274,9 @@ func (s *store) deleteGroup(id string, itself bool) error {
 			ids = append(ids, string(k[len(prefix):]))
 			return nil
 		})
+		if len(ids) == 0 && !itself {
+			return artifactNotFound(key{id, "null"})
+		}
 		for _, artifactID := range ids {
 			a, e := t.artifact(key{id, artifactID})
 			if e == nil {
@@ -311,9 +314,9 @@ func commentNotFound(id string) *problem {
 	}
 }
 
-func (s *store) addComment(k key, version, value string) (c *comment, err error) {
+func (s *store) addComment(value string, find func(t tx) (*version, error)) (c *comment, err error) {
 	err = s.update(func(t tx) error {
-		v, err := t.mustNamed(k, version)
+		v, err := find(t)
 		if err != nil {
 			return err
 		}

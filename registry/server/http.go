@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,6 +81,10 @@ func (h *handler) unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Re
 			allowed = append(allowed, m)
 		}
 	}
+	if len(allowed) > 0 && r.Method == http.MethodOptions {
+		h.send(w, answer{text: []byte(options(allowed)), contentType: "text/plain;charset=UTF-8", header: map[string]string{"Allow": options(allowed)}})
+		return
+	}
 	if len(allowed) > 0 {
 		h.fail(w, a, &problem{status: 405, name: "NotAllowedException", allow: strings.Join(append(allowed, "OPTIONS"), ", "),
 			message: fmt.Sprintf("RESTEASY003650: No resource method found for %s, return 405 with Allow header", r.Method)})
@@ -87,6 +92,17 @@ func (h *handler) unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Re
 	}
 	h.fail(w, a, &problem{status: 404, name: "NotFoundException", silent: a == apiConfluent && h.flavour == v33,
 		message: fmt.Sprintf("RESTEASY003210: Could not find resource for full path: http://%s%s", r.Host, r.URL.RequestURI())})
+}
+
+// options lists methods as Apicurio answers OPTIONS.
+func options(allowed []string) string {
+	var out []string
+	for _, m := range []string{"HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT"} {
+		if m == http.MethodOptions || slices.Contains(allowed, m) {
+			out = append(out, m)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // guard bounds bodies, takes a trailing slash for none, and turns a panic into
@@ -280,6 +296,9 @@ func bodyJSON(r *http.Request, v any) error {
 	text, err := body(r)
 	if err != nil {
 		return err
+	}
+	if trimmed := bytes.TrimSpace(text); strings.HasPrefix(r.URL.Path, v3Base) && (len(trimmed) == 0 || string(trimmed) == "null") {
+		return missing("body")
 	}
 	if !json.Valid(text) {
 		return errNotJSON

@@ -275,11 +275,12 @@ func (t tx) contentsLike(d *draft, canonical bool) ([]int64, error) {
 }
 
 // find returns the newest version of the draft's artifact that has its
-// content, or nil. Of the same very text, no other form is looked for.
+// content, or nil. For the Confluent API, no other form is looked for where
+// there is the very text.
 func (t tx) find(d *draft, canonical, active bool) (*version, error) {
 	for _, c := range []bool{false, true} {
-		if c && !canonical {
-			break
+		if c && !canonical || !c && canonical && d.ifExists != existsEnabled {
+			continue
 		}
 		ids, err := t.contentsLike(d, c)
 		if err != nil {

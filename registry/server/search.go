@@ -44,9 +44,12 @@ func (q *query) one(name, enum string, values ...string) string {
 }
 
 // page reads limit and offset. The default limit is Apicurio's 20; one below 0
-// is none.
-func (q *query) page() (offset, limit int) {
+// is none for 2.6 and 1 for 3.3.
+func (q *query) page(f flavour) (offset, limit int) {
 	offset, limit = int(q.number("offset", 0)), int(q.number("limit", 20))
+	if limit < 0 && f == v33 {
+		limit = 1
+	}
 	return max(offset, 0), limit
 }
 

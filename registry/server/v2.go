@@ -204,7 +204,7 @@ func (d *draft) extended(r *http.Request, text []byte) error {
 		return nil
 	}
 	var e struct {
-		Content    string
+		Content    *string
 		References []reference
 	}
 	if !json.Valid(text) {
@@ -213,7 +213,10 @@ func (d *draft) extended(r *http.Request, text []byte) error {
 	if json.Unmarshal(text, &e) != nil {
 		return errMistyped()
 	}
-	d.text, d.refs = []byte(e.Content), e.References
+	if e.Content == nil {
+		return missing("content")
+	}
+	d.text, d.refs = []byte(*e.Content), e.References
 	return nil
 }
 
@@ -416,7 +419,7 @@ func (h *handler) v2Find(r *http.Request) (answer, error) {
 
 func (h *handler) v2Versions(r *http.Request) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	if q.err != nil {
 		return answer{}, q.err
 	}

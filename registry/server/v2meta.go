@@ -103,6 +103,9 @@ func stateOf(r *http.Request) (string, error) {
 	if err := bodyJSON(r, &q); err != nil {
 		return "", err
 	}
+	if q.State == "" && !strings.HasPrefix(r.URL.Path, "/apis/registry/v2/groups/") || q.State == "" && !strings.Contains(r.URL.Path, "/versions/") {
+		return "", missing("body.state")
+	}
 	if !slices.Contains(states, q.State) {
 		return "", errMistyped()
 	}
@@ -136,11 +139,12 @@ func (h *handler) versionState(r *http.Request) (answer, error) {
 	}
 	k := artifactKey(r)
 	return done(h.store.setState(k, func(t tx) (*version, error) {
+		if !strings.HasPrefix(r.URL.Path, v2Base) {
+			return t.version3(r)
+		}
 		v, err := t.named(k, r.PathValue("version"))
 		if err == nil && v == nil {
-			if err = versionNotFound(k, r.PathValue("version")); strings.HasPrefix(r.URL.Path, v2Base) {
-				err = inGroup(err, k)
-			}
+			err = inGroup(versionNotFound(k, r.PathValue("version")), k)
 		}
 		return v, err
 	}, state, r.URL.Query().Get("dryRun") == "true"))
@@ -229,7 +233,7 @@ func (h *handler) v2GroupOf(g *group, listed bool) v2GroupMeta {
 
 func (h *handler) v2Groups(r *http.Request) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	order := q.one("order", "rest.v2.beans.SortOrder", "asc", "desc")
 	by := q.one("orderby", "rest.v2.beans.SortBy", "name", "createdOn")
 	if q.err != nil {
@@ -298,7 +302,7 @@ func (h *handler) v2Search(r *http.Request) (answer, error) {
 // v2Results answers with a page of the artifacts that fit.
 func (h *handler) v2Results(r *http.Request, f *filter) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	order := q.one("order", "rest.v2.beans.SortOrder", "asc", "desc")
 	by := q.one("orderby", "rest.v2.beans.SortBy", "name", "createdOn")
 	if q.err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func (h *handler) v3(mux *http.ServeMux) {
 	on("GET /search/versions", h.v3SearchVersions)
 	on("POST /search/versions", h.v3SearchVersions)
 	on("GET /search/groups", h.v3SearchGroups)
-	on("GET /groups", h.v3SearchGroups)
+	on("GET /groups", func(r *http.Request) (answer, error) { return h.v3Groups(r, &filter{f: v33}) })
 	on("POST /groups", h.v3CreateGroup)
 	on("GET /groups/{group}", h.v3Group)
 	on("PUT /groups/{group}", h.v3EditGroup)
@@ -100,7 +101,7 @@ func missing(name string) *problem {
 
 // v3NewVersion is the version to create in v3's requests.
 type v3NewVersion struct {
-	Version string
+	Version *string
 	Content *struct {
 		Content     *string
 		ContentType string
@@ -116,15 +117,23 @@ type v3NewVersion struct {
 // messages.
 func (n *v3NewVersion) into(d *draft, where string) error {
 	switch {
-	case n.Content == nil || n.Content.Content == nil:
+	case n.Content == nil:
 		return missing("body." + where + "content")
+	case n.Content.Content == nil:
+		return missing("body." + where + "content.content")
 	case n.Content.ContentType == "":
 		return missing("body." + where + "content.contentType")
 	case *n.Content.Content == "":
 		return badRequest("BadRequestException", "Empty content is not allowed.")
 	}
 	d.text, d.refs, d.mediaType = []byte(*n.Content.Content), n.Content.References, n.Content.ContentType
-	d.version, d.branches, d.isDraft = n.Version, n.Branches, n.IsDraft
+	d.branches, d.isDraft = n.Branches, n.IsDraft
+	if n.Version != nil {
+		d.version = *n.Version
+		if err := checkVersionID(d.version); err != nil {
+			return err
+		}
+	}
 	d.versionMeta = meta{Name: n.Name, Description: n.Description, Labels: n.Labels}
 	return nil
 }
@@ -140,6 +149,27 @@ func v3Exists(r *http.Request) (ifExists, error) {
 	default:
 		return 0, noConstant("QueryParam", "ifExists", v, "rest.v3.beans.IfArtifactExists")
 	}
+}
+
+// checkVersionID refuses what v3 does not take for the name of a version.
+func checkVersionID(id string) error {
+	if checkBranchID(id) != nil { // the same letters
+		return versionID(id)
+	}
+	return nil
+}
+
+func versionID(id string) *problem {
+	return badRequest("ValidationException",
+		"Version ID '%s' is invalid. It must consist of alphanumeric characters or '._-+', and have length 1..256 (inclusive).", id)
+}
+
+// referencesHow checks the parameter that says what is to be done with
+// references.
+func referencesHow(r *http.Request) error {
+	q := queryOf(r)
+	q.one("references", "rest.v3.beans.HandleReferencesType", "PRESERVE", "DEREFERENCE", "REWRITE")
+	return q.err
 }
 
 func isDryRun(r *http.Request) bool { return r.URL.Query().Get("dryRun") == "true" }
@@ -159,7 +189,7 @@ func (h *handler) v3Create(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	if q.ArtifactType != "" && !slices.Contains(artifactTypes(v33), q.ArtifactType) {
-		return answer{}, unknownType(q.ArtifactType)
+		return answer{}, badRequest("InvalidArtifactTypeException", "Invalid or unknown artifact type: %s", q.ArtifactType)
 	}
 	if q.ArtifactType == "" && q.FirstVersion == nil {
 		return answer{}, missing("body.artifactType")
@@ -264,11 +294,14 @@ func (h *handler) v3EditContent(*http.Request) (answer, error) {
 func (t tx) version3(r *http.Request) (*version, error) {
 	k, name := artifactKey(r), r.PathValue("version")
 	branch, isBranch := strings.CutPrefix(name, "branch=")
-	if !isBranch {
+	switch {
+	case !isBranch && checkVersionID(name) != nil, isBranch && branch == "":
+		return nil, badRequest("ValidationException", "Could not parse version expression '%s'.", name)
+	case !isBranch:
 		return t.mustNamed(k, name)
 	}
-	if checkBranchID(branch) != nil {
-		return nil, badRequest("ValidationException", "Could not parse version expression '%s'.", name)
+	if err := checkBranchID(branch); err != nil {
+		return nil, err
 	}
 	return t.tip(k, branch)
 }
@@ -294,6 +327,9 @@ func (h *handler) v3State(r *http.Request) (answer, error) {
 }
 
 func (h *handler) v3Content(r *http.Request) (answer, error) {
+	if err := referencesHow(r); err != nil {
+		return answer{}, err
+	}
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		v, err := t.version3(r)
 		if err != nil {
@@ -304,9 +340,16 @@ func (h *handler) v3Content(r *http.Request) (answer, error) {
 }
 
 func (h *handler) v3References(r *http.Request) (answer, error) {
+	kind, err := refType(r)
+	if err != nil {
+		return answer{}, err
+	}
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		v, err := t.version3(r)
-		if isProblem(err) && !strings.HasPrefix(r.PathValue("version"), "branch=") {
+		if p := new(problem); errors.As(err, &p) && p.status == http.StatusNotFound && !strings.HasPrefix(r.PathValue("version"), "branch=") {
+			if kind == "INBOUND" {
+				return asJSON([]reference{})
+			}
 			err = artifactNotFound(artifactKey(r))
 		}
 		if err != nil {
@@ -364,7 +407,7 @@ func (h *handler) v3Branches(mux *http.ServeMux, base string) {
 
 func (h *handler) v3ListBranches(r *http.Request) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	if q.err != nil {
 		return answer{}, q.err
 	}
@@ -390,6 +433,9 @@ func (h *handler) v3CreateBranch(r *http.Request) (answer, error) {
 	if err := bodyJSON(r, &q); err != nil {
 		return answer{}, err
 	}
+	if q.BranchID == "" {
+		return answer{}, missing("branchId")
+	}
 	b := &branch{ID: q.BranchID, Description: q.Description, Versions: q.Versions}
 	if err := h.store.createBranch(artifactKey(r), b); err != nil {
 		return answer{}, err
@@ -410,7 +456,7 @@ func (h *handler) v3Branch(r *http.Request) (answer, error) {
 // v3BranchVersions lists a branch's versions, newest first.
 func (h *handler) v3BranchVersions(r *http.Request) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	if q.err != nil {
 		return answer{}, q.err
 	}
@@ -444,6 +490,9 @@ func (h *handler) v3SetBranch(r *http.Request) (answer, error) {
 	return done(h.store.editBranch(k, r.PathValue("branch"), "modified", func(t tx, b *branch) error {
 		list := q.Versions
 		if r.Method == http.MethodPost {
+			if q.Version == "" {
+				return versionID("null")
+			}
 			if slices.Contains(b.Versions, q.Version) {
 				return conflict("VersionAlreadyExistsOnBranchException",
 					"Version '%s' (for artifact ID '%s' in group '%s') already exists in branch '%s'.", q.Version, k.artifact, k.group, b.ID)
@@ -470,7 +519,7 @@ func v3ListOf(all []*version, offset, limit int) (answer, error) {
 
 func (h *handler) v3Versions(r *http.Request) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	order, by := q.versionOrder()
 	if q.err != nil {
 		return answer{}, q.err
@@ -500,6 +549,9 @@ func (h *handler) v3Filter(r *http.Request, q *query) (*filter, error) {
 		kind: q.Get("artifactType"), state: q.Get("state"), version: q.Get("version"), labels: q.Values["labels"],
 		globalID: q.number("globalId", 0), contentID: q.number("contentId", 0),
 	}
+	if strings.HasSuffix(r.URL.Path, "/search/artifacts") {
+		f.state, f.version = "", "" // which it does not take
+	}
 	if f.state != "" {
 		q.one("state", "types.VersionState", states...)
 	}
@@ -528,7 +580,7 @@ func (h *handler) v3SearchArtifacts(r *http.Request) (answer, error) {
 
 // v3Artifacts answers with a page of the artifacts that fit.
 func (h *handler) v3Artifacts(r *http.Request, q *query, f *filter) (answer, error) {
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	order := q.order()
 	by := q.one("orderby", "rest.v3.beans.ArtifactSortBy", "name", "groupId", "artifactId", "createdOn", "modifiedOn", "artifactType")
 	if q.err != nil {
@@ -551,7 +603,7 @@ func (h *handler) v3Artifacts(r *http.Request, q *query, f *filter) (answer, err
 func (h *handler) v3SearchVersions(r *http.Request) (answer, error) {
 	q := queryOf(r)
 	f, err := h.v3Filter(r, q)
-	offset, limit := q.page()
+	offset, limit := q.page(h.flavour)
 	order, by := q.versionOrder()
 	if err == nil {
 		err = q.err
@@ -589,13 +641,18 @@ func v3GroupOf(g *group) v3GroupMeta {
 
 func (h *handler) v3SearchGroups(r *http.Request) (answer, error) {
 	q := queryOf(r)
-	offset, limit := q.page()
+	return h.v3Groups(r, &filter{f: v33, group: q.Get("groupId"), description: q.Get("description"), labels: q.Values["labels"]})
+}
+
+// v3Groups answers with a page of the groups that fit.
+func (h *handler) v3Groups(r *http.Request, f *filter) (answer, error) {
+	q := queryOf(r)
+	offset, limit := q.page(h.flavour)
 	order := q.order()
 	by := q.one("orderby", "rest.v3.beans.GroupSortBy", "groupId", "createdOn", "modifiedOn")
 	if q.err != nil {
 		return answer{}, q.err
 	}
-	f := &filter{f: v33, group: q.Get("groupId"), description: q.Get("description"), labels: q.Values["labels"]}
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		all, err := t.searchGroups(f, order, by)
 		if err != nil {
@@ -663,14 +720,29 @@ func (h *handler) commentOf(a api, c *comment) commentBody {
 	return b
 }
 
+// commented returns the version that the path names, by a branch too in v3.
+func (t tx) commented(a api, r *http.Request) (*version, error) {
+	if a == apiV3 {
+		return t.version3(r)
+	}
+	return t.mustNamed(artifactKey(r), r.PathValue("version"))
+}
+
 func (h *handler) comments(mux *http.ServeMux, a api, base string) {
 	h.on(mux, a, base, "GET ", func(r *http.Request) (answer, error) {
 		return h.v2Read(r, func(t tx, k key) (answer, error) {
-			all, err := t.comments(k, r.PathValue("version"))
+			list := []commentBody{}
+			v, err := t.commented(a, r)
+			if p := new(problem); errors.As(err, &p) && p.status == http.StatusNotFound && !strings.HasPrefix(r.PathValue("version"), "branch=") {
+				return asJSON(list) // as Apicurio, which does not look
+			}
 			if err != nil {
 				return answer{}, err
 			}
-			list := []commentBody{}
+			all, err := t.comments(k, v.Version)
+			if err != nil {
+				return answer{}, err
+			}
 			for _, c := range all {
 				list = append(list, h.commentOf(a, c))
 			}
@@ -678,11 +750,14 @@ func (h *handler) comments(mux *http.ServeMux, a api, base string) {
 		})
 	})
 	h.on(mux, a, base, "POST ", func(r *http.Request) (answer, error) {
-		var q struct{ Value string }
+		var q struct{ Value *string }
 		if err := bodyJSON(r, &q); err != nil {
 			return answer{}, err
 		}
-		c, err := h.store.addComment(artifactKey(r), r.PathValue("version"), q.Value)
+		if q.Value == nil {
+			return answer{}, missing("value")
+		}
+		c, err := h.store.addComment(*q.Value, func(t tx) (*version, error) { return t.commented(a, r) })
 		if err != nil {
 			return answer{}, err
 		}
