@@ -109,6 +109,9 @@ type Append func(dst, src []byte) ([]byte, error)
 type Codec struct {
 	Table   *Table
 	Columns []Append
+	// Bad is told of a value of a nullable column that has no form, and has it
+	// written as null; nil = it is an error.
+	Bad func(col *Column, err error)
 }
 
 // AppendRow appends the Avro body of a row; cells has the columns' values in
@@ -143,12 +146,26 @@ func (c *Codec) AppendCell(dst []byte, i int, cell []byte) ([]byte, error) {
 	if cell == nil {
 		return col.AppendMissing(dst), nil
 	}
+	start := len(dst)
 	dst, err := c.Columns[i](col.AppendPresent(dst), cell)
+	if err != nil && c.Bad != nil && col.Nullable {
+		c.Bad(col, err)
+		return col.AppendNull(dst[:start]), nil
+	}
 	if err != nil {
 		return dst, fault.Human(fmt.Errorf("encode column %s of table %s, type %s: %w", col.Name, c.Table.ID, col.Native, err),
 			"the value has no form in the type that the options give this column; change decimal.handling.mode or time.precision.mode, or leave the column out with column.exclude.list")
 	}
 	return dst, nil
+}
+
+// Cell is the encoded value of a column of a row.
+func (t *Table) Cell(row Row, column int) []byte {
+	src := []byte(row)
+	for i := range column {
+		src = skip(&t.Columns[i], src)
+	}
+	return src[:len(src)-len(skip(&t.Columns[column], src))]
 }
 
 // Texts gives the values of a row as text, "" for NULL.

@@ -54,7 +54,8 @@ func (s *Scenario) SQL(t testing.TB, file string) string {
 	return string(text)
 }
 
-// Roots returns the folders with golden data: the shared fixtures and those of
+// Roots returns the folders with golden data: the shared fixtures, what the
+// package has recorded of Debezium beside them (testdata/recorded) and those of
 // GOLDEN_EXTRA. The test is skipped if there are none.
 func Roots(t testing.TB) []string {
 	t.Helper()
@@ -70,6 +71,9 @@ func Roots(t testing.TB) []string {
 			break
 		}
 		dir = filepath.Dir(dir)
+	}
+	if _, err := os.Stat(filepath.Join("testdata", "recorded")); err == nil {
+		roots = append(roots, filepath.Join("testdata", "recorded"))
 	}
 	for _, extra := range filepath.SplitList(os.Getenv("GOLDEN_EXTRA")) {
 		if extra != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -236,5 +237,38 @@ func TestTableIsAdded(t *testing.T) {
 				t.Errorf("also came: %q", rows)
 			}
 		})
+	}
+}
+
+// TestValuesWithoutForm: a value that the options leave no form for stops the
+// capture, or becomes null where that is asked for and NULL is allowed.
+func TestValuesWithoutForm(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, n numeric, m numeric(5,2))", "INSERT INTO t VALUES (1, 'NaN', 'NaN'), (2, 'Infinity', 1.5)")
+	warn := liveSource(t, db, func(o *Options) { o.Converting = "warn" })
+	told := make(chan string, 10)
+	warn.log = slog.New(lines{warn.log.Handler(), told})
+	got, pos := snapshotOf(t, warn, nil)
+	wantSeen(t, "snapshot", got, "r t 020000", "r t 040002040096")
+	db.MustExec(t, "INSERT INTO t VALUES (3, 'NaN', 2)")
+	all := readAll(t, warn, pos, func(b *capture.Batch) bool { return len(b.List) > 0 })
+	wantSeen(t, "log", all[len(all)-1].changes, "c t 06000204"+"00c8")
+	close(told)
+	n := 0
+	for text := range told {
+		if strings.Contains(text, "written as null") {
+			n++
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d warnings for two columns", n)
+	}
+	stop := liveSource(t, db, func(o *Options) { o.Slot += "_stop" })
+	open(t, stop, nil)
+	for {
+		if _, err := stop.Next(t.Context()); err != nil {
+			wantHuman(t, err, "column n of table public.t")
+			return
+		}
 	}
 }

@@ -197,7 +197,13 @@ func (s *Source) readChunk(ctx context.Context, conn *pgx.Conn, t *chunkTable, r
 	if t.info.root {
 		reader.from[r.Table] = tableName(r.Table)
 	}
-	return snapshot.ReadChunk(ctx, reader, t.table.codec, r, source, out)
+	ordered := t.table.codec
+	if r.Surrogate != "" {
+		if ordered, err = snapshot.OrderBy(ordered, r.Surrogate); err != nil {
+			return res, err
+		}
+	}
+	return snapshot.ReadChunk(ctx, reader, t.table.codec, ordered, r, source, out)
 }
 
 func slotOf(ctx context.Context, conn *pgx.Conn, name string) (lsn, error) {

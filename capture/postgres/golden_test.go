@@ -256,6 +256,7 @@ func openGolden(t *testing.T, v *capturetest.Variant, db *testdb.Database) *Sour
 	if isV35(v.Name) {
 		o.Version = "3.5"
 	}
+	o.Converting = "warn" // Debezium's default
 	if v.Config["publication.autocreate.mode"] == "" {
 		o.PublicationMode = "all_tables" // Debezium's default
 	}

@@ -40,6 +40,7 @@ type Options struct {
 	Hstores         string   `opt:"hstore.handling.mode" default:"json" enum:"json,map" doc:"how hstore is written"`
 	MoneyDigits     int      `opt:"money.fraction.digits" default:"2" doc:"fraction digits of money"`
 	Unknown         bool     `opt:"include.unknown.datatypes" default:"false" doc:"write values of types without a mapping as the bytes of their text; such columns are left out otherwise"`
+	Converting      string   `opt:"event.converting.failure.handling.mode" default:"fail" enum:"fail,warn,skip" doc:"what to do about a value that has no form in the type of its column, such as NaN in an exact decimal: stop, or write null with a warning, as Debezium does by default; event.processing.failure.handling.mode comes before"`
 	Version         string   `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: 3.5 adds origin and origin_lsn to the source block, and tsvector"`
 
 	Streaming    bool   `opt:"slot.streaming" default:"true" doc:"receive large transactions while they are still in work (PostgreSQL 14 and newer), and keep them in files until they commit"`

@@ -28,7 +28,8 @@ type Source struct {
 	snapshotOf []*regexp.Regexp // tables that a snapshot reads; nil = all
 
 	metrics *metrics
-	opened  bool // Open has succeeded before
+	opened  bool     // Open has succeeded before
+	bad     sync.Map // columns that had a value without form
 	planned atomic.Pointer[capture.SnapshotPlan]
 
 	life *life // between Open and Close
@@ -109,7 +110,19 @@ func (s *Source) newCatalog() *catalog {
 				"table", id.String(), "column", column, "type", native)
 		}
 	}
+	if s.opts.Converting == "warn" || s.opts.Converting == "skip" {
+		b.bad = s.badValue
+	}
 	return &catalog{server: &server{opts: &s.opts}, build: b}
+}
+
+// badValue warns of values that are written as null, once for each column. It is
+// called by all that read rows.
+func (s *Source) badValue(id envelope.TableID, col *envelope.Column, err error) {
+	if _, again := s.bad.LoadOrStore(id.String()+"."+col.Name, true); !again && s.opts.Converting == "warn" {
+		s.log.Warn("a value has no form in the type of its column and is written as null; further ones of the column are not told",
+			"table", id.String(), "column", col.Name, "type", col.Native, "error", err)
+	}
 }
 
 // prepare checks everything, makes publication and slot, and returns the work

@@ -28,6 +28,8 @@ type builder struct {
 	// warn is told of each column that is left out because its type has no
 	// mapping; nil = nobody.
 	warn func(id envelope.TableID, column, native string)
+	// bad is told of values that are written as null; nil = they are errors.
+	bad func(id envelope.TableID, col *envelope.Column, err error)
 }
 
 // table builds the table of the columns, in their order, leaving out those
@@ -36,6 +38,9 @@ type builder struct {
 func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string) (*captured, error) {
 	t := &envelope.Table{ID: id}
 	c := &captured{codec: &envelope.Codec{Table: t}}
+	if b.bad != nil {
+		c.codec.Bad = func(col *envelope.Column, err error) { b.bad(id, col, err) }
+	}
 	for _, info := range columns {
 		inKey := slices.Contains(key, info.name)
 		if !b.filter.Column(id, info.name) && !inKey {

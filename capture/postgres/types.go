@@ -265,10 +265,12 @@ func numeric(typmod int32, mode string) mapping {
 		return plain(envelope.TypeOf(envelope.Double), appendFloat8)
 	case mode == "string" && bounded:
 		out := plainText()
-		out.encode = appendScaled(max(scale, 0))
+		out.encode = special(appendScaled(max(scale, 0)))
 		return out
 	case mode == "string":
-		return plainText()
+		out := plainText()
+		out.encode = special(appendText)
+		return out
 	case !bounded:
 		return mapping{typ: envelope.TypeVariableScaleDecimal(), encode: envelope.AppendVariableDecimal, noDefault: true}
 	}
@@ -280,6 +282,21 @@ func numeric(typmod int32, mode string) mapping {
 	return plain(envelope.TypeDecimal(max(precision, scale), scale), func(dst, src []byte) ([]byte, error) {
 		return envelope.AppendDecimal(dst, src, scale)
 	})
+}
+
+// special writes what is no number by the names that Debezium has for it.
+func special(number envelope.Append) envelope.Append {
+	return func(dst, src []byte) ([]byte, error) {
+		switch string(src) {
+		case "NaN":
+			return envelope.AppendString(dst, "NAN"), nil
+		case "Infinity":
+			return envelope.AppendString(dst, "POSITIVE_INFINITY"), nil
+		case "-Infinity":
+			return envelope.AppendString(dst, "NEGATIVE_INFINITY"), nil
+		}
+		return number(dst, src)
+	}
 }
 
 // binaryText is a type whose value is bytes, which decode makes of its text.

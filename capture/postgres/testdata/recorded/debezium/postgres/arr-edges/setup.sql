@@ -1,0 +1,14 @@
+SET timezone='UTC';
+CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree;
+CREATE TYPE mood AS ENUM ('sad','ok','happy é');
+CREATE TYPE comp AS (a int, b text);
+CREATE DOMAIN posint AS integer CHECK (VALUE > 0);
+CREATE TABLE a1 (id int PRIMARY KEY, ts3 timestamp(3)[], ts0 timestamp(0)[], ts6 timestamp(6)[], tz3 timestamptz(3)[], tz0 timestamptz(0)[], tz timestamptz[], t time[], tmz timetz[], o oid[], n numeric[], n50 numeric(5,0)[], n52 numeric(5,2)[], r real[], c3 char(3)[], ch "char"[], js json[], d date[], m macaddr[], m8 macaddr8[], ci cidr[], u uuid[], v5 varchar(5)[]);
+INSERT INTO a1 VALUES (1,'{"2024-01-01 00:00:00.123",NULL}','{"2024-01-01 00:00:00"}','{"2024-01-01 00:00:00.123456"}','{"2024-01-01 00:00:00.123+00"}','{"2024-01-01 00:00:00+00"}','{"2024-01-01 00:00:00+05:30",infinity}','{00:00:00,23:59:59.999999}','{12:00:00+02,NULL}','{1,4294967295}','{1.50,NULL,1e10}','{5,-5}','{1.5}','{1.5,NaN,-Infinity}','{a,NULL}','{x}','{"{\"a\":  1}",NULL}','{2024-02-29}','{08:00:2b:01:02:03}','{08:00:2b:01:02:03:04:05}','{10.0.0.0/8}','{123e4567-e89b-12d3-a456-426614174000,NULL}','{abc,"","a,b","a\\b","NULL",NULL,"{}"}'),(2,'{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}'),(3,'{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}','{NULL}');
+CREATE TABLE a2 (id int PRIMARY KEY, i2 int[][], t2 text[][], b0 int[], f3 float8[][][], i4r int4range[], tsr tsrange[], tzr tstzrange[], dr daterange[], nr numrange[], i8r int8range[], e mood[], ci citext[], lt ltree[], by bytea[], bo boolean[], s smallint[], bi bigint[]);
+INSERT INTO a2 VALUES (1,'{{1,2},{3,NULL}}','{{a,b},{c,d}}','[0:1]={7,8}','{{{1,2}},{{3,4}}}','{"[1,2)",empty}','{"[2024-01-01,2024-01-02)"}','{"[2024-01-01 00:00+00,)"}','{"[2024-01-01,2024-01-05)"}','{"[1.5,2)"}','{"[1,)"}','{ok,sad}','{Ab,"c d"}','{A.B,C}','{"\\x00ff","\\x"}','{t,NULL,f}','{-32768,32767}','{-9223372036854775808}'),(2,'{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}'),(3,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE a3 (id int PRIMARY KEY, dp posint[], cm comp[], bx box[], pt point[], mo money[], iv interval[], nm name[], vb bit varying[], xm xml[], ma int4multirange[], lsn pg_lsn[], t3 time(3)[], t0 time(0)[], h hstore[]);
+INSERT INTO a3 VALUES (1,'{1,2}','{"(1,x)"}','{(1,1),(0,0);(2,2),(0,0)}','{"(1,2)"}','{$1.00}','{1 day}','{nm}','{101}','{<a/>}','{"{[1,2)}"}','{0/1}','{12:34:56.789}','{12:34:56}','{"a=>1"}'),(2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE a4 (id int PRIMARY KEY, b1 bit[]); INSERT INTO a4 VALUES (1,'{1,0}');
+CREATE TABLE a5 (id int PRIMARY KEY, b5 bit(5)[]); INSERT INTO a5 VALUES (1,'{10101}');
+CREATE TABLE zend (id int PRIMARY KEY);

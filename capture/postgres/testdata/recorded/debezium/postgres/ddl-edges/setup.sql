@@ -1,0 +1,8 @@
+CREATE TYPE mood AS ENUM ('sad','ok');
+CREATE TABLE x1 (id int PRIMARY KEY, v int, w text); INSERT INTO x1 VALUES (1,1,'a');
+CREATE TABLE x2 (id int PRIMARY KEY, v varchar(10)); INSERT INTO x2 VALUES (1,'a');
+CREATE TABLE x3 (id int PRIMARY KEY, m mood); INSERT INTO x3 VALUES (1,'ok');
+CREATE TABLE x4 (id int, v int); ALTER TABLE x4 REPLICA IDENTITY FULL; INSERT INTO x4 VALUES (1,1);
+CREATE TABLE x5 (id int PRIMARY KEY, a int, b int, c int); ALTER TABLE x5 DROP COLUMN b; INSERT INTO x5 VALUES (1,1,1);
+CREATE TABLE x6 (id int PRIMARY KEY, n numeric(5,2), t timestamp(3)); INSERT INTO x6 VALUES (1,1.5,'2024-01-01');
+CREATE TABLE zend (id int PRIMARY KEY);

@@ -1,0 +1,12 @@
+SET timezone='UTC';
+INSERT INTO d1(id) VALUES (2); INSERT INTO d2(id,vf) VALUES (2,'x'); INSERT INTO d3(id,inx,nf,idn) VALUES (2,1,0.5,1);
+INSERT INTO d4(id,dc,tl,tc,tl2,tn,zc,zt,zu,uf) VALUES (2,'2020-01-01','00:00','2020-01-01','2020-01-01','2020-01-01','2020-01-01 00:00+00','2020-01-01 00:00+00','2020-01-01','a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12');
+UPDATE d2 SET nul='v', nv='v';
+SELECT pg_sleep(1);
+ALTER TABLE d1 ADD COLUMN late int NOT NULL DEFAULT 9;
+INSERT INTO d1(id) VALUES (3);
+SELECT pg_sleep(1);
+ALTER TABLE d1 ALTER COLUMN late SET DEFAULT 11; ALTER TABLE d1 ADD COLUMN l2 text DEFAULT 'é';
+INSERT INTO d1(id) VALUES (4);
+SELECT pg_sleep(1);
+INSERT INTO zend VALUES (1);

@@ -1,0 +1,2 @@
+INSERT INTO n1 SELECT id+10,n,n5,na FROM n1;
+INSERT INTO zend VALUES (1);

@@ -1,0 +1,11 @@
+SET timezone='UTC';
+INSERT INTO t_dom2 SELECT id+10,ia,m,s,s2,tz,n,j,b,h,qe FROM t_dom2;
+INSERT INTO t_num2 SELECT id+10,n10,n38,n,n1000,r,d,m,s,i FROM t_num2;
+INSERT INTO t_time2 SELECT id+10,d,t,t1,t2,t4,tz,tz0,tz6,ts,ts1,ts2,ts5,z,z1,z2,z4,z6,iv,iv3,ivds,ivy FROM t_time2;
+INSERT INTO t_str2 SELECT id+10,c3,vc,t,n,ci,x,j,jb,u,h,lt,ch,tsv,isbn,issn,ean FROM t_str2;
+INSERT INTO t_bit2 SELECT id+10,b1,b16,b7,v1,v64,by FROM t_bit2;
+INSERT INTO t_misc SELECT id+10,p,l,ls,b,pa,pac,po,c,i,ci,lsn,tsq,xi,oi,rc,rt,cm,jp,i4m,nm,i2v,ov,cid,tid FROM t_misc;
+INSERT INTO t_rng2 SELECT id+10,i4,i8,n,t,tz,d FROM t_rng2;
+UPDATE t_time2 SET d='2024-03-01' WHERE id<3;
+DELETE FROM t_str2 WHERE id=1;
+INSERT INTO zend VALUES (1);
