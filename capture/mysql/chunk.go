@@ -116,7 +116,14 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 	// stands, so that rows with that place lose against it.
 	source := envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(since.File, since.Epoch), Pos: int64(since.Pos)} //nolint:gosec // offsets fit
 	reader := &reader{cfg: s.cfg, view: &view{conn: c.conn}, versions: map[*envelope.Table]*version{t.version.codec.Table: t.version}}
-	res, err = snapshot.ReadChunk(ctx, reader, t.version.codec, r, source, out)
+	ordered := t.version
+	if r.Surrogate != "" {
+		if ordered, err = ordered.orderedBy(r.Surrogate); err != nil {
+			return res, errors.Join(err, c.conn.exec(ctx, "COMMIT"))
+		}
+		reader.versions[ordered.codec.Table] = ordered
+	}
+	res, err = snapshot.ReadChunk(ctx, reader, t.version.codec, ordered.codec, r, source, out)
 	if e := c.conn.exec(ctx, "COMMIT"); e != nil && err == nil {
 		err = e
 	}
@@ -126,6 +133,17 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 	now, err := n.server.logStatus(ctx, c.conn)
 	res.Mark = string(now.encode())
 	return res, err
+}
+
+// orderedBy is the version with a column as its key.
+func (v *version) orderedBy(column string) (*version, error) {
+	codec, err := snapshot.OrderBy(v.codec, column)
+	if err != nil {
+		return nil, err
+	}
+	out, def := *v, *v.def
+	def.Key, out.def, out.codec = []string{column}, &def, codec
+	return &out, nil
 }
 
 func (c *chunks) open(ctx context.Context, cfg *settings) error {

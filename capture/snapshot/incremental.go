@@ -55,9 +55,11 @@ type ChunkRequest struct {
 	Table  envelope.TableID
 	After  [][]byte // key after which it begins, nil = at the first row
 	Limit  int
-	Filter string           // SQL, "" = all rows
-	Since  capture.Position // where the stream stands
-	Aside  bool             // a row that has no form in events becomes a change with Op Failed
+	Filter string // SQL, "" = all rows
+	// Surrogate is a column to read the table by, "" = its key.
+	Surrogate string
+	Since     capture.Position // where the stream stands
+	Aside     bool             // a row that has no form in events becomes a change with Op Failed
 }
 
 // ChunkResult is what a chunk was.
@@ -65,6 +67,7 @@ type ChunkResult struct {
 	Mark string   // for Reached
 	Last [][]byte // key of its last row, nil if there was none
 	Rows int
+	Held int // rows that were read and left for the next chunk
 }
 
 // progress is the state of incremental snapshots. It is stored with the
@@ -78,6 +81,7 @@ type work struct {
 	Table  string   `json:"table"`
 	Filter string   `json:"filter,omitempty"`
 	Signal string   `json:"signal,omitempty"` // id of the one that asked for it
+	By     string   `json:"by,omitempty"`     // surrogate-key
 	After  [][]byte `json:"after,omitempty"`
 	Rows   int64    `json:"rows,omitempty"`
 }
@@ -133,6 +137,7 @@ type Incremental struct {
 // window is a chunk on its way.
 type window struct {
 	table envelope.TableID
+	work  work            // as it was when the window opened
 	keys  map[string]bool // of changes since it opened
 	rows  envelope.Changes
 	early bool          // it is read, and the stream has yet to come there
@@ -338,6 +343,10 @@ func (x *Incremental) obey(ctx context.Context, s Signal) error {
 		log.Warn("signal not understood", "error", err)
 		return nil
 	}
+	if s.Type == Log {
+		log.Info(strings.ReplaceAll(s.Data.Message, "{}", string(x.last)))
+		return nil
+	}
 	x.dirty = true
 	switch s.Type {
 	case Pause, Resume:
@@ -357,7 +366,7 @@ func (x *Incremental) obey(ctx context.Context, s Signal) error {
 		for _, id := range tables {
 			name := id.String()
 			if s.matches(id) && !slices.ContainsFunc(x.at.Tables, func(w work) bool { return w.Table == name }) {
-				x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id), Signal: s.ID})
+				x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id), Signal: s.ID, By: s.Data.Surrogate})
 				added++
 			}
 		}
@@ -366,6 +375,9 @@ func (x *Incremental) obey(ctx context.Context, s Signal) error {
 		} else {
 			x.tell("STARTED", s.ID, "data_collections", x.names())
 			log.Info("incremental snapshot begins", "tables", added, "in_work", len(x.at.Tables))
+			if strings.EqualFold(s.Data.Type, "blocking") {
+				log.Info("nothing has to wait for it: a blocking snapshot is taken as an incremental one is")
+			}
 		}
 	}
 	return nil
@@ -417,10 +429,10 @@ func (x *Incremental) open() {
 		return
 	}
 	t := x.at.Tables[0]
-	w := &window{keys: make(map[string]bool), done: make(chan struct{})}
+	w := &window{work: t, keys: make(map[string]bool), done: make(chan struct{})}
 	x.window = w
 	x.chunks.Hurry(true)
-	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last), Aside: x.opts.Aside}
+	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last), Aside: x.opts.Aside, Surrogate: t.By}
 	x.wg.Go(func() {
 		defer close(w.done)
 		x.reading.Lock()
@@ -541,6 +553,13 @@ func (x *Incremental) note(b *capture.Batch) {
 			if c.OldKey != nil {
 				w.keys[name+string(c.OldKey)] = true
 			}
+			if c.Key == nil && w.work.By != "" && c.Table.ID.String() == w.work.Table {
+				for _, row := range []envelope.Row{c.Before, c.After} {
+					if cell := surrogate(c.Table, row, w.work.By); cell != nil {
+						w.keys[name+string(cell)] = true
+					}
+				}
+			}
 		}
 		if x.opts.Table != "" && c.Op == envelope.Create && c.Table.ID.String() == x.opts.Table {
 			x.tableSignal(c)
@@ -583,7 +602,7 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	name := w.table.String() + "\x00"
 	for i := range w.rows.List {
 		c := &w.rows.List[i]
-		if c.Table != nil && w.keys[name+string(c.Key)] {
+		if c.Table != nil && w.keys[name+string(keyOf(c, w.work.By))] {
 			continue
 		}
 		c.Source.Snapshot = envelope.SnapshotIncremental
@@ -592,7 +611,7 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	t.Rows += int64(w.res.Rows)
 	t.After, x.table = w.res.Last, w.table
 	log.Debug("chunk of an incremental snapshot", "rows", w.res.Rows, "keys_changed_meanwhile", len(w.keys))
-	if w.res.Rows < x.opts.ChunkRows {
+	if w.res.Rows+w.res.Held < x.opts.ChunkRows {
 		log.Info("incremental snapshot of the table complete", "rows", t.Rows)
 		status := "SUCCEEDED"
 		if t.Rows == 0 {
@@ -624,24 +643,74 @@ func (x *Incremental) next() {
 	}
 }
 
-// ReadChunk reads a chunk with a Reader; source is what its rows carry.
-func ReadChunk(ctx context.Context, from Reader, codec *envelope.Codec, r ChunkRequest, source envelope.Source, out *envelope.Changes) (res ChunkResult, err error) {
-	if len(codec.Table.Key) == 0 {
-		return res, fault.Humanf("give it a key, or take a snapshot with a connector of its own", "table %s has no key: its rows cannot be told from those that change meanwhile", r.Table)
+// surrogate is the cell of a column by which a table is read, nil if the row has
+// none.
+func surrogate(t *envelope.Table, row envelope.Row, column string) []byte {
+	i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == column })
+	if row == nil || i < 0 {
+		return nil
+	}
+	return t.Cell(row, i)
+}
+
+// keyOf is what tells a row of a chunk from others.
+func keyOf(c *envelope.Change, by string) []byte {
+	if c.Key == nil && by != "" {
+		return surrogate(c.Table, c.After, by)
+	}
+	return c.Key
+}
+
+// OrderBy is a Codec of the table with a column as its key, for reading it in
+// the order of that.
+func OrderBy(codec *envelope.Codec, column string) (*envelope.Codec, error) {
+	t := *codec.Table
+	i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == column })
+	switch {
+	case i < 0:
+		return nil, fault.Humanf("name another column as surrogate-key", "table %s has no column %q that is captured", t.ID, column)
+	case t.Columns[i].Nullable:
+		return nil, fault.Humanf("name another column as surrogate-key", "column %s of table %s may be null: rows would be passed over", column, t.ID)
+	}
+	t.Key = []int{i}
+	return &envelope.Codec{Table: &t, Columns: codec.Columns}, nil
+}
+
+// ReadChunk reads a chunk with a Reader; source is what its rows carry. ordered
+// is codec, or what OrderBy makes of it for a surrogate key.
+func ReadChunk(ctx context.Context, from Reader, codec, ordered *envelope.Codec, r ChunkRequest, source envelope.Source, out *envelope.Changes) (res ChunkResult, err error) {
+	if len(ordered.Table.Key) == 0 {
+		return res, fault.Humanf("name a column with different values in each row as surrogate-key in the signal, or give the table a key", "table %s has no key: its rows cannot be told from those that change meanwhile", r.Table)
 	}
 	source.Snapshot = envelope.SnapshotIncremental
 	plan := Plan{Source: source, Aside: r.Aside}
 	now := time.Now().UnixNano()
-	err = from.Read(ctx, Chunk{Codec: codec, After: r.After, Limit: r.Limit, Filter: r.Filter}, func(cells [][]byte) error {
+	var before [][]byte // the key before the last
+	same := 0           // rows at the end that have the key Last
+	err = from.Read(ctx, Chunk{Codec: ordered, After: r.After, Limit: r.Limit, Filter: r.Filter}, func(cells [][]byte) error {
 		if err := plan.appendRow(out, codec, cells, now); err != nil {
 			return err
 		}
 		res.Rows++
-		res.Last = res.Last[:0]
-		for _, k := range codec.Table.Key {
-			res.Last = append(res.Last, bytes.Clone(cells[k]))
+		key := make([][]byte, 0, len(ordered.Table.Key))
+		for _, k := range ordered.Table.Key {
+			key = append(key, bytes.Clone(cells[k]))
 		}
+		if r.Surrogate != "" && slices.EqualFunc(key, res.Last, bytes.Equal) {
+			same++
+			return nil
+		}
+		before, res.Last, same = res.Last, key, 1
 		return nil
 	})
-	return res, err
+	if err != nil || r.Surrogate == "" || res.Rows < r.Limit {
+		return res, err
+	}
+	// There may be more rows of the last value: they come with the next chunk.
+	if same == res.Rows {
+		return res, fault.Humanf("name a column with more different values, or raise incremental.snapshot.chunk.size", "table %s has %d rows or more of one value of %s", r.Table, same, r.Surrogate)
+	}
+	out.List = out.List[:len(out.List)-same]
+	res.Rows, res.Held, res.Last = res.Rows-same, same, before
+	return res, nil
 }

@@ -166,13 +166,111 @@ func TestSignalsThatAreNone(t *testing.T) {
 		`{"type":"pause-snapshot"}`:                                                       true,
 		`{"type":"execute-snapshot","data":{"data-collections":[]}}`:                      false,
 		`{"type":"execute-snapshot","data":{"data-collections":["("]}}`:                   false,
-		`{"type":"execute-snapshot","data":{"data-collections":["a"],"type":"BLOCKING"}}`: false,
+		`{"type":"execute-snapshot","data":{"data-collections":["a"],"type":"PARTIAL"}}`: false,
 		`{"type":"execute-snapshot","data":"x"}`:                                          false,
 		`[]`:                                                                              false,
-		`{"type":"log"}`:                                                                  false,
+		`{"type":"schema-changes"}`:                                                                  false,
 	} {
 		if _, err := ParseMessage([]byte(text)); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// rowsOf is a Reader of rows with two columns: what to read by, and a number.
+type rowsOf [][2]byte
+
+func (r rowsOf) Read(_ context.Context, c Chunk, row func(cells [][]byte) error) error {
+	n := 0
+	for _, x := range r {
+		if c.After != nil && x[0] <= c.After[0][0] || n == c.Limit {
+			continue
+		}
+		n++
+		if err := row([][]byte{{x[0]}, {x[1]}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestSurrogateKeys reads a table without a key by a column that has values
+// several times: each row comes once.
+func TestSurrogateKeys(t *testing.T) {
+	byte1 := func(dst, src []byte) ([]byte, error) { return envelope.AppendLong(dst, int64(src[0])), nil }
+	codec := &envelope.Codec{Table: &envelope.Table{ID: envelope.TableID{Name: "t"}, Columns: []envelope.Column{
+		{Name: "at", Type: envelope.TypeOf(envelope.Int)}, {Name: "n", Type: envelope.TypeOf(envelope.Int), Nullable: true},
+	}}, Columns: []envelope.Append{byte1, byte1}}
+	rows := rowsOf{{1, 1}, {2, 2}, {2, 3}, {2, 4}, {3, 5}, {4, 6}, {4, 7}, {5, 8}}
+	ordered, err := OrderBy(codec, "at")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	r := ChunkRequest{Table: codec.Table.ID, Limit: 4, Surrogate: "at"}
+	for {
+		var out envelope.Changes
+		res, err := ReadChunk(t.Context(), rows, codec, ordered, r, envelope.Source{}, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Rows != len(out.List) {
+			t.Errorf("%d rows, %d told", len(out.List), res.Rows)
+		}
+		for i := range out.List {
+			if c := &out.List[i]; c.Key != nil || c.Table != codec.Table {
+				t.Errorf("row of %v with key %x", c.Table, c.Key)
+			}
+			got = append(got, string(codec.Table.Cell(out.List[i].After, 1)))
+		}
+		if res.Rows+res.Held < r.Limit {
+			break
+		}
+		r.After = res.Last
+	}
+	want := []string{"\x02\x02", "\x02\x04", "\x02\x06", "\x02\x08", "\x02\x0a", "\x02\x0c", "\x02\x0e", "\x02\x10"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	r.After, r.Limit = [][]byte{{1}}, 3
+	var out envelope.Changes
+	if _, err := ReadChunk(t.Context(), rows, codec, ordered, r, envelope.Source{}, &out); !fault.NeedsHuman(err) {
+		t.Errorf("a chunk of one value: %v", err)
+	}
+	for _, column := range []string{"n", "x"} {
+		if _, err := OrderBy(codec, column); !fault.NeedsHuman(err) {
+			t.Errorf("by column %s: %v", column, err)
+		}
+	}
+	if _, err := ReadChunk(t.Context(), rows, codec, codec, ChunkRequest{Limit: 3}, envelope.Source{}, &out); !fault.NeedsHuman(err) || fault.Hint(err) == "" {
+		t.Errorf("without a key: %v", err)
+	}
+}
+
+// TestChangesOfASurrogateKey: rows whose value is in a change since the chunk
+// began are dropped, though their table has no key.
+func TestChangesOfASurrogateKey(t *testing.T) {
+	table := &envelope.Table{ID: envelope.TableID{Name: "a"}, Columns: []envelope.Column{{Name: "at", Type: envelope.TypeOf(envelope.Int)}}}
+	row := func(n int32) envelope.Row { return envelope.AppendInt(nil, n) }
+	x := newIncremental(&numbers{})
+	x.at.Tables = []work{{Table: "a", By: "at"}}
+	w := &window{table: table.ID, work: x.at.Tables[0], keys: make(map[string]bool), done: make(chan struct{})}
+	close(w.done)
+	x.window = w
+	var b capture.Batch
+	c := b.Next()
+	c.Op, c.Table, c.Before, c.After = envelope.Update, table, row(1), row(2)
+	x.note(&b)
+	for n := range int32(4) {
+		c := w.rows.Next()
+		c.Op, c.Table, c.After = envelope.Read, table, row(n)
+	}
+	w.res.Rows = 4
+	b.Reset()
+	if err := x.finish(&b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.List) != 2 || string(b.List[0].After) != string(row(0)) || string(b.List[1].After) != string(row(3)) {
+		t.Errorf("%d rows are left", len(b.List))
 	}
 }

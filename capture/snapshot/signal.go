@@ -17,6 +17,7 @@ const (
 	Stop    = "stop-snapshot"
 	Pause   = "pause-snapshot"
 	Resume  = "resume-snapshot"
+	Log     = "log" // writes a line into the log
 )
 
 // Signal is an order to a running connector.
@@ -32,10 +33,13 @@ type Signal struct {
 // SignalData is what a signal is about.
 type SignalData struct {
 	Collections []string    `json:"data-collections,omitempty"` // regular expressions of tables
-	Type        string      `json:"type,omitempty"`             // INCREMENTAL
+	Type        string      `json:"type,omitempty"`             // INCREMENTAL or BLOCKING
 	Conditions  []Condition `json:"additional-conditions,omitempty"`
 	// Condition is the former form of Conditions: one for all tables.
 	Condition string `json:"additional-condition,omitempty"`
+	// Surrogate is the column to read the tables by instead of their keys.
+	Surrogate string `json:"surrogate-key,omitempty"`
+	Message   string `json:"message,omitempty"` // of Log
 }
 
 // Condition restricts the rows of the tables that it matches.
@@ -76,10 +80,10 @@ func (s *Signal) Check() error {
 		if len(s.Data.Collections) == 0 {
 			return errors.New("data-collections is empty")
 		}
-		if t := s.Data.Type; t != "" && !strings.EqualFold(t, "incremental") {
-			return fmt.Errorf("snapshots of type %q are not known: there is incremental", t)
+		if t := s.Data.Type; t != "" && !strings.EqualFold(t, "incremental") && !strings.EqualFold(t, "blocking") {
+			return fmt.Errorf("snapshots of type %q are not known: there are incremental and blocking", t)
 		}
-	case Stop, Pause, Resume:
+	case Stop, Pause, Resume, Log:
 	default:
 		return fmt.Errorf("type %q is none of %s, %s, %s, %s", s.Type, Execute, Stop, Pause, Resume)
 	}

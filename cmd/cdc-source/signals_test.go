@@ -31,17 +31,17 @@ func TestSignals(t *testing.T) {
 			if schema == "" {
 				schema = db.Name
 			}
-			db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1), (2), (3)",
+			db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1), (2), (3)", "CREATE TABLE loose (at int NOT NULL, name varchar(9))",
 				fmt.Sprintf("CREATE TABLE orders4us (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data %s NULL)", c.create))
 			s := newStack(t)
 			file := filepath.Join(t.TempDir(), "signals.txt")
 			path := c.file(s, t, db, fmt.Sprintf(`
-table.include.list: %[1]s.item
+table.include.list: %[1]s.item,%[1]s.loose
 signal.enabled.channels: source,kafka,file
 signal.data.collection: %[1]s.orders4us
 signal.file: %[2]s
 signal.poll.interval.ms: 50
-incremental.snapshot.chunk.size: 2
+incremental.snapshot.chunk.size: 3
 `, schema, file))
 			stop := start(t, path)
 			items := "test." + schema + ".item"
@@ -65,13 +65,22 @@ incremental.snapshot.chunk.size: 2
 					expect(4)
 				}
 			}
-			db.MustExec(t, fmt.Sprintf(`INSERT INTO orders4us VALUES ('a', 'execute-snapshot', '{"data-collections": ["%s.item"], "type": "incremental"}')`, schema))
+			db.MustExec(t, fmt.Sprintf(`INSERT INTO orders4us VALUES ('a', 'execute-snapshot', '{"data-collections": ["%s.item"], "type": "blocking"}')`, schema))
 			expect(4)
 			line := fmt.Sprintf(`{"id": "b", "type": "execute-snapshot", "data": {"data-collections": [".*.item"], "additional-conditions": [{"data-collection": "%s.item", "filter": "id > 2"}]}}`, schema)
 			if err := os.WriteFile(file, []byte("nonsense\n"+line+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			expect(2)
+			// A table without a key is read by a column, whose values may come
+			// several times.
+			loose := "test." + schema + ".loose"
+			db.MustExec(t, "INSERT INTO loose VALUES (1, 'a'), (1, 'b'), (2, 'c'), (3, 'd'), (4, 'e'), (4, 'f')")
+			s.read(t, loose, 6)
+			if err := signalCommand(t.Context(), []string{"execute-snapshot", "-c", path, "-t", schema + ".loose", "-by", "at"}, quiet); err != nil {
+				t.Fatal(err)
+			}
+			s.read(t, loose, 12)
 			stop()
 			// What was obeyed is not obeyed again.
 			stop = start(t, path)
