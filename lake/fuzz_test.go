@@ -2,6 +2,7 @@ package lake
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -12,15 +13,24 @@ import (
 func FuzzProperties(f *testing.F) {
 	f.Add([]byte("#x\na=b\\:c\nd\\ e = \\u0041\\\n  f"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := parseProperties(b)
-		_ = p.check("t")
+		bounded(t, len(b), func() {
+			p := parseProperties(b)
+			_ = p.check("t")
+		})
 	})
 }
 
 func FuzzCommit(f *testing.F) {
 	f.Add([]byte(`{"partitionToWriteStats":{"":[{"fileId":"a","numWrites":1}]},"extraMetadata":{"schema":"{}"}}`))
+	body, err := encodeAvroBody(avroJSON(archivedEntry), map[string]any{"commitTime": "x", "actionType": "commit", "actionState": "COMPLETED"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := parseCommit(b)
+		var c *Commit
+		var err error
+		bounded(t, len(b), func() { c, err = parseCommit(b) })
 		if err != nil {
 			return
 		}
@@ -45,7 +55,7 @@ func FuzzAvroBody(f *testing.F) {
 	}
 	f.Add(body)
 	f.Add([]byte(avroMagic))
-	f.Fuzz(func(t *testing.T, b []byte) { _, _ = decodeAvroBody(b) })
+	f.Fuzz(func(t *testing.T, b []byte) { bounded(t, len(b), func() { _, _ = decodeAvroBody(b) }) })
 }
 
 func FuzzSchema(f *testing.F) {
@@ -69,15 +79,41 @@ func FuzzSchema(f *testing.F) {
 func FuzzNames(f *testing.F) {
 	f.Add("0e40e324-1a4f-48c5-abaa-44288f4406b7-0_0-125-118_20261122171015807.parquet")
 	f.Add("20260301120203004.commit.requested")
+	f.Add("20260301120203004_20260301120204005.commit")
+	f.Add("20260301120203004.clustering.inflight")
 	f.Add(".0e40e324-1a4f-48c5-abaa-44288f4406b7-0_20261122171015807.log.1_0-1962-3317")
 	f.Fuzz(func(t *testing.T, name string) {
 		_, _, _ = parseBaseFile(name)
 		if l, ok := parseLogFile(name); ok && (l.FileID == "" || l.Version < 0) {
 			t.Fatalf("%q is read as %+v", name, l)
 		}
-		if i, ok := parseTimelineFile(name); ok && timelineFile(i) != name && timelineFile(i) != i.Time+".inflight" {
+		if i, ok := parseTimelineFile(strings.Replace(name, ".clustering.", ".replacecommit.", 1)); ok && timelineFile(i) != name && timelineFile(i) != i.Time+".inflight" && !strings.Contains(name, ".clustering.") {
 			t.Fatalf("%q is read as %v, which is named %q", name, i, timelineFile(i))
 		}
+	})
+}
+
+// FuzzHistory reads what archives of version 8 and 9 hold.
+func FuzzHistory(f *testing.F) {
+	root := "testdata/hudi-tables/hudi-1.1.1/archived_v8/table.zip"
+	m := unzip(f, root)
+	for info, err := range m.List(f.Context(), ".hoodie/timeline/history/", "") {
+		if err != nil {
+			f.Fatal(err)
+		}
+		if strings.HasSuffix(info.Key, ".parquet") {
+			b, err := readObject(f.Context(), m, info.Key)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 1<<16 {
+			return
+		}
+		bounded(t, len(b), func() { _ = historyFile(b, func(Instant, *Commit) {}, func(archivedClean) {}) })
 	})
 }
 

@@ -70,7 +70,7 @@ func goldenDifferences(t *testing.T) map[string]string {
 	return out
 }
 
-func unzip(t *testing.T, path string) blob.Store {
+func unzip(t testing.TB, path string) blob.Store {
 	t.Helper()
 	z, err := zip.OpenReader(path)
 	if err != nil {
@@ -118,7 +118,7 @@ func untar(t *testing.T, path string) blob.Store {
 	}
 }
 
-func addObject(t *testing.T, s blob.Store, key string, r io.Reader) {
+func addObject(t testing.TB, s blob.Store, key string, r io.Reader) {
 	t.Helper()
 	b, err := io.ReadAll(r)
 	if err != nil {
@@ -370,7 +370,7 @@ func TestGoldenTables(t *testing.T) {
 			if copies.seen(t, name, z) {
 				continue
 			}
-			t.Run(name, func(t *testing.T) { goldenTable(t, dir, unzip(t, z), differences[name]) })
+			t.Run(name, func(t *testing.T) { goldenTable(t, name, dir, unzip(t, z), differences) })
 		}
 	}
 }
@@ -391,9 +391,9 @@ func (a *goldenAt) readable() bool { return a.Equals || a.Truth != "" && a.NotAs
 
 func (a *goldenAt) active() bool { return a.Active == nil || *a.Active }
 
-func goldenTable(t *testing.T, dir string, store blob.Store, difference string) {
+func goldenTable(t *testing.T, name, dir string, store blob.Store, differences map[string]string) {
 	tab, err := Open(t.Context(), store, "", Options{})
-	if difference == "refused" {
+	if differences[name] == "refused" {
 		if !fault.NeedsHuman(err) {
 			t.Fatalf("the table is not refused: %v", err)
 		}
@@ -427,7 +427,11 @@ func goldenTable(t *testing.T, dir string, store blob.Store, difference string) 
 		if i.active() {
 			left = i.Instant
 		}
-		t.Run(i.Instant, func(t *testing.T) { goldenInstant(t, tab, dir, i, left, i.Instant == newest) })
+		strict := i.Instant == newest
+		if differences[name+"/"+i.Instant] == "rows" { // the truth is not Hudi's
+			i.Equals, i.Truth, strict = false, "", false
+		}
+		t.Run(i.Instant, func(t *testing.T) { goldenInstant(t, tab, dir, i, left, strict) })
 	}
 	windows, err := filepath.Glob(filepath.Join(dir, "incremental", "*.jsonl"))
 	asked := 0 // the engine fails over some

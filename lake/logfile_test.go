@@ -182,24 +182,26 @@ func FuzzLog(f *testing.F) {
 		if len(raw) > 1<<16 {
 			return
 		}
-		blocks, err := parseLog(raw)
-		if err != nil {
-			return
-		}
-		s := &Snapshot{schema: Schema{Fields: []Field{{"a", Type{Kind: Other, Avro: "x"}, true}}}, props: properties{}}
-		m, err := s.newLogMerge(s.schema.Fields)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range blocks {
-			if m.block(&blocks[i]) != nil {
+		bounded(t, len(raw), func() {
+			blocks, err := parseLog(raw)
+			if err != nil {
 				return
 			}
-		}
-		out := Schema{Fields: m.fields}.NewBatch()
-		m.rest(out)
-		if out.Len > len(m.newest) {
-			t.Fatalf("%d rows of %d keys", out.Len, len(m.newest))
-		}
+			s := &Snapshot{schema: Schema{Fields: []Field{{"a", Type{Kind: Other, Avro: "x"}, true}}}, props: properties{}}
+			m, err := s.newLogMerge(s.schema.Fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range blocks {
+				if m.block(&blocks[i]) != nil {
+					return
+				}
+			}
+			out := Schema{Fields: m.fields}.NewBatch()
+			m.rest(out)
+			if out.Len > len(m.newest) {
+				t.Fatalf("%d rows of %d keys", out.Len, len(m.newest))
+			}
+		})
 	})
 }

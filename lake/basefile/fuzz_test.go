@@ -14,7 +14,9 @@ func FuzzBloom(f *testing.F) {
 	b.Add([]byte("a"))
 	f.Add(b.String())
 	f.Fuzz(func(t *testing.T, s string) {
-		b, err := ParseBloom(s)
+		var b *Bloom
+		var err error
+		bounded(t, len(s), func() { b, err = ParseBloom(s) })
 		if err != nil {
 			return
 		}
@@ -40,18 +42,20 @@ func FuzzFile(f *testing.F) {
 		if len(raw) > 1<<16 {
 			return
 		}
-		file, err := Open(bytes.NewReader(raw), int64(len(raw)))
-		if err != nil {
-			return
-		}
-		for g := range min(file.Groups(), 4) {
-			for _, c := range cols {
-				if file.GroupRows(g) > 1<<20 {
-					continue
-				}
-				_ = file.Read(g, c, &column.Column{Kind: kindOf(c)})
+		bounded(t, len(raw), func() {
+			file, err := Open(bytes.NewReader(raw), int64(len(raw)))
+			if err != nil {
+				return
 			}
-		}
+			for g := range min(file.Groups(), 4) {
+				for _, c := range cols {
+					if file.GroupRows(g) > 1<<20 {
+						continue
+					}
+					_ = file.Read(g, c, &column.Column{Kind: kindOf(c)})
+				}
+			}
+		})
 	})
 }
 
