@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"time"
 
 	"tributary/internal/testdb"
@@ -15,6 +16,8 @@ type chaos struct {
 	r      *rand.Rand
 	counts *counts
 	query  func(ctx context.Context, q string) ([][]string, error)
+	m      *model
+	pg     bool
 	when   []string
 }
 
@@ -37,9 +40,13 @@ func (c *chaos) run(ctx context.Context, every time.Duration) error {
 
 func (c *chaos) strike(ctx context.Context) error {
 	away := time.Duration(c.r.IntN(300)) * time.Millisecond
-	switch n := c.r.IntN(20); {
+	switch n := c.r.IntN(27); {
 	case n < 12:
 		return c.again("kill of cdc-source", c.g.source, away)
+	case n >= 25:
+		return c.takeOver(ctx)
+	case n >= 20:
+		return c.readAgain(ctx)
 	case n < 14:
 		return c.again("kill of the broker", c.g.broker, away)
 	case n < 15:
@@ -79,6 +86,35 @@ func (c *chaos) again(what string, d *daemon, away time.Duration) error {
 	time.Sleep(away)
 	c.did(what)
 	return d.start()
+}
+
+// takeOver starts a second cdc-source while the first is at work, as happens
+// where an orchestrator loses sight of one. The first must not do any harm.
+func (c *chaos) takeOver(ctx context.Context) error {
+	first := c.g.source
+	second := *first
+	c.g.source = &second
+	if err := second.start(); err != nil {
+		return err
+	}
+	c.did("second cdc-source")
+	sleep(ctx, time.Duration(c.r.IntN(1200))*time.Millisecond)
+	return first.kill()
+}
+
+// readAgain orders an incremental snapshot of a table with a key.
+func (c *chaos) readAgain(ctx context.Context) error {
+	t := c.m.pick(c.r)
+	if !c.g.signals || !t.keyed {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, source, "signal", "execute-snapshot", "-c", c.g.source.spec.Args[2], "-t", schemaName(c.pg)+"[.]"+t.name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.counts.fault(fmt.Errorf("order a snapshot: %w: %s", err, out))
+		return nil // something that it needs was away
+	}
+	c.did("incremental snapshot")
+	return nil
 }
 
 // hangUp has the database end the connection of the log, or rotate its files.

@@ -29,10 +29,12 @@ type folded struct {
 	// lenient: the snapshot was interrupted. What the log then repeats may
 	// delete a row that the snapshot had no more.
 	lenient bool
+	// again: rows may be read again, by incremental snapshots.
+	again bool
 }
 
-func newFolded(t *table, lenient bool) *folded {
-	return &folded{t: t, lenient: lenient, rows: map[string][]string{}, bag: map[string]int{}, places: map[string]int64{}}
+func newFolded(t *table, lenient, again bool) *folded {
+	return &folded{t: t, lenient: lenient, again: again, rows: map[string][]string{}, bag: map[string]int{}, places: map[string]int64{}}
 }
 
 func (f *folded) fault(format string, args ...any) {
@@ -126,8 +128,8 @@ func (f *folded) once(topicName string, e event) {
 	place := topicName + " " + e.place + e.op + " " + e.key
 	if e.op == "r" {
 		f.snapshot++
-		if !f.t.keyed {
-			return // all have the place at which the snapshot began
+		if !f.t.keyed || f.again {
+			return // without a key all have the place at which the snapshot began
 		}
 		place = "r " + e.key
 	}
@@ -160,8 +162,8 @@ func (f *folded) addUnkeyed(e event) {
 }
 
 // fold reads the records of one table, from all topics that it had.
-func fold(ctx context.Context, d *decoder, t *table, pg, lenient bool, records map[string][]topic.Record) (*folded, error) {
-	f := newFolded(t, lenient)
+func fold(ctx context.Context, d *decoder, t *table, pg, lenient, again bool, records map[string][]topic.Record) (*folded, error) {
+	f := newFolded(t, lenient, again)
 	for _, name := range t.topics(pg) {
 		for _, r := range records[name] {
 			e, err := d.event(ctx, r, func(string) []string { return t.keyColumns() })

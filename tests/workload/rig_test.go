@@ -75,6 +75,8 @@ type rig struct {
 	web    string
 
 	broker, registry, source *daemon
+
+	signals bool // whether incremental snapshots can be ordered
 }
 
 func newRig(t *testing.T, server *testdb.Server, r *rand.Rand, seed uint64) *rig {
@@ -158,6 +160,9 @@ max.batch.size: %d
 snapshot.fetch.size: %d
 `, strings.ToLower(string(s.Kind)), s.Host, s.Port, s.User, s.Password, g.kafka, g.web,
 		[]int{100, 1000, 10000}[r.IntN(3)], []int{200, 700, 100_000}[r.IntN(3)])
+	if g.signals = r.IntN(2) == 0; g.signals {
+		text += fmt.Sprintf("signal.enabled.channels: kafka\nincremental.snapshot.chunk.size: %d\n", []int{64, 500}[r.IntN(2)])
+	}
 	if s.Kind == testdb.KindPostgreSQL {
 		text += fmt.Sprintf("database.dbname: postgres\nslot.name: wl\npublication.name: wl\npublication.autocreate.mode: all_tables\nslot.streaming: %t\nsnapshot.max.threads: %d\nstatus.update.interval.ms: 500\n",
 			r.IntN(3) > 0, 1+r.IntN(3))

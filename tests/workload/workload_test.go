@@ -152,7 +152,7 @@ func test(t *testing.T, kind testdb.Kind) {
 	// With kills amid the snapshot, tables without a key may come twice: they are
 	// made when it is over.
 	killSnapshot := r.IntN(3) > 0
-	t.Logf("%s %s, settings %s, kills amid the snapshot: %t", server.Kind, server.Version, settings, killSnapshot)
+	t.Logf("%s %s, settings %s, kills amid the snapshot: %t, incremental snapshots: %t", server.Kind, server.Version, settings, killSnapshot, w.signals)
 	w.m.streaming.Store(killSnapshot)
 	w.killed = killSnapshot
 	w.createTables(killSnapshot)
@@ -176,7 +176,7 @@ func test(t *testing.T, kind testdb.Kind) {
 	}
 	a := &alterer{worker: w.worker(20), query: w.queryIn}
 	group.Go(func() error { return a.run(gctx, 400*time.Millisecond) })
-	c := &chaos{g: w.rig, r: newRand(seed, 3), counts: w.counts, query: server.Query}
+	c := &chaos{g: w.rig, r: newRand(seed, 3), counts: w.counts, query: server.Query, m: w.m, pg: w.pg}
 	group.Go(func() error { return c.run(gctx, 1500*time.Millisecond) })
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
@@ -375,7 +375,7 @@ func (w *whole) check() {
 
 func (w *whole) checkTable(ctx context.Context, d *decoder, t *table, records map[string][]topic.Record) {
 	w.t.Helper()
-	f, err := fold(ctx, d, t, w.pg, w.killed && !t.late, records)
+	f, err := fold(ctx, d, t, w.pg, w.killed && !t.late, w.signals, records)
 	if err != nil {
 		w.t.Error(err)
 		return
