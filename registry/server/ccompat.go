@@ -74,6 +74,7 @@ func (h *handler) ccompat(mux *http.ServeMux) {
 		on("GET /schemas/ids/{id}/schema", h.schemaText)
 		on("GET /schemas/ids/{id}/subjects", h.schemaSubjects)
 		on("GET /exporters", func(*http.Request) (answer, error) { return asJSON([]string{}) })
+		on("GET /subjects/{subject}/metadata", func(*http.Request) (answer, error) { return done(nil) })
 		on("DELETE /config", h.deleteConfig)
 		on("GET /mode", h.mode)
 		on("PUT /mode", h.setMode)
@@ -230,7 +231,11 @@ func (h *handler) lookUp(r *http.Request) (answer, error) {
 		if _, err := t.mustArtifact(d.key); err != nil {
 			return answer{}, err
 		}
-		v, err := t.find(d, h.flavour == v33, !deleted)
+		canonical := h.flavour == v33
+		if r.URL.Query().Get("normalize") == "true" && h.flavour == v26 {
+			d.ifExists, canonical = existsFind, true // which looks for nothing but the form
+		}
+		v, err := t.find(d, canonical, !deleted)
 		if err == nil && v == nil {
 			err = &problem{status: 404, name: "SchemaNotFoundException", code: 40403,
 				message: "The given schema does not match any schema under the subject " + d.artifact}
@@ -346,8 +351,8 @@ func (h *handler) schemaText(r *http.Request) (answer, error) {
 	})
 }
 
-// usesOf returns the versions with the content that the path names, those of
-// the request's group; 3.3 leaves out the deleted ones.
+// usesOf returns the versions with the content that the path names, whatever
+// their group; 3.3 leaves out the deleted ones, and sorts by subject.
 func (h *handler) usesOf(t tx, r *http.Request) ([]*version, error) {
 	n, err := h.schemaID(r)
 	if err != nil {
@@ -357,9 +362,14 @@ func (h *handler) usesOf(t tx, r *http.Request) ([]*version, error) {
 		return nil, err
 	}
 	uses, err := t.uses(n)
-	group := subjectKey(r).group
-	all := h.flavour == v26 || r.URL.Query().Get("deleted") == "true"
-	return slices.DeleteFunc(uses, func(v *version) bool { return v.Group != group || !all && !v.active() }), err
+	if h.flavour == v26 {
+		return uses, err
+	}
+	slices.SortStableFunc(uses, func(a, b *version) int {
+		return cmp.Or(strings.Compare(a.Artifact, b.Artifact), cmp.Compare(a.Order, b.Order))
+	})
+	deleted := r.URL.Query().Get("deleted") == "true"
+	return slices.DeleteFunc(uses, func(v *version) bool { return !deleted && v.State == stateDisabled }), err
 }
 
 func (h *handler) schemaSubjects(r *http.Request) (answer, error) {
@@ -390,37 +400,25 @@ func (h *handler) schemaVersions(r *http.Request) (answer, error) {
 	})
 }
 
-// allSchemas lists the schemas of all versions or, of the latest ones, each
-// once.
+// allSchemas lists the schemas of all versions, oldest first and whatever
+// their group. latestOnly tells each schema once, as Apicurio has it.
 func (h *handler) allSchemas(r *http.Request) (answer, error) {
 	q := r.URL.Query()
-	group, prefix := subjectKey(r).group, q.Get("subjectPrefix")
-	latestOnly, deleted := q.Get("latestOnly") == "true", q.Get("deleted") == "true"
+	prefix, once, deleted := q.Get("subjectPrefix"), q.Get("latestOnly") == "true", q.Get("deleted") == "true"
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
-		all, err := t.searchVersions(&filter{f: v33, group: group})
+		all, err := t.searchVersions(&filter{f: v33})
 		if err != nil {
 			return answer{}, err
 		}
-		ids := []int64{}
-		latest := make(map[string]int64)
-		for _, v := range all {
-			if strings.HasPrefix(v.Artifact, prefix) && (deleted || v.active()) {
-				ids = append(ids, v.ContentID)
-				latest[v.Artifact] = v.ContentID
-			}
-		}
-		if latestOnly {
-			ids = ids[:0]
-			for _, id := range latest {
-				if !slices.Contains(ids, id) {
-					ids = append(ids, id)
-				}
-			}
-			slices.Sort(ids)
-		}
+		all = slices.DeleteFunc(all, func(v *version) bool { return !deleted && v.State == stateDisabled })
 		list := []*ccompatSchema{}
-		for _, id := range pageOf(r, ids) {
-			s, err := h.schema(t, id, true)
+		seen := make(map[int64]bool)
+		for _, v := range pageOf(h, r, all) {
+			if !strings.HasPrefix(v.Artifact, prefix) || once && seen[v.ContentID] {
+				continue
+			}
+			seen[v.ContentID] = true
+			s, err := h.schema(t, v.ContentID, true)
 			if err != nil {
 				return answer{}, err
 			}
@@ -432,9 +430,13 @@ func (h *handler) allSchemas(r *http.Request) (answer, error) {
 
 // subjects lists those that have a version which is not deleted.
 func (h *handler) subjects(r *http.Request) (answer, error) {
+	if err := h.pageError(r); err != nil {
+		return answer{}, err
+	}
 	q := r.URL.Query()
 	group := subjectKey(r).group
 	deleted := q.Get("deleted") == "true"
+	only := q.Get("deletedOnly") == "true" && h.flavour == v33
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		var found []*artifact
 		newest := make(map[string]int64) // globalIds, for 2.6's order
@@ -450,7 +452,12 @@ func (h *handler) subjects(r *http.Request) (answer, error) {
 					newest[a.ID] = v.GlobalID
 				}
 			}
-			if err != nil || !deleted && (v == nil || !v.active()) {
+			if only && err == nil {
+				all, err := t.versions(a.key())
+				if err != nil || !slices.ContainsFunc(all, func(v *version) bool { return v.State == stateDisabled }) {
+					return err
+				}
+			} else if err != nil || !deleted && (v == nil || !v.active()) {
 				return err
 			}
 			found = append(found, a)
@@ -463,13 +470,28 @@ func (h *handler) subjects(r *http.Request) (answer, error) {
 		for _, a := range found {
 			names = append(names, a.ID)
 		}
-		return answer{json: pageOf(r, names)}, err
+		return answer{json: pageOf(h, r, names)}, err
 	})
 }
 
+// pageError refuses what is no number; 2.6 has no pages, and does not look.
+func (h *handler) pageError(r *http.Request) error {
+	for _, name := range []string{"offset", "limit"} {
+		if text := r.URL.Query().Get(name); text != "" && h.flavour == v33 {
+			if _, err := strconv.ParseInt(text, 10, 64); err != nil {
+				return &problem{status: 404, name: "NotFoundException", message: name + " is no number", silent: true}
+			}
+		}
+	}
+	return nil
+}
+
 // pageOf returns the part of a list that offset and limit ask for; a negative
-// limit is none.
-func pageOf[T any](r *http.Request, all []T) []T {
+// limit is none. 2.6 gives everything.
+func pageOf[T any](h *handler, r *http.Request, all []T) []T {
+	if h.flavour == v26 {
+		return all
+	}
 	q := r.URL.Query()
 	if n, err := strconv.Atoi(q.Get("offset")); err == nil && n > 0 {
 		all = all[min(n, len(all)):]
@@ -495,13 +517,23 @@ func (t tx) subjectVersionsOf(k key, deleted bool) ([]*version, error) {
 }
 
 func (h *handler) subjectVersions(r *http.Request) (answer, error) {
+	if err := h.pageError(r); err != nil {
+		return answer{}, err
+	}
+	q := r.URL.Query()
+	only := q.Get("deletedOnly") == "true" && h.flavour == v33
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
-		all, err := t.subjectVersionsOf(subjectKey(r), r.URL.Query().Get("deleted") == "true")
+		all, err := t.subjectVersionsOf(subjectKey(r), only || q.Get("deleted") == "true")
 		numbers := []int{}
 		for _, v := range all {
-			numbers = append(numbers, v.Order)
+			if !only || v.State == stateDisabled {
+				numbers = append(numbers, v.Order)
+			}
 		}
-		return answer{json: pageOf(r, numbers)}, err
+		if err == nil && len(numbers) == 0 {
+			err = artifactNotFound(subjectKey(r))
+		}
+		return answer{json: pageOf(h, r, numbers)}, err
 	})
 }
 
@@ -565,7 +597,7 @@ func (h *handler) referencedBy(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		v, err := t.numbered(r, true)
 		var p *problem
-		if errors.As(err, &p) && h.flavour == v26 {
+		if _, bad := strconv.ParseInt(r.PathValue("version"), 10, 32); errors.As(err, &p) && h.flavour == v26 && bad == nil {
 			return asJSON([]int64{})
 		}
 		if err != nil {
@@ -603,6 +635,11 @@ func (h *handler) deleteSubjectVersion(r *http.Request) (answer, error) {
 	var order int
 	err := h.store.update(func(t tx) error {
 		v, err := t.numbered(r, true)
+		if _, bad := strconv.Atoi(r.PathValue("version")); isProblem(err) && bad == nil && h.flavour == v33 {
+			if a, e := t.artifact(subjectKey(r)); e != nil || a != nil {
+				err = errorOr(e, versionNotFound(subjectKey(r), r.PathValue("version")))
+			}
+		}
 		if err != nil {
 			return err
 		}

@@ -29,8 +29,8 @@ func (t tx) level(s scope) string {
 
 // subjectExists is a problem if the request names a subject that does not.
 func (t tx) subjectExists(r *http.Request) error {
-	if r.PathValue("subject") == "" {
-		return nil
+	if r.PathValue("subject") == "" || t.rule(configScope(r), ruleCompatibility) != "" {
+		return nil // a level may be set before there is a subject
 	}
 	_, err := t.mustArtifact(subjectKey(r))
 	return err
@@ -68,7 +68,14 @@ func (h *handler) setConfig(r *http.Request) (answer, error) {
 	if level == "NONE" && h.flavour == v26 {
 		level = "" // 2.6 takes it for no level
 	}
-	err := h.store.update(func(t tx) error { return t.setRule(configScope(r), ruleCompatibility, level) })
+	err := h.store.update(func(t tx) error {
+		if level == "" && r.PathValue("subject") == "" && t.rule(everything(), ruleCompatibility) == "" {
+			p := ruleNotFound(ruleCompatibility)
+			p.code = 0
+			return p
+		}
+		return t.setRule(configScope(r), ruleCompatibility, level)
+	})
 	out := map[string]any{"compatibility": q.Compatibility}
 	if h.flavour == v33 {
 		out["normalize"] = false
@@ -103,7 +110,7 @@ func (h *handler) checkCompatibility(r *http.Request) (answer, error) {
 			return err
 		}
 		level := t.effective(d.key, ruleCompatibility)
-		if level == "" && h.flavour == v26 {
+		if level == "" && h.flavour == v33 {
 			level = "BACKWARD"
 		}
 		for _, v := range older {
@@ -138,15 +145,21 @@ func (h *handler) toCompare(t tx, r *http.Request, d *draft) ([]*version, error)
 		return nil, err
 	}
 	name := r.PathValue("version")
-	if a == nil {
-		if h.flavour == v33 && (name == "" || name == "latest") {
-			return nil, nil
-		}
+	switch {
+	case a == nil && name == "":
+		return nil, artifactNotFound(d.key)
+	case a == nil && h.flavour == v33 && name == "latest":
+		return nil, nil
+	case a == nil:
 		return nil, versionNotFound(d.key, name)
 	}
 	if d.artifactType = a.Type; name == "" {
 		all, err := t.versions(d.key)
-		return slices.DeleteFunc(all, func(v *version) bool { return !v.active() }), err
+		all = slices.DeleteFunc(all, func(v *version) bool { return !v.active() })
+		if err == nil && len(all) == 0 {
+			err = artifactNotFound(d.key)
+		}
+		return all, err
 	}
 	v, err := t.numbered(r, true)
 	return []*version{v}, err
@@ -181,6 +194,9 @@ func (h *handler) setMode(r *http.Request) (answer, error) {
 	var q struct{ Mode string }
 	if err := bodyJSON(r, &q); err != nil {
 		return answer{}, err
+	}
+	if q.Mode == "" {
+		return answer{}, unprocessable("Invalid mode: null")
 	}
 	if q.Mode != modeReadWrite && q.Mode != modeReadOnly && q.Mode != modeImport {
 		return answer{}, unprocessable("Invalid mode: " + q.Mode)

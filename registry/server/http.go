@@ -86,7 +86,7 @@ func (h *handler) unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Re
 		return
 	}
 	if len(allowed) > 0 {
-		h.fail(w, a, &problem{status: 405, name: "NotAllowedException", allow: strings.Join(append(allowed, "OPTIONS"), ", "),
+		h.fail(w, a, &problem{status: 405, name: "NotAllowedException", allow: strings.Join(append(allowed, "OPTIONS"), ", "), silent: a == apiConfluent && h.flavour == v33,
 			message: fmt.Sprintf("RESTEASY003650: No resource method found for %s, return 405 with Allow header", r.Method)})
 		return
 	}
@@ -197,6 +197,9 @@ func (h *handler) send(w http.ResponseWriter, a answer) {
 func (h *handler) fail(w http.ResponseWriter, a api, p *problem) {
 	p = p.as(h.flavour)
 	if p.silent {
+		if p.allow != "" {
+			w.Header().Set("Allow", p.allow)
+		}
 		w.WriteHeader(p.status)
 		return
 	}

@@ -292,7 +292,9 @@ func (t tx) comparer(d *draft) comparison {
 			if err != nil || c == nil {
 				return nil, nil, err
 			}
-			theirs, err := t.parse(string(c.Text), c.Refs)
+			// As Apicurio, which reads both with what the newer one refers to:
+			// a reference to a newer version alone breaks nothing.
+			theirs, err := t.parse(string(c.Text), d.refs)
 			if err != nil {
 				return nil, nil, uncomparable(err)
 			}
