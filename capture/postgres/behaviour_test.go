@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -270,5 +271,88 @@ func TestValuesWithoutForm(t *testing.T) {
 			wantHuman(t, err, "column n of table public.t")
 			return
 		}
+	}
+}
+
+// TestPartsOfTables: what of a table the publication has is what a snapshot reads
+// of it.
+func TestPartsOfTables(t *testing.T) {
+	for _, release := range []int{15, 18} {
+		t.Run(strconv.Itoa(release), func(t *testing.T) {
+			db := releaseOf(t, release)
+			db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY, a int, b int)", "CREATE TABLE u (id int PRIMARY KEY, v int)", "CREATE TABLE w (id int PRIMARY KEY)",
+				"INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)", "INSERT INTO u VALUES (1, 1), (9, 9)", "INSERT INTO w VALUES (1)",
+				"CREATE PUBLICATION "+db.Name+" FOR TABLE t (id, b), u WHERE (id < 5)")
+			s := liveSource(t, db, nil)
+			got, pos := snapshotOf(t, s, nil)
+			wantSeen(t, "snapshot", got, "r t 020202", "r t 040204", "r u 020202", "r w 02")
+			got = changesFrom(t, db, s, pos, 4, "INSERT INTO t VALUES (3, 3, 3)", "INSERT INTO u VALUES (2, 2), (8, 8)", "UPDATE u SET id = 4 WHERE id = 8", "INSERT INTO w VALUES (2)")
+			wantSeen(t, "log", got, "c t 060206", "c u 040204", "c u 080210", "c w 04")
+			if got := names(t, db, "SELECT count(*) FROM pg_publication_rel WHERE prattrs IS NOT NULL OR prqual IS NOT NULL"); got[0] != "2" {
+				t.Errorf("%s tables are still published in part", got[0])
+			}
+		})
+	}
+}
+
+// TestGeneratedColumns: from PostgreSQL 18 on the log has those that are stored,
+// and then the snapshot has them too.
+func TestGeneratedColumns(t *testing.T) {
+	for release, want := range map[int]string{17: "0202", 18: "02020204"} {
+		t.Run(strconv.Itoa(release), func(t *testing.T) {
+			db := releaseOf(t, release)
+			db.MustExec(t, "CREATE TABLE t (id int, g int GENERATED ALWAYS AS (id * 2) STORED)", "INSERT INTO t VALUES (1)")
+			s := liveSource(t, db, nil)
+			got, pos := snapshotOf(t, s, nil)
+			wantSeen(t, "snapshot", got, "r t "+want)
+			got = changesFrom(t, db, s, pos, 1, "INSERT INTO t VALUES (1)")
+			wantSeen(t, "log", got, "c t "+want)
+		})
+	}
+}
+
+func releaseOf(t *testing.T, release int) *testdb.Database {
+	t.Helper()
+	if release == 15 {
+		return testdb.PostgreSQL(t)
+	}
+	return testdb.PostgreSQLRelease(t, release)
+}
+
+// changesFrom runs statements and returns the n changes that s has from pos on.
+func changesFrom(t *testing.T, db *testdb.Database, s *Source, pos capture.Position, n int, statements ...string) (out []envelope.Change) {
+	t.Helper()
+	db.MustExec(t, statements...)
+	found := 0
+	for _, b := range readAll(t, s, pos, func(b *capture.Batch) bool { found += len(b.List); return found >= n }) {
+		out = append(out, b.changes...)
+	}
+	return out
+}
+
+// TestFailoverSlot: the slot is one that standby servers keep, also if it was made
+// without.
+func TestFailoverSlot(t *testing.T) {
+	for _, made := range []bool{false, true} {
+		db := testdb.PostgreSQLRelease(t, 17)
+		db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)")
+		s := liveSource(t, db, func(o *Options) { o.Failover = !made })
+		_, pos := snapshotOf(t, s, nil)
+		if made {
+			s = liveSource(t, db, func(o *Options) { o.Failover = true })
+			changesFrom(t, db, s, pos, 1, "INSERT INTO t VALUES (1)")
+		}
+		if got := names(t, db, "SELECT failover FROM pg_replication_slots WHERE slot_name = '"+s.opts.Slot+"'"); !slices.Equal(got, []string{"t"}) {
+			t.Errorf("made before %v: failover %q", made, got)
+		}
+	}
+	db := testdb.PostgreSQLRelease(t, 16) // which has no such slots
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)")
+	told := make(chan string, 1)
+	s := liveSource(t, db, func(o *Options) { o.Failover = true })
+	s.log = slog.New(lines{s.log.Handler(), told})
+	snapshotOf(t, s, nil)
+	if len(told) == 0 {
+		t.Error("no warning where the server has no such slots")
 	}
 }

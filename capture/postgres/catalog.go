@@ -21,6 +21,7 @@ type catalog struct {
 
 	conn  *pgx.Conn // opened when needed
 	types map[uint32]pgType
+	pub   published
 }
 
 // tableInfo is a table as the catalog has it now.
@@ -35,6 +36,7 @@ type tableInfo struct {
 	columns       []columnInfo
 	key           []string // columns of the key, in its order
 	published     bool     // in the publication; filled by publication.go
+	rows          string   // condition for the rows that are published, "" = all
 }
 
 type columnInfo struct {
@@ -175,11 +177,12 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_s
 ORDER BY 2, 3`
 
 const queryColumns = `
-SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull OR t.typnotnull, coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
+SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull OR t.typnotnull,
+  CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), '') ELSE '' END,
   format_type(a.atttypid, a.atttypmod)
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND (a.attgenerated = '' OR a.attgenerated = 's' AND $2)
 ORDER BY a.attnum`
 
 // Unique indexes over plain NOT NULL columns, each with its columns in order:
@@ -196,7 +199,10 @@ ORDER BY i.indisprimary DESC, c.relname`
 // complains about entries of table.include.list that match nothing.
 func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 	var out []*tableInfo
-	err := c.query(ctx, func(conn *pgx.Conn) error {
+	err := c.query(ctx, func(conn *pgx.Conn) (err error) {
+		if c.pub, err = readPublished(ctx, conn, c.server.opts); err != nil {
+			return err
+		}
 		all, roots, err := c.list(ctx, conn, 0)
 		if err != nil {
 			return err
@@ -269,7 +275,7 @@ func (c *catalog) list(ctx context.Context, conn *pgx.Conn, oid uint32) (tables 
 
 // details reads the columns and the key of t.
 func (c *catalog) details(ctx context.Context, conn *pgx.Conn, t *tableInfo) error {
-	rows, err := conn.Query(ctx, queryColumns, t.oid)
+	rows, err := conn.Query(ctx, queryColumns, t.oid, c.pub.generated)
 	if err != nil {
 		return explain(fmt.Errorf("read columns of %s: %w", t.id, err))
 	}
@@ -285,7 +291,9 @@ func (c *catalog) details(ctx context.Context, conn *pgx.Conn, t *tableInfo) err
 			rows.Close()
 			return fmt.Errorf("read columns of %s: %w", t.id, err)
 		}
-		t.columns, refs = append(t.columns, col), append(refs, r)
+		if c.pub.column(t, col.name) {
+			t.columns, refs = append(t.columns, col), append(refs, r)
+		}
 	}
 	rows.Close()
 	if err := rows.Err(); err != nil {

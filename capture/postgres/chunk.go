@@ -194,8 +194,8 @@ func (s *Source) readChunk(ctx context.Context, conn *pgx.Conn, t *chunkTable, r
 		return res, snapshot.ErrAgain
 	}
 	reader := &copyReader{conn: conn, from: make(map[envelope.TableID]string)}
-	if t.info.root {
-		reader.from[r.Table] = tableName(r.Table)
+	if from := t.info.from(); from != "" {
+		reader.from[r.Table] = from
 	}
 	ordered := t.table.codec
 	if r.Surrogate != "" {

@@ -199,8 +199,10 @@ type golden struct {
 	variant  *capturetest.Variant
 	diffs    capturetest.Differences
 	kinds    map[string]string // of tables
-	db       *testdb.Database
-	source   *Source
+	// generated are the names of generated columns
+	generated map[string]bool
+	db        *testdb.Database
+	source    *Source
 }
 
 // eachVariant runs test for each variant that is not skipped, on a database of
@@ -225,6 +227,10 @@ func eachVariantOn(t *testing.T, open func(*testing.T) *testdb.Database, test fu
 				g := golden{scenario: &s, variant: v, diffs: diffs, db: db}
 				g.source = openGolden(t, v, db)
 				g.kinds = g.tableKinds(t, false)
+				g.generated = make(map[string]bool)
+				for _, name := range names(t, db, "SELECT attname FROM pg_attribute WHERE attgenerated <> ''") {
+					g.generated[name] = true
+				}
 				test(t, g)
 			})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,9 +12,85 @@ import (
 	"tributary/internal/fault"
 )
 
+// published is what of tables our publication has: the log has no more of them,
+// so a snapshot reads no more.
+type published struct {
+	version   int                      // of the server
+	generated bool                     // stored generated columns (PostgreSQL 18 and newer)
+	tables    map[string]publishedPart // those of which it is not everything
+}
+
+// publishedPart is what of a table is published.
+type publishedPart struct {
+	all     bool     // columns
+	columns []string // unless all
+	rows    string   // a condition, "" = all
+}
+
+// column reports whether a column of t is published, as far as is known.
+func (p *published) column(t *tableInfo, name string) bool {
+	part, ok := p.tables[t.id.String()]
+	t.rows = part.rows
+	return !ok || part.all || slices.Contains(part.columns, name)
+}
+
+// readPublished reads what a publication has of its tables. Before PostgreSQL 15
+// that was all of them. One that does not exist yet will have everything.
+func readPublished(ctx context.Context, conn *pgx.Conn, o *Options) (p published, err error) {
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&p.version); err != nil {
+		return p, explain(fmt.Errorf("read server version: %w", err))
+	}
+	if p.version < 150000 {
+		return p, nil
+	}
+	if p.version >= 180000 {
+		err := conn.QueryRow(ctx, "SELECT pubgencols = 's' FROM pg_publication WHERE pubname = $1", o.Publication).Scan(&p.generated)
+		if errors.Is(err, pgx.ErrNoRows) {
+			p.generated, err = true, nil
+		}
+		if err != nil {
+			return p, explain(fmt.Errorf("read publication %s: %w", o.Publication, err))
+		}
+	}
+	rows, err := conn.Query(ctx, `SELECT n.nspname || '.' || c.relname, ARRAY(SELECT a.attname::text FROM pg_attribute a
+			WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attnum = ANY (r.prattrs)), r.prattrs IS NULL, coalesce(pg_get_expr(r.prqual, r.prrelid), '')
+		FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE p.pubname = $1 AND (r.prattrs IS NOT NULL OR r.prqual IS NOT NULL)`, o.Publication)
+	if err != nil {
+		return p, explain(fmt.Errorf("read publication %s: %w", o.Publication, err))
+	}
+	defer rows.Close()
+	p.tables = make(map[string]publishedPart)
+	for rows.Next() {
+		var name string
+		var part publishedPart
+		if err := rows.Scan(&name, &part.columns, &part.all, &part.rows); err != nil {
+			return p, fmt.Errorf("read publication %s: %w", o.Publication, err)
+		}
+		p.tables[name] = part
+	}
+	return p, rows.Err()
+}
+
+// from is what a snapshot reads of a table where that is not just the table,
+// without those that inherit from it.
+func (t *tableInfo) from() string {
+	switch name := tableName(t.id); {
+	case t.rows != "" && t.root:
+		return "(SELECT * FROM " + name + " WHERE " + t.rows + ") AS rows"
+	case t.rows != "":
+		return "(SELECT * FROM ONLY " + name + " WHERE " + t.rows + ") AS rows"
+	case t.root:
+		return name
+	}
+	return ""
+}
+
 // publication is what pg_publication says of ours.
 type publication struct {
+	version   int // of the server
 	exists    bool
+	parts     bool // of some tables it has some columns or rows only
 	allTables bool
 	insert    bool
 	update    bool
@@ -22,7 +99,7 @@ type publication struct {
 }
 
 func (c *catalog) publication(ctx context.Context, name string, tables []*tableInfo) (publication, error) {
-	var p publication
+	p := publication{version: c.pub.version, parts: len(c.pub.tables) > 0}
 	err := c.query(ctx, func(conn *pgx.Conn) error {
 		row := conn.QueryRow(ctx, `SELECT puballtables, pubinsert, pubupdate, pubdelete, pubviaroot FROM pg_publication WHERE pubname = $1`, name)
 		err := row.Scan(&p.allTables, &p.insert, &p.update, &p.delete, &p.viaRoot)
@@ -59,7 +136,7 @@ func (c *catalog) publication(ctx context.Context, name string, tables []*tableI
 func (p publication) statements(o *Options, tables []*tableInfo) ([]string, error) {
 	name := quoteIdent(o.Publication)
 	if !p.exists {
-		return createPublication(o, tables)
+		return createPublication(o, tables, p.version)
 	}
 	if !p.insert || !p.update || !p.delete {
 		return nil, fault.Human(fmt.Errorf("publication %s leaves out inserts, updates or deletes", o.Publication),
@@ -74,9 +151,10 @@ func (p publication) statements(o *Options, tables []*tableInfo) ([]string, erro
 		out = append(out, set)
 	}
 	var missing []string
+	var add []*tableInfo
 	for _, t := range tables {
 		if !t.published {
-			missing = append(missing, t.id.String())
+			missing, add = append(missing, t.id.String()), append(add, t)
 		}
 	}
 	switch {
@@ -86,13 +164,23 @@ func (p publication) statements(o *Options, tables []*tableInfo) ([]string, erro
 		return nil, fault.Human(fmt.Errorf("publication %s does not have %s", o.Publication, strings.Join(missing, ", ")),
 			fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s, or let publication.autocreate.mode be filtered", name, strings.Join(missing, ", ")))
 	}
+	if p.parts { // which stay
+		return append(out, "ALTER PUBLICATION "+name+" ADD TABLE "+tableList(add)), nil
+	}
 	return append(out, "ALTER PUBLICATION "+name+" SET TABLE "+tableList(tables)), nil
 }
 
-func createPublication(o *Options, tables []*tableInfo) ([]string, error) {
+func createPublication(o *Options, tables []*tableInfo, version int) ([]string, error) {
 	create, with := "CREATE PUBLICATION "+quoteIdent(o.Publication), ""
+	var settings []string
 	if o.ViaRoot {
-		with = " WITH (publish_via_partition_root = true)"
+		settings = append(settings, "publish_via_partition_root = true")
+	}
+	if version >= 180000 {
+		settings = append(settings, "publish_generated_columns = stored")
+	}
+	if len(settings) > 0 {
+		with = " WITH (" + strings.Join(settings, ", ") + ")"
 	}
 	switch o.PublicationMode {
 	case "disabled":

@@ -21,6 +21,7 @@ type slot struct {
 	confirmed lsn    // everything before it has been acknowledged
 	restart   lsn    // where decoding begins to read
 	status    string // wal_status: reserved, extended, unreserved, lost
+	failover  bool   // standby servers keep it (PostgreSQL 17 and newer)
 }
 
 func (c *catalog) slot(ctx context.Context, name string) (slot, error) {
@@ -28,8 +29,9 @@ func (c *catalog) slot(ctx context.Context, name string) (slot, error) {
 	err := c.query(ctx, func(conn *pgx.Conn) error {
 		var confirmed, restart string
 		row := conn.QueryRow(ctx, `SELECT coalesce(plugin, ''), coalesce(database, ''), active, coalesce(confirmed_flush_lsn::text, '0/0'),
-			coalesce(restart_lsn::text, '0/0'), coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = $1`, name)
-		err := row.Scan(&s.plugin, &s.database, &s.active, &confirmed, &restart, &s.status)
+			coalesce(restart_lsn::text, '0/0'), coalesce(wal_status, ''), coalesce((to_jsonb(s) ->> 'failover')::boolean, false)
+			FROM pg_replication_slots s WHERE slot_name = $1`, name)
+		err := row.Scan(&s.plugin, &s.database, &s.active, &confirmed, &restart, &s.status, &s.failover)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -72,6 +74,25 @@ func (s slot) follows(o *Options, p *position) error {
 		return fault.Human(fmt.Errorf("slot %s was advanced to %s by someone else, past the stored position %s", o.Slot, s.confirmed, p.LSN), again)
 	}
 	return s.usable(o)
+}
+
+// failover makes an existing slot one that standby servers keep, if that is asked
+// for. It warns where the server has no such slots.
+func (s *Source) failover(ctx context.Context, conn *pgconn.PgConn, sl slot) error {
+	switch {
+	case !s.opts.Failover || sl.failover:
+		return nil
+	case serverVersion(conn) < 170000:
+		s.log.Warn("slot.failover needs PostgreSQL 17; the slot is lost with the server", "slot", s.opts.Slot)
+		return nil
+	case !sl.exists || sl.active:
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "ALTER_REPLICATION_SLOT "+quoteIdent(s.opts.Slot)+" (FAILOVER true)").ReadAll(); err != nil {
+		return explain(fmt.Errorf("let standby servers keep slot %s: %w", s.opts.Slot, err))
+	}
+	s.log.Info("standby servers keep the slot from now on", "slot", s.opts.Slot)
+	return nil
 }
 
 // createSlot creates the slot, or a temporary one, and exports the snapshot of

@@ -162,6 +162,9 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.failover(ctx, l.repl, sl); err != nil {
+		return nil, err
+	}
 	if pos != nil {
 		return s.prepareResume(ctx, l, pos, system, sl, tables, added)
 	}

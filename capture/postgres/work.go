@@ -54,8 +54,8 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 		}
 		if q := s.opts.override(t.id.String()); q != "" {
 			from[t.id] = "(" + q + ") AS rows"
-		} else if t.root {
-			from[t.id] = tableName(t.id)
+		} else if other := t.from(); other != "" {
+			from[t.id] = other
 		}
 		plan.Tables = append(plan.Tables, c.codec)
 	}
