@@ -145,12 +145,12 @@ func (t tx) checkSubject(d *draft) error {
 	default:
 		return nil
 	}
-	for _, ref := range d.refs {
+	for i, ref := range d.refs {
 		c, err := t.referenced(ref)
 		if err != nil {
 			return err
 		}
-		if c == nil {
+		if c == nil || slices.Contains(d.refs[:i], ref) {
 			return unprocessable("Unresolved reference")
 		}
 	}
@@ -243,13 +243,16 @@ func (h *handler) lookUp(r *http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		return h.subjectSchemaOf(t, v, false)
+		return h.subjectSchemaOf(t, r, v, false)
 	})
 }
 
 // subjectSchemaOf answers with a version's schema.
-func (h *handler) subjectSchemaOf(t tx, v *version, compact bool) (answer, error) {
+func (h *handler) subjectSchemaOf(t tx, r *http.Request, v *version, compact bool) (answer, error) {
 	s, err := h.schema(t, v.ContentID, compact)
+	if err == nil {
+		err = h.format(t, r, v.ContentID, s)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -310,22 +313,28 @@ func (h *handler) schemaByID(r *http.Request) (answer, error) {
 	}
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
 		s, err := h.schema(t, n, true)
+		if err == nil {
+			err = h.format(t, r, n, s)
+		}
 		if err != nil {
 			return answer{}, err
 		}
-		if r.URL.Query().Get("format") == "resolved" && h.flavour == v33 && s.References != nil {
-			c, err := t.content(n)
-			if err != nil {
-				return answer{}, err
-			}
-			text, err := t.resolved(c)
-			if err != nil {
-				return answer{}, err
-			}
-			s.Schema = string(text)
-		}
 		return asJSON(s)
 	})
+}
+
+// format puts what a schema refers to in place, if 3.3 is asked to.
+func (h *handler) format(t tx, r *http.Request, contentID int64, s *ccompatSchema) error {
+	if r.URL.Query().Get("format") != "resolved" || h.flavour != v33 || s.References == nil {
+		return nil
+	}
+	c, err := t.content(contentID)
+	if err != nil {
+		return err
+	}
+	text, err := t.resolved(c)
+	s.Schema = string(text)
+	return err
 }
 
 // schemaID reads the id in the path. What is no number is nowhere for 3.3.
@@ -574,7 +583,7 @@ func (h *handler) subjectVersion(r *http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		return h.subjectSchemaOf(t, v, true)
+		return h.subjectSchemaOf(t, r, v, true)
 	})
 }
 

@@ -24,10 +24,16 @@ func (h *handler) ids(mux *http.ServeMux, a api, base string, dereference func(*
 			mediaType = "application/octet-stream"
 		}
 		h.on(mux, a, base, "GET "+path, func(r *http.Request) (out answer, err error) {
+			if a == apiV3 && r.PathValue("globalId") != "" {
+				if err := referencesHow(r); err != nil {
+					return answer{}, err
+				}
+			}
 			err = h.store.view(func(t tx) error {
 				id, err := find(t, a, r)
 				if err == nil {
-					out, err = t.text(id, mediaType, dereference(r))
+					// What is asked for by its content comes as it is.
+					out, err = t.text(id, mediaType, r.PathValue("globalId") != "" && dereference(r))
 				}
 				return err
 			})

@@ -106,8 +106,24 @@ func (s *store) prepare(d *draft) error {
 		d.canon, d.hashed = d.hash, true
 		return nil
 	}
-	d.hash = contentHash(d.text, d.refs)
+	for _, r := range d.refs {
+		if r.Artifact == "" || r.Version == "" || r.Name == "" {
+			return badRequest("BadRequestException", "Invalid reference: artifactId, version and name are needed.")
+		}
+	}
+	d.hash = contentHash(d.text, unique(d.refs))
 	return nil
+}
+
+// unique leaves out references that are there twice, as contents keep them.
+func unique(refs []reference) []reference {
+	var out []reference
+	for i, r := range refs {
+		if !slices.Contains(refs[:i], r) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // canonicalHash is computed when it is needed only: most registrations find
@@ -243,7 +259,7 @@ func (s *store) existing(t tx, d *draft) (*artifact, *version, error) {
 	case existsFind, existsEnabled:
 		like := *d
 		if d.isDraft { // whose own hash is that of nothing else
-			like.hash, like.hashed = contentHash(d.text, d.refs), false
+			like.hash, like.hashed = contentHash(d.text, unique(d.refs)), false
 		}
 		v, err := t.find(&like, d.canonical, d.ifExists == existsEnabled)
 		if err == nil && v != nil && d.contentID != 0 && d.contentID != v.ContentID {
@@ -441,7 +457,7 @@ func (s *store) contentFor(t tx, d *draft) (*content, error) {
 	if c != nil {
 		return c, nil
 	}
-	c = &content{ID: d.contentID, Text: d.text, MediaType: d.mediaType, Refs: d.refs, Hash: d.hash, Canonical: d.canonicalHash()}
+	c = &content{ID: d.contentID, Text: d.text, MediaType: d.mediaType, Refs: unique(d.refs), Hash: d.hash, Canonical: d.canonicalHash()}
 	return c, t.putContent(c)
 }
 

@@ -385,11 +385,29 @@ func (s *store) integrity(t tx, d *draft, levels string) error {
 		return nil
 	}
 	var unknown *avrotext.UnknownTypeError
-	if _, err := t.parse(string(d.text), d.refs); errors.As(err, &unknown) {
+	_, err := t.parse(string(d.text), d.refs)
+	if s.flavour == v33 {
+		err = unmapped(d)
+	}
+	if errors.As(err, &unknown) {
 		if s.flavour == v26 {
 			return refusal("Missing reference detected in Avro artifact.", violation{"Missing reference detected.", "Undefined schema: " + unknown.Name})
 		}
 		return refusal("Missing reference detected.", violation{"Missing reference detected.", unknown.Name})
 	}
 	return nil
+}
+
+// unmapped tells the first type that the schema uses and neither defines nor
+// has a reference for, whether or not there is what the reference names.
+func unmapped(d *draft) error {
+	texts := make(map[string]string)
+	for _, r := range d.refs {
+		texts[r.Name] = `{"type":"fixed","name":"` + r.Name + `","size":1}`
+	}
+	text, err := avrotext.Resolve(string(d.text), texts)
+	if err == nil {
+		_, err = avrotext.Print(text)
+	}
+	return err
 }

@@ -147,6 +147,9 @@ func (t tx) collect(refs []reference, texts map[string]string) error {
 			return badRequest("BadRequestException", "The schema refers to more than %d others, or %d bytes.", maxReferences, maxResolved)
 		}
 		texts[r.Name] = string(c.Text)
+		if own := avrotext.FullName(string(c.Text)); own != "" {
+			texts[own] = string(c.Text) // by which it is known whatever the reference calls it
+		}
 		if err := t.collect(c.Refs, texts); err != nil {
 			return err
 		}
