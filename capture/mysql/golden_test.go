@@ -24,6 +24,8 @@ import (
 // golden is one recorded variant under test.
 type golden struct {
 	maria    bool
+	open     func(testing.TB) *testdb.Database // the server to compare with
+	other    bool                              // it is of another release than the recorded one
 	scenario *capturetest.Scenario
 	variant  *capturetest.Variant
 	opts     Options
@@ -34,15 +36,19 @@ type golden struct {
 // not skipped; run makes the subtest of one.
 func eachScenario(t *testing.T, test func(t *testing.T, all []*golden, run func(*golden, func(*testing.T)))) {
 	differ := readDifferences(t)
-	for _, server := range []string{"mysql", "mariadb"} {
-		scenarios := capturetest.Scenarios(t, server)
+	servers := []struct {
+		name, recorded string
+		open           func(testing.TB) *testdb.Database
+	}{{"", "mysql", testdb.MySQL}, {"", "mariadb", testdb.MariaDB}, {"release 11 as ", "mariadb", testdb.MariaDB11}}
+	for _, server := range servers {
+		scenarios := capturetest.Scenarios(t, server.recorded)
 		if len(scenarios) == 0 {
-			t.Errorf("the fixtures hold no recordings of %s", server)
+			t.Errorf("the fixtures hold no recordings of %s", server.recorded)
 		}
 		for i := range scenarios {
 			var all []*golden
 			for j := range scenarios[i].Variants {
-				g := &golden{maria: server == "mariadb", scenario: &scenarios[i], variant: &scenarios[i].Variants[j]}
+				g := &golden{maria: server.recorded == "mariadb", open: server.open, other: server.name != "", scenario: &scenarios[i], variant: &scenarios[i].Variants[j]}
 				if reason := differ.skip(g.variant.Name); reason != "" {
 					t.Run(g.variant.Name, func(t *testing.T) { t.Log("not compared:", reason) })
 					continue
@@ -52,7 +58,7 @@ func eachScenario(t *testing.T, test func(t *testing.T, all []*golden, run func(
 				all = append(all, g)
 			}
 			if len(all) > 0 {
-				test(t, all, func(g *golden, test func(*testing.T)) { t.Run(g.variant.Name, test) })
+				test(t, all, func(g *golden, test func(*testing.T)) { t.Run(server.name+g.variant.Name, test) })
 			}
 		}
 	}
@@ -173,11 +179,7 @@ func (g *golden) history(c *goldenCatalog, pos uint64) *history {
 // catalog opens that of a real server.
 func (g *golden) catalog(t *testing.T, cfg *settings) *serverCatalog {
 	t.Helper()
-	open := testdb.MySQL
-	if g.maria {
-		open = testdb.MariaDB
-	}
-	db := open(t)
+	db := g.open(t)
 	o := *cfg.Options
 	o.Host, o.Port, o.User, o.Password = db.Host, db.Port, db.User, config.Secret(db.Password)
 	live := *cfg
@@ -198,13 +200,12 @@ func (g *golden) catalog(t *testing.T, cfg *settings) *serverCatalog {
 // real server, and points the options of all variants there.
 func database(t *testing.T, all []*golden) *testdb.Database {
 	t.Helper()
-	open := testdb.MySQL
-	if all[0].maria {
-		open = testdb.MariaDB
+	db := all[0].open(t)
+	name, collate := all[0].opts.IncludeDatabases[0], ""
+	if all[0].maria { // the default of the recorded release
+		collate = " COLLATE utf8mb4_general_ci"
 	}
-	db := open(t)
-	name := all[0].opts.IncludeDatabases[0]
-	if err := db.Server.Exec(t.Context(), "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4"); err != nil {
+	if err := db.Server.Exec(t.Context(), "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4"+collate); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "DROP DATABASE IF EXISTS "+name) })

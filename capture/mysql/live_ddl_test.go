@@ -256,3 +256,30 @@ func TestTableChangedWhileNobodyRead(t *testing.T) {
 		})
 	}
 }
+
+// TestVirtualColumnsThatAreNotInTheLog has MariaDB 11 leave them out of updates.
+func TestVirtualColumnsThatAreNotInTheLog(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "SET sql_mode=''; SET NAMES utf8mb4; CREATE TABLE a (id INT, n DECIMAL(8,3), u BIGINT UNSIGNED, s VARCHAR(20) CHARACTER SET latin1, d DATE, dt DATETIME(3), t TIME(2), ts TIMESTAMP(1) NULL, b VARBINARY(9), f DOUBLE, e ENUM('p','ü'),"+
+			" v1 INT AS (id * 2) VIRTUAL, v2 DECIMAL(10,2) AS (n + 1.5) VIRTUAL, v3 BIGINT UNSIGNED AS (u - 1) VIRTUAL, v4 VARCHAR(50) AS (CONCAT(s, '-', e)) VIRTUAL, v5 DATE AS (d + INTERVAL 1 DAY) VIRTUAL,"+
+			" v6 DATETIME(3) AS (dt + INTERVAL 1 SECOND) VIRTUAL, v7 TIME(2) AS (ADDTIME(t, '00:00:01.5')) VIRTUAL, v8 VARCHAR(40) AS (HEX(b)) VIRTUAL, v9 DOUBLE AS (f / 4) VIRTUAL, x INT, PRIMARY KEY (id))")
+		o := options(t, db)
+		o.SnapshotMode = "no_data"
+		s := openSource(t, o, nil)
+		var rec recording
+		rec.add(next(t, s))
+		db.MustExec(t, "SET NAMES utf8mb4; SET time_zone='+00:00'; INSERT INTO a (id,n,u,s,d,dt,t,ts,b,f,e) VALUES (1,-2.125,18446744073709551615,'é''\\\\x','2024-02-29','2024-02-29 01:02:03.456','-12:34:56.78','2024-01-01 00:00:00.5',x'00ff27',-1.5e300,'ü'),(2,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)",
+			"UPDATE a SET x = 1", "UPDATE a SET id = id + 10, n = 3.25", "DELETE FROM a")
+		rec.read(t, s, 8)
+		for i := range 2 {
+			created, updated := &rec.events[i], &rec.events[i+2]
+			was := updated.After[:len(updated.After)-2]
+			if !bytes.Equal(created.After[:len(created.After)-1], was) || !bytes.Equal(created.After, updated.Before) {
+				t.Errorf("row %d: created %x, updated %x to %x", i, created.After, updated.Before, updated.After)
+			}
+			if a, b := &rec.events[i+4], &rec.events[i+6]; !bytes.Equal(a.After, b.Before) {
+				t.Errorf("row %d: updated to %x, deleted %x", i, a.After, b.Before)
+			}
+		}
+	})
+}

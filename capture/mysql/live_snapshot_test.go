@@ -1,10 +1,13 @@
 package mysql
 
 import (
+	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
+	"tributary/capture"
 	"tributary/envelope"
 	"tributary/internal/config"
 	"tributary/internal/testdb"
@@ -109,5 +112,102 @@ func TestChoiceOfSnapshotRows(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSnapshotByThreads has several connections read tables of all kinds of
+// keys: the same changes in the same order as by one, also resumed.
+func TestSnapshotByThreads(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "SET sql_mode=''; CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(50))", insertMany("a", 1, 999),
+			"CREATE TABLE b (x INT, code CHAR(3), y DATETIME(3), v INT, PRIMARY KEY (code, x, y))",
+			"INSERT INTO b SELECT id % 7, CONCAT('c', id % 5), FROM_UNIXTIME(id * 1.5), id FROM a",
+			"CREATE TABLE c (k VARBINARY(8) PRIMARY KEY)", "INSERT INTO c SELECT UNHEX(HEX(id * 7)) FROM a",
+			"CREATE TABLE d (e ENUM('z','a','m'), s SET('p','q'), n DECIMAL(6,2), PRIMARY KEY (e, s, n))", "INSERT IGNORE INTO d SELECT id % 3 + 1, id % 4, id / 8 FROM a",
+			"CREATE TABLE e (v INT)", "INSERT INTO e SELECT id FROM a", "CREATE TABLE f (id INT PRIMARY KEY)",
+			"CREATE TABLE g (t VARCHAR(20) COLLATE utf8mb4_general_ci PRIMARY KEY)", "INSERT INTO g SELECT CONCAT(CHAR(65 + id % 26 USING utf8mb4), '''\\\\é', id) FROM a",
+			"CREATE TABLE h (b BIT(10), f DOUBLE, PRIMARY KEY (b, f))", "INSERT INTO h SELECT id, id / 3 FROM a")
+		o := options(t, db)
+		o.FetchSize, o.BatchSize = 97, 250
+		read := func(threads int, from capture.Position, want int) *recording {
+			o.Threads = threads
+			s := openSource(t, o, from)
+			var rec recording
+			rec.read(t, s, want)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return &rec
+		}
+		rows, err := db.Query(t.Context(), "SELECT 999*6 + (SELECT COUNT(*) FROM d)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		total, _ := strconv.Atoi(rows[0][0])
+		one := read(1, nil, total)
+		for _, mode := range []string{"minimal", "none", "extended"} {
+			o.Locking = mode
+			many := read(4, nil, total)
+			for i := range one.events {
+				if a, b := one.events[i].String(), many.events[i].String(); a != b || one.events[i].Source.Snapshot != many.events[i].Source.Snapshot {
+					t.Fatalf("%s: change %d is %s, by one connection %s", mode, i, b, a)
+				}
+			}
+			if mode != "minimal" {
+				continue
+			}
+			for i := 0; i < len(many.ends); i += 5 {
+				first := 0
+				for first < len(many.events) && many.events[first].batch <= i {
+					first++
+				}
+				if p, err := parsePosition(many.ends[i]); err != nil || p.Snapshot == nil || p.Snapshot.Table == db.Name+".e" {
+					continue
+				}
+				rest := read(3, many.ends[i], total-first)
+				for j := range rest.events {
+					if a, b := many.events[first+j].String(), rest.events[j].String(); a != b {
+						t.Fatalf("resumed after batch %d: change %d is %s, was %s", i, j, b, a)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestRecovery goes on from a position with the definitions that the server
+// has.
+func TestRecovery(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "SET GLOBAL binlog_row_metadata = MINIMAL")
+	t.Cleanup(func() { _ = db.Server.Exec(context.Background(), "SET GLOBAL binlog_row_metadata = FULL") })
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
+	o := options(t, db)
+	s := openSource(t, o, nil)
+	var rec recording
+	rec.read(t, s, 1)
+	db.MustExec(t, "INSERT INTO a VALUES (2)")
+	rec.read(t, s, 2)
+	_ = s.Close()
+	p, err := parsePosition(rec.ends[len(rec.ends)-1])
+	if err != nil || p.Tables == "" {
+		t.Fatalf("position %s: %v", rec.ends[len(rec.ends)-1], err)
+	}
+	p.Tables = p.Tables[:5] // damaged
+	db.MustExec(t, "INSERT INTO a VALUES (3)")
+	wantHuman(t, openError(t, o, p.encode()), "definitions of tables", "recovery")
+	o.SnapshotMode, o.SchemaChanges, o.OnlyDatabases = "recovery", true, true
+	o.Complete()
+	s = openSource(t, o, p.encode())
+	var more recording
+	more.read(t, s, 1+1+3+1+1)
+	ddl := 0
+	for i := range more.events {
+		if more.events[i].Op == envelope.DDL {
+			ddl++
+		}
+	}
+	if last := &more.events[len(more.events)-1]; ddl != 6 || last.Op != envelope.Create {
+		t.Errorf("%d changes of schemas, then %s", ddl, last)
 	}
 }

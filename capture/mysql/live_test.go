@@ -20,7 +20,7 @@ import (
 // eachServer runs test on a database of each sort of server.
 func eachServer(t *testing.T, test func(*testing.T, *testdb.Database)) {
 	for name, open := range map[string]func(testing.TB) *testdb.Database{
-		"mysql": testdb.MySQL, "mysql without gtid": testdb.MySQLWithoutGTID, "mariadb": testdb.MariaDB,
+		"mysql": testdb.MySQL, "mysql without gtid": testdb.MySQLWithoutGTID, "mariadb": testdb.MariaDB, "mariadb 11": testdb.MariaDB11,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -45,9 +45,10 @@ type Options struct {
 	IncludeDatabases []string `opt:"database.include.list" doc:"regular expressions of databases to capture; all when empty"`
 	ExcludeDatabases []string `opt:"database.exclude.list" doc:"regular expressions of databases not to capture"`
 
-	Locking       string            `opt:"snapshot.locking.mode" default:"minimal" enum:"minimal,minimal_percona,extended,none" doc:"minimal locks the tables for the moment at which the snapshot begins, extended until all rows are read, none never (MariaDB needs no lock, nor does a server with GTIDs that is not too busy)"`
+	Locking       string            `opt:"snapshot.locking.mode" default:"minimal" enum:"minimal,minimal_percona,minimal_percona_no_table_locks,extended,none" doc:"minimal locks the tables for the moment at which the snapshot begins, extended until all rows are read, none never (MariaDB needs no lock, nor does a server with GTIDs that is not too busy)"`
 	Overrides     []string          `opt:"snapshot.select.statement.overrides" doc:"tables (database.table) whose snapshot reads other rows"`
 	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.DATABASE.TABLE: the SELECT that gives those rows"`
+	Threads       int               `opt:"snapshot.max.threads" default:"1" doc:"how many connections read a snapshot at a time, by chunks of keys; one more finds the chunks"`
 	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
 
 	SchemaChanges bool `opt:"include.schema.changes" default:"true" doc:"tell in the topic topic.prefix of statements that change tables, and of the tables that a snapshot finds"`
@@ -77,6 +78,9 @@ func (o *Options) Validate() []config.Problem {
 	}
 	if _, err := capture.NewFilter(&capture.Options{IncludeTables: o.SnapshotOf}); err != nil {
 		out = append(out, config.Problem{Key: "snapshot.include.collection.list", Message: err.Error()})
+	}
+	if o.Threads < 0 || o.Threads > 64 {
+		out = append(out, config.Problem{Key: "snapshot.max.threads", Message: "must be 1 to 64"})
 	}
 	if o.ServerID < 0 || o.ServerID > 1<<32-1 {
 		out = append(out, config.Problem{Key: "database.server.id", Message: "must be between 1 and 4294967295"})

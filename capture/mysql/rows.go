@@ -233,9 +233,13 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 		side.docs = make(map[int][]byte)
 		sp.Documents = side.docs
 	}
+	var computed []int
 	sp.Missing = func(dst []byte, i int) ([]byte, error) {
 		c := &b.version.codec.Table.Columns[b.version.at[i]]
 		switch {
+		case b.version.def.Columns[i].Expression != "" && side.kind != binlog.Write: // MariaDB 11 leaves them out
+			computed = append(computed, i)
+			return c.AppendMissing(dst), nil
 		case side.before == nil && side.kind != binlog.Write:
 			// What was before is not needed to know what is now.
 			return c.AppendMissing(dst), nil
@@ -253,7 +257,12 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 		}
 		return s.unavailable(dst, c, b.version.def.ID)
 	}
-	return b.layout.AppendSparse(dst, b.ends, src, &sp)
+	start := len(dst)
+	out, rest, err = b.layout.AppendSparse(dst, b.ends, src, &sp)
+	if err == nil && len(computed) > 0 {
+		out, err = s.compute(out, b, start, computed)
+	}
+	return out, rest, err
 }
 
 // unavailable appends what stands for a value that is unchanged and not in the

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ func (d *tableDef) same(o *tableDef) bool {
 	}
 	for i := range d.Columns {
 		a, b := d.Columns[i], o.Columns[i]
+		a.Expression, b.Expression = "", ""
 		a.Written, b.Written, a.Increment, b.Increment, a.Told, b.Told = "", "", false, false, nil, nil
 		if !reflect.DeepEqual(a, b) {
 			return false
@@ -98,6 +100,9 @@ type catalog interface {
 	decoder(ctx context.Context, charset string) (binlog.Decoder, error)
 	// utc converts a time from a time zone to UTC; "" when it cannot be done.
 	utc(ctx context.Context, text, zone string) (string, error)
+	// evaluate returns the values that expressions have with the columns of a
+	// row, nil for NULL; columns are "literal AS name".
+	evaluate(ctx context.Context, expressions, columns []string) ([][]byte, error)
 }
 
 // serverCatalog reads information_schema.
@@ -138,6 +143,20 @@ func (s *serverCatalog) charset(collation uint64) string { return s.charsets[col
 
 func (s *serverCatalog) utc(ctx context.Context, text, zone string) (string, error) {
 	return s.conn.value(ctx, "SELECT CONVERT_TZ("+quote(text)+", "+quote(zone)+", '+00:00')")
+}
+
+func (s *serverCatalog) evaluate(ctx context.Context, expressions, columns []string) (out [][]byte, err error) {
+	query := "SELECT " + strings.Join(expressions, ",") + " FROM (SELECT " + strings.Join(columns, ",") + ") r"
+	err = s.conn.rows(ctx, query, func(cells [][]byte) error {
+		for _, c := range cells {
+			out = append(out, bytes.Clone(c))
+		}
+		return nil
+	})
+	if err != nil { // the query has values
+		return nil, errors.New("the server cannot compute the expression with the values of a row")
+	}
+	return out, nil
 }
 
 // systemSchemas are never captured.
@@ -269,6 +288,9 @@ func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
 		d.Length = d.Precision
 	case "enum", "set":
 		d.Members = members(d.Full)
+	}
+	if extra := strings.ToUpper(string(cells[5])); strings.Contains(extra, "VIRTUAL GENERATED") {
+		d.Expression = string(cells[12])
 	}
 	if cells[4] != nil {
 		s.setDefault(&d, string(cells[4]), strings.ToUpper(string(cells[5])))

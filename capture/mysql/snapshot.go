@@ -1,11 +1,10 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,181 +13,13 @@ import (
 	"tributary/capture"
 	"tributary/capture/snapshot"
 	"tributary/envelope"
-	"tributary/internal/fault"
 )
-
-// view is a connection in a transaction that sees the database as it was at a
-// position of the log.
-type view struct {
-	conn   *conn
-	at     position
-	locker *conn // holds locks for as long as the view is in use; nil = none
-}
-
-func (v *view) close() error {
-	if v.locker != nil && v.locker != v.conn {
-		return errors.Join(v.locker.close(), v.conn.close())
-	}
-	return v.conn.close()
-}
-
-// openView makes a view. tables are those that will be read.
-//
-// MariaDB tells the position of a consistent snapshot by itself. MySQL is held
-// still for the moment between the two: with a global read lock (needs
-// RELOAD), else by locking the captured tables (needs LOCK TABLES). Without
-// either, or when no locks are wanted, the position is read before and after,
-// until nothing was written in between.
-func openView(ctx context.Context, cfg *settings, srv *server, tables []envelope.TableID, log *slog.Logger) (*view, error) {
-	c, err := dial(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	v := &view{conn: c}
-	switch {
-	case srv.maria && cfg.Locking != lockExtended:
-		err = v.openMaria(ctx, srv)
-	case cfg.Locking == lockNone:
-		err = v.openFree(ctx, srv, log)
-	default:
-		err = v.openLocked(ctx, cfg, srv, c, "FLUSH TABLES WITH READ LOCK")
-		if denied(err) {
-			log.Info("no right to lock the server: locking the captured tables instead", "error", err)
-			err = v.openWithTableLocks(ctx, cfg, srv, tables)
-		}
-		if denied(err) && cfg.Locking != lockExtended {
-			log.Info("no right to lock tables: reading the position without", "error", err)
-			err = v.openFree(ctx, srv, log)
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, v.close())
-	}
-	return v, nil
-}
-
-// Values of snapshot.locking.mode.
-const (
-	lockExtended = "extended"
-	lockNone     = "none"
-)
-
-// openFree tries to find a moment at which nothing is written. If there is
-// none, the position is that from before: changes between it and the view are
-// then delivered after the rows that have them already.
-func (v *view) openFree(ctx context.Context, srv *server, log *slog.Logger) error {
-	const attempts = 50
-	for i := range attempts {
-		before, err := srv.logStatus(ctx, v.conn)
-		if err != nil {
-			return err
-		}
-		if err := v.begin(ctx); err != nil {
-			return err
-		}
-		after, err := srv.logStatus(ctx, v.conn)
-		if err != nil {
-			return err
-		}
-		v.at = before
-		if before.File == after.File && before.Pos == after.Pos {
-			return nil
-		}
-		if i < attempts-1 {
-			if err := v.conn.exec(ctx, "ROLLBACK"); err != nil {
-				return err
-			}
-		}
-	}
-	log.Warn("the server is too busy to find the moment of the snapshot without a lock: some changes will come after rows that have them already")
-	return nil
-}
-
-// denied reports whether an error is about a missing privilege.
-func denied(err error) bool {
-	switch code(err) {
-	case errSpecificDenied, errAccessDenied, errDBAccessDenied, errTableDenied:
-		return true
-	}
-	return false
-}
-
-func (v *view) begin(ctx context.Context) error {
-	return v.conn.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
-}
-
-func (v *view) openMaria(ctx context.Context, srv *server) error {
-	if err := v.begin(ctx); err != nil {
-		return err
-	}
-	rows, err := v.conn.table(ctx, "SHOW STATUS LIKE 'binlog_snapshot_%'")
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		switch strings.ToLower(r[0]) {
-		case "binlog_snapshot_file":
-			v.at.File = r[1]
-		case "binlog_snapshot_position":
-			v.at.Pos, _ = strconv.ParseUint(r[1], 10, 64)
-		}
-	}
-	if v.at.File == "" || v.at.Pos == 0 {
-		return errors.New("the server does not tell the binlog position of a consistent snapshot")
-	}
-	return srv.mariaGTIDs(ctx, v.conn, &v.at)
-}
-
-// openLocked locks with a statement on locker, and unlocks when the view is
-// open.
-func (v *view) openLocked(ctx context.Context, cfg *settings, srv *server, locker *conn, lock string) (err error) {
-	if err := locker.exec(ctx, lock); err != nil {
-		if code(err) == errLockWait {
-			return fmt.Errorf("a long query keeps the tables from being locked: %w", err)
-		}
-		return err
-	}
-	if cfg.Locking == lockExtended {
-		v.locker = locker
-	} else {
-		defer func() { err = errors.Join(err, locker.exec(ctx, "UNLOCK TABLES")) }()
-	}
-	if err := v.begin(ctx); err != nil {
-		return err
-	}
-	v.at, err = srv.logStatus(ctx, v.conn)
-	return err
-}
-
-func (v *view) openWithTableLocks(ctx context.Context, cfg *settings, srv *server, tables []envelope.TableID) error {
-	if len(tables) == 0 { // nothing to read: any position will do
-		var err error
-		v.at, err = srv.logStatus(ctx, v.conn)
-		return err
-	}
-	locker, err := dial(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	names := make([]string, len(tables))
-	for i, id := range tables {
-		names[i] = tableName(id) + " READ"
-	}
-	err = v.openLocked(ctx, cfg, srv, locker, "LOCK TABLES "+strings.Join(names, ", "))
-	if denied(err) && cfg.Locking == lockExtended {
-		err = fault.Human(err, "grant the user RELOAD, or LOCK TABLES on the captured databases, for snapshot.locking.mode extended")
-	}
-	if v.locker != nil {
-		return err
-	}
-	return errors.Join(err, locker.close())
-}
 
 func tableName(id envelope.TableID) string { return identifier(id.Catalog) + "." + identifier(id.Name) }
 
 // reader reads chunks of the view. It implements snapshot.Reader.
 type reader struct {
-	view     *view
+	conn     *conn
 	versions map[*envelope.Table]*version
 	cfg      *settings
 }
@@ -202,7 +33,7 @@ func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]
 			none[at] = v.types[i].none
 		}
 	}
-	return r.view.conn.rows(ctx, v.query(c, r.cfg.override(v.def.ID.String())), func(cells [][]byte) error {
+	return r.conn.rows(ctx, v.query(c, r.cfg.override(v.def.ID.String())), func(cells [][]byte) error {
 		if len(cells) != len(none) {
 			return fmt.Errorf("%d values for %d columns", len(cells), len(none))
 		}
@@ -228,11 +59,7 @@ func (v *version) query(c snapshot.Chunk, override string) string {
 		if n++; n > 1 {
 			b.WriteByte(',')
 		}
-		name := identifier(v.def.Columns[i].Name)
-		if v.types[i].sql != "" {
-			name = fmt.Sprintf(v.types[i].sql, name)
-		}
-		b.WriteString(name)
+		b.WriteString(v.selected(i))
 	}
 	if override == "" {
 		b.WriteString(" FROM " + tableName(v.def.ID))
@@ -246,19 +73,16 @@ func (v *version) query(c snapshot.Chunk, override string) string {
 	if c.After != nil {
 		conditions = append(conditions, "("+v.after(c.After)+")")
 	}
+	if c.Upto != nil {
+		conditions = append(conditions, "("+v.upto(c.Upto)+")")
+	}
 	if len(conditions) > 0 {
 		b.WriteString(" WHERE " + strings.Join(conditions, " AND "))
 	}
 	if len(v.def.Key) == 0 {
 		return b.String()
 	}
-	b.WriteString(" ORDER BY ")
-	for i, k := range v.def.Key {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(identifier(k))
-	}
+	b.WriteString(" ORDER BY " + v.keyList())
 	if c.Limit > 0 {
 		b.WriteString(" LIMIT " + strconv.Itoa(c.Limit))
 	}
@@ -278,6 +102,73 @@ func (v *version) after(key [][]byte) string {
 		}
 	}
 	return cond
+}
+
+// upto is the condition for rows up to a key: a <= 1 AND (a < 1 OR (a = 1 AND
+// b <= 2)).
+func (v *version) upto(key [][]byte) string {
+	cond := ""
+	for i := len(v.def.Key) - 1; i >= 0; i-- {
+		name, value := identifier(v.def.Key[i]), v.literal(v.def.Key[i], key[i])
+		if cond == "" {
+			cond = name + " <= " + value
+		} else {
+			cond = name + " <= " + value + " AND (" + name + " < " + value + " OR (" + cond + "))"
+		}
+	}
+	return cond
+}
+
+// keyList names the columns of the key.
+func (v *version) keyList() string {
+	names := make([]string, len(v.def.Key))
+	for i, k := range v.def.Key {
+		names[i] = identifier(k)
+	}
+	return strings.Join(names, ",")
+}
+
+// Split implements snapshot.Splitter: it reads keys alone.
+func (r *reader) Split(ctx context.Context, c snapshot.Chunk) (key [][]byte, err error) {
+	v := r.versions[c.Codec.Table]
+	err = r.conn.rows(ctx, v.lastKey(c, r.cfg.override(v.def.ID.String())), func(cells [][]byte) error {
+		for _, cell := range cells {
+			key = append(key, bytes.Clone(cell))
+		}
+		return nil
+	})
+	return key, err
+}
+
+// lastKey selects the key of a chunk's last row.
+func (v *version) lastKey(c snapshot.Chunk, override string) string {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	for i, k := range v.def.Key {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(v.selected(v.def.index(k)))
+	}
+	if override == "" {
+		b.WriteString(" FROM " + tableName(v.def.ID))
+	} else {
+		b.WriteString(" FROM (" + override + ") chosen")
+	}
+	if c.After != nil {
+		b.WriteString(" WHERE " + v.after(c.After))
+	}
+	b.WriteString(" ORDER BY " + v.keyList() + " LIMIT " + strconv.Itoa(c.Limit-1) + ",1")
+	return b.String()
+}
+
+// selected is the expression that selects a column.
+func (v *version) selected(i int) string {
+	name := identifier(v.def.Columns[i].Name)
+	if v.types[i].sql != "" {
+		return fmt.Sprintf(v.types[i].sql, name)
+	}
+	return name
 }
 
 // literal writes the text of a value of a column as SQL.
@@ -328,6 +219,10 @@ func (f *flusher) Flush(ctx context.Context, _ *envelope.Changes, after *snapsho
 	return &next.Changes, nil
 }
 
+// parallelChunk is the greatest number of rows of a chunk where several are read
+// at a time: small enough that a reader can be a whole chunk ahead.
+const parallelChunk = 20_000
+
 // snapshot reads what is left of the snapshot that p is in, and returns p with
 // the snapshot done. A nil Snapshot in p begins one, at a position of its own.
 func (s *session) snapshot(ctx context.Context, p *position) error {
@@ -366,7 +261,14 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		}
 		f.from.Tables = p.Tables
 	}
-	r := &reader{view: v, versions: make(map[*envelope.Table]*version), cfg: s.cfg}
+	r := &reader{conn: v.conn, versions: make(map[*envelope.Table]*version), cfg: s.cfg}
+	if n := len(v.more); n > 0 { // the last one finds chunks
+		plan.ChunkRows = min(plan.ChunkRows, parallelChunk)
+		plan.Splitter = &reader{conn: v.more[n-1], versions: r.versions, cfg: s.cfg}
+		for _, c := range v.more[:n-1] {
+			plan.Readers = append(plan.Readers, &reader{conn: c, versions: r.versions, cfg: s.cfg})
+		}
+	}
 	for _, id := range s.ids {
 		if !s.cfg.snapshots.Table(id) {
 			continue

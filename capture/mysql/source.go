@@ -52,7 +52,10 @@ type session struct {
 	tables  map[string]*table
 	history *history
 	fresh   bool // there is no position to go on from
-	planned *atomic.Pointer[capture.SnapshotPlan]
+	// recovers is whether the definitions of tables are those of the server,
+	// not those that the position carries.
+	recovers bool
+	planned  *atomic.Pointer[capture.SnapshotPlan]
 
 	hurry  atomic.Bool // tell positions as soon as the log moves
 	chunks chunks      // reads rows beside the stream
@@ -153,6 +156,9 @@ func (s *Source) startAt(ctx context.Context, n *session, now position, resume c
 			err = n.server.checkPosition(ctx, n.conn, n.cfg, &at)
 		}
 		switch {
+		case err == nil && s.cfg.MustResume() && !s.opened: // snapshot.mode recovery
+			at.Tables, n.recovers = "", true
+			return at, nil
 		case err == nil && s.cfg.SnapshotMode == "always" && !s.opened && at.Snapshot == nil:
 			at.Snapshot = &snapshot.Progress{}
 			return at, nil
@@ -289,7 +295,7 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables, n.history)
 	st.described, st.hurry = n.server.described(), &n.hurry
 	defer func() { err = errors.Join(err, st.close()) }()
-	if tell {
+	if tell || n.recovers {
 		if err := n.begins(ctx, st, &at); err != nil {
 			return err
 		}
@@ -317,7 +323,7 @@ func (n *session) begins(ctx context.Context, st *stream, at *position) error {
 	}
 	err := n.tell(ctx, n.pipe.Acquire(), at)
 	n.pipe.Release(false)
-	if err != nil {
+	if err != nil || n.recovers { // then it goes with the first change
 		return err
 	}
 	return st.release()

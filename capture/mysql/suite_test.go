@@ -21,18 +21,23 @@ func order(c *envelope.Change) string {
 }
 
 func TestSuite(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) *testdb.Database{
-		"mysql": testdb.MySQL, "mysql without gtid": testdb.MySQLWithoutGTID, "mariadb": testdb.MariaDB,
+	for name, c := range map[string]struct {
+		open    func(testing.TB) *testdb.Database
+		threads int
+	}{
+		"mysql": {testdb.MySQL, 1}, "mysql without gtid": {testdb.MySQLWithoutGTID, 1}, "mariadb": {testdb.MariaDB, 1}, "mariadb 11": {testdb.MariaDB11, 1},
+		"mysql with threads": {testdb.MySQL, 3}, "mariadb with threads": {testdb.MariaDB, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			capturetest.Suite(t, func(t *testing.T) capturetest.Harness {
-				db := open(t)
+				db := c.open(t)
 				db.MustExec(t, "SELECT 1") // the goroutine of its session is not ours
 				return capturetest.Harness{
 					DB:    db,
 					Order: order,
 					Source: func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source {
 						o := options(t, db)
+						o.Threads = c.threads
 						o.BatchSize, o.BatchBytes, o.FetchSize = limits.Changes, limits.Bytes, fetchSize
 						s, err := New(o, quiet())
 						if err != nil {

@@ -31,8 +31,11 @@ type columnDef struct {
 	// case; "" = as in Full.
 	Written string `json:"w,omitempty"`
 	// Told is the default as it stood there, nil = Default.
-	Told     *string `json:"o,omitempty"`
-	Excluded bool    `json:"-"` // by column.include.list or column.exclude.list, or Hidden
+	Told *string `json:"o,omitempty"`
+	// Expression is that of a column which is computed when it is read, "" for
+	// others.
+	Expression string `json:"g,omitempty"`
+	Excluded   bool   `json:"-"` // by column.include.list or column.exclude.list, or Hidden
 }
 
 func (d *columnDef) unsigned() bool {

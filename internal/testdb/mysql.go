@@ -63,10 +63,14 @@ func StartMySQL(ctx context.Context, o Options) (*Server, error) {
 	return startMySQL(ctx, KindMySQL, m, o, settings, create)
 }
 
-// StartMariaDB starts the installed MariaDB, with the same settings as
-// StartMySQL.
+// StartMariaDB starts the installed MariaDB, or with o.Release 11 the one that
+// tests/setup.sh unpacks, with the same settings as StartMySQL.
 func StartMariaDB(ctx context.Context, o Options) (*Server, error) {
-	m, err := findMariaDB()
+	find := findMariaDB
+	if o.Release == 11 {
+		find = findMariaDB11
+	}
+	m, err := find()
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +133,7 @@ func findMySQL() (*mysqld, error) {
 	tree := filepath.Join(build, "mysql", "usr")
 	program := filepath.Join(tree, "sbin", "mysqld")
 	if _, err := os.Stat(program); err == nil {
-		return unpackedMySQL(tree, program)
+		return unpacked(tree, program, "mysql")
 	}
 	path, err := exec.LookPath("mysqld")
 	if err != nil {
@@ -142,10 +146,10 @@ func findMySQL() (*mysqld, error) {
 	return &mysqld{path: path, base: "/usr", share: "/usr/share/mysql", version: versionWord(version)}, nil
 }
 
-// unpackedMySQL runs through the tree's own loader and libraries: it was built
-// for a newer system than this one.
-func unpackedMySQL(tree, program string) (*mysqld, error) {
-	m := &mysqld{base: tree, share: filepath.Join(tree, "share", "mysql")}
+// unpacked runs through the tree's own loader and libraries: it was built for a
+// newer system than this one. share is the folder of its messages.
+func unpacked(tree, program, share string) (*mysqld, error) {
+	m := &mysqld{base: tree, share: filepath.Join(tree, "share", share)}
 	for _, pattern := range []string{"lib64/ld-linux-*.so.*", "lib/ld-linux-*.so.*"} {
 		if found, _ := filepath.Glob(filepath.Join(tree, pattern)); len(found) > 0 && m.path == "" {
 			m.path = found[0]
@@ -153,7 +157,7 @@ func unpackedMySQL(tree, program string) (*mysqld, error) {
 	}
 	libs, _ := filepath.Glob(filepath.Join(tree, "lib", "*-linux-gnu"))
 	if m.path == "" || len(libs) == 0 {
-		return nil, fmt.Errorf("%s has no loader or libraries: remove it and run tests/setup.sh mysql", filepath.Dir(tree))
+		return nil, fmt.Errorf("%s has no loader or libraries: remove it and run tests/setup.sh", filepath.Dir(tree))
 	}
 	m.args = []string{"--library-path", strings.Join(libs, ":"), program}
 	version, err := exec.Command(m.path, append(m.args, "--no-defaults", "--version")...).Output() //nolint:noctx // short
@@ -180,6 +184,19 @@ func findMariaDB() (*mysqld, error) {
 		}
 	}
 	return m, nil
+}
+
+func findMariaDB11() (*mysqld, error) {
+	build, err := BuildDir()
+	if err != nil {
+		return nil, err
+	}
+	tree := filepath.Join(build, "mariadb-11", "usr")
+	program := filepath.Join(tree, "sbin", "mariadbd")
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("MariaDB 11 is %w: run tests/setup.sh mariadb11", ErrMissing)
+	}
+	return unpacked(tree, program, "mariadb")
 }
 
 // versionWord finds 9.7.4 in "/usr/sbin/mysqld  Ver 9.7.4-2 for Linux …".

@@ -38,6 +38,9 @@ var (
 	sharedMariaDB = sync.OnceValues(func() (*Server, error) {
 		return StartMariaDB(forAll(), Options{})
 	})
+	sharedMariaDB11 = sync.OnceValues(func() (*Server, error) {
+		return StartMariaDB(forAll(), Options{Release: 11})
+	})
 
 	databases atomic.Int32
 )
@@ -80,6 +83,12 @@ func MySQLWithoutGTID(t testing.TB) *Database {
 func MariaDB(t testing.TB) *Database {
 	t.Helper()
 	return newDatabase(t, sharedMariaDB)
+}
+
+// MariaDB11 is MariaDB with the release that tests/setup.sh unpacks.
+func MariaDB11(t testing.TB) *Database {
+	t.Helper()
+	return newDatabase(t, sharedMariaDB11)
 }
 
 func newDatabase(t testing.TB, server func() (*Server, error)) *Database {

@@ -4,7 +4,7 @@
 //
 // A test asks for a database:
 //
-//	db := testdb.PostgreSQL(t) // also PostgreSQLRelease, MySQL, MySQLWithoutGTID, MariaDB
+//	db := testdb.PostgreSQL(t) // also PostgreSQLRelease, MySQL, MySQLWithoutGTID, MariaDB, MariaDB11
 //	db.MustExec(t, "CREATE TABLE ...")
 //
 // The first such call of a test binary starts the server, which all tests of
@@ -50,7 +50,7 @@ type Options struct {
 	// NoGTID starts MySQL with gtid-mode=OFF. MariaDB always has its GTIDs.
 	NoGTID bool
 
-	// Release starts the PostgreSQL of that number, 16 to 18, which
+	// Release starts the PostgreSQL of that number, 16 to 18, or MariaDB 11, which
 	// tests/setup.sh unpacks.
 	Release int
 

@@ -34,6 +34,9 @@ func describe(s *Statement) string {
 		if c.Default != nil {
 			b.WriteString(" =" + *c.Default)
 		}
+		if c.Virtual != "" {
+			b.WriteString(" as " + c.Virtual)
+		}
 		if c.Comment != "" {
 			b.WriteString(" #" + c.Comment)
 		}
@@ -126,7 +129,7 @@ func TestStatements(t *testing.T) {
 	for sql, want := range map[string]string{
 		"CREATE TABLE t (a INTEGER NOT NULL DEFAULT -5, b NUMERIC, c BOOL DEFAULT TRUE, d DEC(5,2) UNSIGNED)":                              "create t, a int !null =-5 (INTEGER), b decimal(10,0) (NUMERIC), c tinyint(1) =1 (BOOL), d decimal(5,2) unsigned (DEC(5,2) UNSIGNED)",
 		"CREATE TABLE `t` (d ENUM('a','b,c','d''e') CHARACTER SET latin1, s set('x','é ') not null default 'x')":                           "create t, d enum('a','b,c','d''e') latin1, s set('x','é') !null =x",
-		"CREATE TABLE t (g INT GENERATED ALWAYS AS (id*2) VIRTUAL INVISIBLE, i int invisible default 1, visible int)":                      "create t, g int, i int =1, visible int",
+		"CREATE TABLE t (g INT GENERATED ALWAYS AS (id*2) VIRTUAL INVISIBLE, i int invisible default 1, visible int)":                      "create t, g int as id*2, i int =1, visible int",
 		"CREATE TABLE t (v vector(3), p point /*!80003 SRID 4326 */ not null, mp multipoint srid 0, gc geomcollection)":                    "create t, v vector(3), p point !null, mp multipoint, gc geomcollection",
 		"CREATE TABLE t (point point, uuid uuid default uuid(), `inet6` inet6 not null, key point (a), spatial index (point))":             "create t, point point, uuid uuid, inet6 inet6 !null",
 		"CREATE TABLE t (x varchar(40) DEFAULT (uuid()), vb varbinary(4) NOT NULL, b4 bit(4) default b'1010', s serial)":                   "create t, x varchar(40), vb varbinary(4) !null, b4 bit(4) =b'1010', s bigint unsigned !null auto unique (SERIAL)",
@@ -140,6 +143,7 @@ func TestStatements(t *testing.T) {
 		"CREATE TABLE `d` (\n  `id` int NOT NULL\n) START TRANSACTION":                                                                     "create d, id int !null",
 		"CREATE OR REPLACE TABLE x.y (a int) engine=innodb, collate=latin1_bin":                                                            "create x.y, a int; latin1",
 		"CREATE TABLE t (`a b.c` int, `ü` int, `x``y` int, `point` int)":                                                                   "create t, a b.c int, ü int, x`y int, point int",
+		"create table t (a int as (b + (c)) stored, d int generated always as (concat('(', e)) virtual not null, f int as (1) persistent)": "create t, a int, d int !null as concat('(', e), f int",
 		"create table c like x.a": "create c like x.a", "create table c (like a)": "create c like a",
 		"CREATE TABLE t (a varchar(10) COMPRESSED, b int(5) zerofill) row_format=compressed":                                                              "create t, a varchar(10), b int(5) unsigned zerofill (INT(5) ZEROFILL)",
 		"/* app */ ALTER TABLE a ADD COLUMN extra DECIMAL(10,2) NOT NULL DEFAULT 1.50 COMMENT 'added' AFTER id -- x":                                      "alter a, add extra: extra decimal(10,2) !null =1.50 #added after id",

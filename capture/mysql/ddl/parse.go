@@ -43,7 +43,7 @@ func (p *Parser) Parse(sql string, m Mode) (st *Statement, err error) {
 	if st.Kind, err = kindOf(in); err != nil || st.Kind == Account || st.Kind == Routine || st.Kind == Other {
 		return st, err
 	}
-	w := rewrite(in)
+	w := rewrite(sql, in)
 	var mode mysql.SQLMode
 	if m.ANSIQuotes {
 		mode |= mysql.ModeANSIQuotes

@@ -23,6 +23,7 @@ type writtenType struct {
 	// expression is whether the default is one, which even a constant is in
 	// parentheses.
 	expression bool
+	virtual    string // the expression of a generated column that is not stored
 }
 
 // The parser knows few character sets. These stand for all.
@@ -54,6 +55,7 @@ func wordSet(list string) map[string]bool {
 
 // rewriter makes of a statement one that the parser takes.
 type rewriter struct {
+	sql   string
 	in    []token
 	at    int
 	out   []string
@@ -74,8 +76,8 @@ type rewritten struct {
 	options []string
 }
 
-func rewrite(in []token) rewritten {
-	r := &rewriter{in: in}
+func rewrite(sql string, in []token) rewritten {
+	r := &rewriter{sql: sql, in: in}
 	for r.at < len(in) {
 		if r.special() {
 			continue
@@ -122,6 +124,13 @@ func (r *rewriter) special() bool {
 		return true
 	case t.is("default") && r.open && r.depth == r.level && r.peek(1).kind == '(':
 		r.types[len(r.types)-1].expression = true
+	case t.is("as") && r.open && r.depth == r.level && r.peek(1).kind == '(':
+		r.generated()
+	case t.oneOf("stored", "persistent") && r.open && r.depth == r.level:
+		r.types[len(r.types)-1].virtual = ""
+		r.at++
+		r.out = append(r.out, "STORED")
+		return true
 	case t.kind == word && r.typeHere():
 		r.columnType()
 		return true
@@ -211,6 +220,23 @@ func (r *rewriter) charset() bool {
 	r.out = append(r.out, instead)
 	r.at++
 	return true
+}
+
+// generated notes the expression that follows.
+func (r *rewriter) generated() {
+	depth := 0
+	for n := 1; r.at+n < len(r.in); n++ {
+		switch r.peek(n).kind {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				first, last := r.peek(1), r.peek(n)
+				r.types[len(r.types)-1].virtual = r.sql[first.at+1 : last.at]
+				return
+			}
+		}
+	}
 }
 
 // dropSpec makes one part of an ALTER, up to here, one that does nothing.

@@ -76,6 +76,7 @@ type Column struct {
 	Increment bool
 	Primary   bool
 	Unique    bool
+	Virtual   string // the expression of a column that is not stored, "" = none
 }
 
 // Key is a primary key or a unique one.
