@@ -122,13 +122,35 @@ func decodeAvro(schema any, b []byte) (v any, err error) {
 	return v, nil
 }
 
-// DecodeAvro decodes the Avro body b by the schema, records as maps.
+// DecodeAvro decodes the Avro body b by the schema: records as maps, integers as
+// int64, bytes in hex.
 func DecodeAvro(schema string, b []byte) (any, error) {
 	var s any
 	if err := json.Unmarshal([]byte(schema), &s); err != nil {
 		return nil, err
 	}
-	return decodeAvro(s, b)
+	v, err := decodeAvro(s, b)
+	return plain(v), err
+}
+
+// plain has maps for all records.
+func plain(v any) any {
+	switch v := v.(type) {
+	case fields:
+		for name := range v {
+			v[name] = plain(v[name])
+		}
+		return map[string]any(v)
+	case map[string]any:
+		for name := range v {
+			v[name] = plain(v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	}
+	return v
 }
 
 // Float is a number as its bits, so that NaN equals itself and no other NaN.
