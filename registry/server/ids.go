@@ -40,10 +40,17 @@ func (h *handler) ids(mux *http.ServeMux, a api, base string, dereference func(*
 			return out, err
 		})
 		h.on(mux, a, base, "GET "+path+"/references", func(r *http.Request) (out answer, err error) {
-			if _, err := refType(r); err != nil {
+			kind, err := refType(r)
+			if err != nil {
 				return answer{}, err
 			}
 			err = h.store.view(func(t tx) error {
+				if n, e := strconv.ParseInt(r.PathValue("globalId"), 10, 64); kind == "INBOUND" && e == nil {
+					if v, err := t.version(n); err != nil || v != nil {
+						out, err = t.referencesOf(r, v)
+						return err
+					}
+				}
 				id, err := find(t, a, r)
 				if n := r.PathValue("globalId"); n != "" && isProblem(err) {
 					id, err = t.anyGlobal(n, err)
