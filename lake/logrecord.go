@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"sort"
 	"strconv"
+	"strings"
 
 	"tributary/internal/column"
 	"tributary/lake/basefile"
@@ -332,6 +333,9 @@ func (r *avroReader) jsonScalar(dst []byte, n *avroNode) []byte {
 			return append(dst, quote(n.symbols[v])...)
 		}
 		f := Field{Type: typeOfNode(n)}
+		if f.Type.Kind == Other {
+			f.Type = Simple(Long)
+		}
 		one := column.Column{Kind: column.Int, Ints: []int64{v}}
 		return basefile.AppendJSON(dst, f.column(), &one, 0)
 	case string:
@@ -351,7 +355,8 @@ const maxDecimalScale = 1000
 
 // typeOfNode is the type of a node of whole numbers.
 func typeOfNode(n *avroNode) Type {
-	raw, err := json.Marshal(map[string]any{"type": n.kind, "logicalType": n.logical})
+	// A local timestamp is written like one of UTC.
+	raw, err := json.Marshal(map[string]any{"type": n.kind, "logicalType": strings.TrimPrefix(n.logical, "local-")})
 	if err != nil {
 		return Simple(Long)
 	}

@@ -306,7 +306,11 @@ func (m *logMerge) block(b *logBlock) error {
 	case blockCorrupt, blockCDC:
 		return nil
 	}
-	return fault.Humanf("read the table with Spark", "a block of kind %d is not supported", b.kind)
+	what := fmt.Sprintf("blocks of kind %d are", b.kind)
+	if b.kind == blockHFile {
+		what = "blocks in HFile form are"
+	}
+	return fault.Humanf(mergeHint, "%s not supported", what)
 }
 
 func (m *logMerge) avroBlock(b *logBlock) error {

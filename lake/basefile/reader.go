@@ -174,6 +174,9 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 	if c.Nested && f.columns[i].Nested {
 		return f.readNested(g, i, dst)
 	}
+	if c.Nested { // of a type that only its JSON text is read of
+		return f.readText(g, f.columns[i], dst)
+	}
 	conv, err := converter(f.columns[i], c)
 	if err != nil {
 		return err
@@ -208,6 +211,27 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 	}
 	if dst.Len() != want {
 		return fmt.Errorf("column %s has %d values of %d", c.Name, rows-(want-dst.Len()), rows)
+	}
+	return nil
+}
+
+// readText appends the values of a column that is not nested as JSON text.
+func (f *File) readText(g int, c Column, dst *column.Column) error {
+	plain := column.Column{Kind: kindOfColumn(c)}
+	if c.Physical == Int96 {
+		c.Annotation = TimestampMicros
+	}
+	if err := f.Read(g, c, &plain); err != nil {
+		return err
+	}
+	var text []byte
+	for r := range plain.Len() {
+		if plain.IsNull(r) {
+			dst.AppendNull()
+			continue
+		}
+		text = AppendJSON(text[:0], c, &plain, r)
+		dst.AppendBytes(text)
 	}
 	return nil
 }
