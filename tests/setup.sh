@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh [postgresql] [postgresql16] [postgresql17] [postgresql18] [mysql] [mariadb] [mariadb11] [demo]     (no names: all but demo)
+# setup.sh [postgresql] [postgresql16] [postgresql17] [postgresql18] [mysql] [mariadb] [mariadb11] [freetds] [demo]     (no names: all but demo)
 #
 # Makes the database servers available that the demo and the tests start.
 #   postgresql, mariadb   Debian's packages, installed if they are missing
@@ -7,6 +7,8 @@
 #   mysql                 Debian unstable's MySQL, unpacked into build/mysql;
 #                         nothing of it is installed into the system
 #   mariadb11             Debian 13's MariaDB 11.8, unpacked into build/mariadb-11
+#   freetds               Debian's package of FreeTDS, a client that reads the model of
+#                         SQL Server
 #   demo                  PostgreSQL, and MySQL or else MariaDB
 # As root it installs what is missing. As an ordinary user it unpacks servers,
 # and prints the command that installs each other missing piece.
@@ -16,7 +18,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=$PWD/build
 tree=$build/mysql
-[ $# -gt 0 ] || set -- postgresql postgresql16 postgresql17 postgresql18 mysql mariadb mariadb11
+[ $# -gt 0 ] || set -- postgresql postgresql16 postgresql17 postgresql18 mysql mariadb mariadb11 freetds
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -68,6 +70,10 @@ mariadb() {
 	[ ! -x /usr/sbin/mariadbd ] || return 0
 	! command -v mariadbd >/dev/null || return 0
 	need MariaDB mariadb-server-core
+}
+
+freetds() {
+	command -v tsql >/dev/null || need FreeTDS freetds-bin
 }
 
 # release N VERSION: the server of a jar of Maven Central (an xz archive within a
@@ -173,7 +179,7 @@ unpack() {
 status=0
 for name; do
 	case $name in
-	postgresql | mysql | mariadb | mariadb11) "$name" || status=1 ;;
+	postgresql | mysql | mariadb | mariadb11 | freetds) "$name" || status=1 ;;
 	postgresql16) release 16 16.10.0 || status=1 ;;
 	postgresql17) release 17 17.6.0 || status=1 ;;
 	postgresql18) release 18 18.0.0 || status=1 ;;
@@ -182,7 +188,7 @@ for name; do
 		mysql || mariadb || status=1
 		;;
 	*)
-		say "setup.sh: no such server: $name (postgresql, postgresql16, postgresql17, postgresql18, mysql, mariadb, mariadb11, demo)"
+		say "setup.sh: no such server: $name (postgresql, postgresql16, postgresql17, postgresql18, mysql, mariadb, mariadb11, freetds, demo)"
 		exit 2
 		;;
 	esac
