@@ -38,8 +38,9 @@ servers() { tests/setup.sh; }
 # moto, an imitation of AWS.
 readers() {
     [ -x build/venv/bin/python ] || python3 -m venv build/venv || return 1
-    build/venv/bin/python -c 'import hudi, pyarrow, fastavro, moto.server' 2> /dev/null ||
-        build/venv/bin/pip install --quiet --disable-pip-version-check hudi==0.5.0 pyarrow fastavro 'moto[server,glue]==5.2.5'
+    build/venv/bin/python -c 'import hudi, pyarrow, fastavro, moto.server, pytds, pymssql' 2> /dev/null ||
+        build/venv/bin/pip install --quiet --disable-pip-version-check hudi==0.5.0 pyarrow fastavro 'moto[server,glue]==5.2.5' \
+            python-tds==1.17.1 pymssql==2.4.6
 }
 
 mkdir -p build
