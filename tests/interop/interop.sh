@@ -3,7 +3,7 @@
 # installs what it needs below build/.
 set -uo pipefail
 cd "$(dirname "$0")"
-scripts=(hudi.sh registry.sh)
+scripts=(hudi.sh registry.sh sqlserver.sh debezium-sqlserver.sh)
 
 failed=()
 for s in "${scripts[@]}"; do
