@@ -47,7 +47,7 @@ func open(t *testing.T, srv *mssqltest.Server) *sql.DB {
 	return db
 }
 
-func exec(t *testing.T, db interface {
+func run(t *testing.T, db interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }, text string, args ...any,
 ) {
@@ -154,15 +154,15 @@ func TestLogin(t *testing.T) {
 func TestChanges(t *testing.T) {
 	srv, db := start(t, mssqltest.Options{})
 	c := open(t, srv)
-	exec(t, c, "EXEC sys.sp_cdc_enable_db")
-	exec(t, c, "CREATE TABLE dbo.customer (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, note nvarchar(max) NULL)")
-	exec(t, c, "EXEC sys.sp_cdc_enable_table @source_schema=N'dbo', @source_name=N'customer', @role_name=NULL, @supports_net_changes=0")
+	run(t, c, "EXEC sys.sp_cdc_enable_db")
+	run(t, c, "CREATE TABLE dbo.customer (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, note nvarchar(max) NULL)")
+	run(t, c, "EXEC sys.sp_cdc_enable_table @source_schema=N'dbo', @source_name=N'customer', @role_name=NULL, @supports_net_changes=0")
 	equal(t, rows(t, c, "SELECT sys.fn_cdc_get_max_lsn()"), "[[NULL]]")
-	exec(t, c, "INSERT INTO customer VALUES (1, N'Ann', N'long'), (2, N'Bob', NULL)")
-	exec(t, c, "UPDATE customer SET name = N'Bobby' WHERE id = @p1", 2)
-	exec(t, c, "UPDATE customer SET name = N'Anna' WHERE id = 1")
-	exec(t, c, "UPDATE customer SET id = 7 WHERE id = 2")
-	exec(t, c, "DELETE FROM customer WHERE id = 7")
+	run(t, c, "INSERT INTO customer VALUES (1, N'Ann', N'long'), (2, N'Bob', NULL)")
+	run(t, c, "UPDATE customer SET name = N'Bobby' WHERE id = @p1", 2)
+	run(t, c, "UPDATE customer SET name = N'Anna' WHERE id = 1")
+	run(t, c, "UPDATE customer SET id = 7 WHERE id = 2")
+	run(t, c, "DELETE FROM customer WHERE id = 7")
 	equal(t, rows(t, c, "SELECT [__$operation], [__$update_mask], id, name, note FROM cdc.[fn_cdc_get_all_changes_dbo_customer](@p1, @p2, N'all update old')",
 		db.MinLSN("dbo_customer").Bytes(), db.MaxLSN().Bytes()),
 		"[[2 07 1 Ann long] [2 07 2 Bob NULL] [3 02 2 Bob NULL] [4 02 2 Bobby NULL] [3 02 1 Ann NULL] [4 02 1 Anna NULL] [1 07 2 Bobby NULL] [2 07 7 Bobby NULL] [1 07 7 Bobby NULL]]")

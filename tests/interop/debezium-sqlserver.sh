@@ -1,0 +1,98 @@
+#!/bin/bash
+# The real Debezium SQL Server connector, 3.0 and 3.5, snapshots and streams from
+# the model of SQL Server (internal/mssqltest), in every variant of the scenarios
+# below mssql/scenarios. Its records must be those recorded below
+# capture/sqlserver/testdata/debezium, which our own capture is tested against.
+#
+# SCENARIOS="crud" runs some only. RECORD=1 records anew.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+here=$PWD/tests/interop/mssql
+home=$PWD/build/debezium-sqlserver
+fixtures=$PWD/capture/sqlserver/testdata/debezium
+mkdir -p "$home"
+
+libraries() { # VERSION
+    [ -f "$home/$1/ready" ] && return 0
+    rm -rf "${home:?}/$1"
+    mkdir -p "$home/$1"
+    mvn -q -B -f "$here/debezium.pom.xml" -Ddebezium="$1" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+        -DoutputDirectory="$home/$1/libs" -DincludeScope=runtime > "$home/$1/mvn.log" 2>&1 || { tail -5 "$home/$1/mvn.log"; return 1; }
+    rm -f "$home/$1"/libs/reload4j* "$home/$1"/libs/slf4j-reload4j*
+    javac -encoding UTF-8 -cp "$home/$1/libs/*" -d "$home/$1/classes" "$here/RunDebezium.java" || return 1
+    touch "$home/$1/ready"
+}
+libraries 3.0.8.Final && libraries 3.5.0.Final || exit 1
+go build -o "$home/mssql" ./tests/interop/mssql || exit 1
+
+properties() { # DIRECTORY SCENARIO NAME PORT OPTIONS...
+    local dir=$1 scenario=$2 name=$3 port=$4; shift 4
+    cat <<-P
+	name=$name
+	connector.class=io.debezium.connector.sqlserver.SqlServerConnector
+	topic.prefix=${name//-/_}_ms_$scenario
+	database.hostname=127.0.0.1
+	database.port=$port
+	database.user=sa
+	database.password=Secret1!
+	database.names=crm
+	driver.encrypt=false
+	poll.interval.ms=100
+	offset.storage=org.apache.kafka.connect.storage.FileOffsetBackingStore
+	offset.storage.file.filename=$dir/$name.offsets
+	offset.flush.interval.ms=1000
+	schema.history.internal=io.debezium.storage.file.history.FileSchemaHistory
+	schema.history.internal.file.filename=$dir/$name.history
+	P
+    printf '%s\n' "$@"
+}
+
+server=
+stop() { [ -z "$server" ] || { exec 8>&-; wait "$server"; server=; }; }
+trap stop EXIT
+
+# part SCENARIO VERSION PORT: the variants of one version of Debezium.
+part() {
+    local scenario=$1 version=$2 port=$3 run=$home/run/$1 options name rest list=()
+    while read -r name rest; do
+        case $name in
+        '#'* | '') continue ;;
+        v35-*) [ "$version" = 3.5.0.Final ] || continue ;;
+        *) [ "$version" = 3.0.8.Final ] || continue ;;
+        esac
+        read -ra options <<< "$rest"
+        properties "$run" "$scenario" "$name" "$port" "${options[@]}" > "$run/$name.properties"
+        list+=("$run/$name.properties")
+    done < "$here/scenarios/$scenario/variants"
+    [ ${#list[@]} -gt 0 ] || return 0
+    rm -f "$run/in"
+    mkfifo "$run/in"
+    "$home/mssql" "127.0.0.1:$port" "$here/scenarios/$scenario/setup.sql" < "$run/in" > "$run/server-$version.log" 2>&1 &
+    server=$!
+    exec 8> "$run/in"
+    for _ in $(seq 50); do grep -q ready "$run/server-$version.log" && break; sleep 0.1; done
+    java -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$home/$version/classes:$home/$version/libs/*" RunDebezium \
+        "jdbc:sqlserver://127.0.0.1:$port;user=sa;password=Secret1!;encrypt=false;databaseName=crm" \
+        "$here/scenarios/$scenario/changes.sql" 240 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
+    local rc=$?
+    stop
+    [ $rc = 0 ] || { echo "Debezium $version:"; grep -E '^failed|ERROR' "$run/debezium-$version.log" | head -20; }
+    return $rc
+}
+
+failed=0
+for scenario in ${SCENARIOS:-types crud alter}; do
+    echo "== $scenario"
+    rm -rf "$home/run/$scenario"
+    mkdir -p "$home/run/$scenario"
+    { part "$scenario" 3.0.8.Final 21434 && part "$scenario" 3.5.0.Final 21435; } || { failed=1; continue; }
+    mode=check
+    if [ -n "${RECORD:-}" ]; then
+        mode=record
+        rm -rf "${fixtures:?}/$scenario"
+        mkdir -p "$fixtures/$scenario"
+        cp "$here/scenarios/$scenario/setup.sql" "$here/scenarios/$scenario/changes.sql" "$fixtures/$scenario/"
+    fi
+    python3 "$here/fixture.py" $mode "$home/run/$scenario" "$fixtures/$scenario" || failed=1
+done
+exit $failed
