@@ -24,7 +24,7 @@ type keyIndex struct {
 // touches a page of 4 KiB, a look-up brings 15 neighbours with it.
 const (
 	// indexResident is the size up to which all of a file may stay in memory.
-	indexResident   = 160 << 20
+	indexResident   = 96 << 20
 	relaxAfterAdds  = 1 << 15
 	relaxAfterFinds = 1 << 10
 )

@@ -1,8 +1,10 @@
 package lake
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"tributary/internal/column"
 	"tributary/internal/fault"
@@ -17,6 +19,7 @@ type change struct {
 	schema Schema
 	batch  *column.Batch // normalized
 	order  int           // the ordering column; -1 for none
+	sorted [][]byte      // the keys in order, once it was asked for
 	keyer  *keyer
 	merge  *merge.Merge
 
@@ -84,6 +87,9 @@ func sized(c *column.Column, size int) bool {
 	return true
 }
 
+// keyBytes is about what a record key takes.
+const keyBytes = 10
+
 // newChange groups the rows by key, unless they are inserted as they are.
 func (t *Table) newChange(rows Rows, operation string, how *Insertion) (*change, error) {
 	schema := t.Schema()
@@ -105,7 +111,8 @@ func (t *Table) newChange(rows Rows, operation string, how *Insertion) (*change,
 		operation: operation, insertion: how,
 	}
 	gone := deletedBy(schema, batch)
-	in := merge.Input{Len: batch.Len, Keys: &column.Column{Kind: column.Bytes}, Keep: rows.Keep}
+	keys := &column.Column{Kind: column.Bytes, Offs: make([]uint32, 0, batch.Len+1), Data: make([]byte, 0, keyBytes*batch.Len)}
+	in := merge.Input{Len: batch.Len, Keys: keys, Keep: rows.Keep}
 	var scratch []byte
 	for r := range batch.Len {
 		if scratch, err = k.appendKey(scratch[:0], batch, r); err != nil {
@@ -198,6 +205,26 @@ func (c *change) plan(ctx context.Context) error {
 	return nil
 }
 
+// sortedKeys is the most keys that are sorted to find out which row groups may hold
+// one of them.
+const sortedKeys = 50_000
+
+// hasKeyIn reports whether the batch may have a key from lo to hi, bytewise.
+func (c *change) hasKeyIn(lo, hi []byte) bool {
+	if c.merge.Groups() > sortedKeys {
+		return true
+	}
+	if c.sorted == nil {
+		c.sorted = make([][]byte, c.merge.Groups())
+		for g := range c.sorted {
+			c.sorted[g] = c.merge.Key(g)
+		}
+		slices.SortFunc(c.sorted, bytes.Compare)
+	}
+	n, found := slices.BinarySearchFunc(c.sorted, lo, bytes.Compare)
+	return found || n < len(c.sorted) && bytes.Compare(c.sorted[n], hi) <= 0
+}
+
 func (c *change) insert(partition string, key int32) {
 	if _, ok := c.inserts[partition]; !ok {
 		c.order0 = append(c.order0, partition)
@@ -237,7 +264,11 @@ func (c *change) planFile(ctx context.Context, n int) error {
 	defer done()
 	p := &filePlan{group: n, base: base, changes: make([][]merge.Change, file.Groups())}
 	keys, order := column.Column{Kind: column.Bytes}, column.Column{}
+	var rows []hit
 	for g := range file.Groups() {
+		if lo, hi, ok := file.Bounds(g, metaNames[metaRecordKey]); ok && !c.hasKeyIn(lo, hi) {
+			continue
+		}
 		keys.Reset()
 		if err := file.Read(g, metaColumn(metaRecordKey), &keys); err != nil {
 			return err
@@ -246,7 +277,7 @@ func (c *change) planFile(ctx context.Context, n int) error {
 			c.hasDuplicate(&keys)
 			continue
 		}
-		var rows []hit
+		rows = rows[:0]
 		for r := range keys.Len() {
 			if k := c.merge.Find(keys.Value(r)); k >= 0 {
 				rows = append(rows, hit{row: int32(r), key: int32(k)})
@@ -286,8 +317,8 @@ func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, ord
 	if !c.comparesStored() {
 		order = nil
 	}
-	var live []hit
-	var ties bool
+	live := make([]hit, 0, len(rows))
+	ties := false
 	for _, h := range rows {
 		if c.replace != nil { // it is written anew, in another group
 			p.changes[g] = append(p.changes[g], merge.Change{Row: h.row, Group: h.key, Remove: true})
@@ -320,6 +351,7 @@ func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, ord
 	if err != nil {
 		return err
 	}
+	p.changes[g] = slices.Grow(p.changes[g], len(live))
 	for _, h := range live {
 		ch := merge.Change{Row: h.row, Group: h.key}
 		if movers[h.key] {

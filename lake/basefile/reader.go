@@ -108,6 +108,17 @@ func (f *File) Groups() int { return len(f.pq.RowGroups()) }
 // GroupRows returns the number of rows in row group g.
 func (f *File) GroupRows(g int) int { return int(f.pq.RowGroups()[g].NumRows()) }
 
+// Bounds returns values that no value of a column of text in row group g is less
+// than, or greater than, if the file tells.
+func (f *File) Bounds(g int, name string) (lo, hi []byte, ok bool) {
+	i := f.Index(name)
+	if i < 0 || f.leaf[i] < 0 || f.columns[i].Physical != ByteArray {
+		return nil, nil, false
+	}
+	s := f.pq.Metadata().RowGroups[g].Columns[f.leaf[i]].MetaData.Statistics
+	return s.MinValue, s.MaxValue, len(s.MinValue) > 0 && len(s.MaxValue) > 0
+}
+
 // Lookup returns a value of the footer.
 func (f *File) Lookup(key string) (string, bool) { return f.pq.Lookup(key) }
 

@@ -54,6 +54,7 @@ func (t *keyTable) init(keys *column.Column, n int) {
 		size *= 2
 	}
 	t.keys, t.slots = keys, make([]int32, size)
+	t.hashes, t.rows = make([]uint64, 0, n), make([]int32, 0, n)
 }
 
 // add numbers the next row's key.

@@ -31,7 +31,7 @@ type Merge struct {
 
 // New groups the events of a batch. It keeps references to the input's columns.
 func New(in Input) *Merge {
-	m := &Merge{in: in, prev: make([]int32, in.Len)}
+	m := &Merge{in: in, prev: make([]int32, in.Len), newest: make([]int32, 0, in.Len)}
 	m.table.init(in.Keys, in.Len)
 	for r := range int32(in.Len) {
 		g, found := m.table.add(in.Keys.Value(int(r)))
