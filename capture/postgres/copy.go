@@ -18,12 +18,33 @@ import (
 type copyReader struct {
 	conn *pgx.Conn
 	from map[envelope.TableID]string // what to read of a table where it is not the table alone
+	// heaps are the tables that are read by the places of their rows.
+	heaps map[envelope.TableID]*heap
+}
+
+// heap is a table without a key as it lies in its file. The place of a row is its
+// ctid, and the file that this is of: another one has all rows in other places.
+type heap struct {
+	file  string // pg_relation_filenode
+	pages int64  // as many as hold the rows of a chunk
+	end   int64  // pages of the file
 }
 
 // Read implements snapshot.Reader.
 func (r *copyReader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
-	w := &copyRows{cells: make([][]byte, len(c.Codec.Columns)), row: row}
-	_, err := r.conn.PgConn().CopyTo(ctx, w, copyStatement(c, r.from[c.Codec.Table.ID]))
+	n := len(c.Codec.Columns)
+	h := r.heaps[c.Codec.Table.ID]
+	if h != nil { // the file's name is the same for each row
+		n++
+		cells, all := make([][]byte, n+1), row
+		cells[n] = []byte(h.file)
+		row = func(read [][]byte) error {
+			copy(cells, read)
+			return all(cells)
+		}
+	}
+	w := &copyRows{cells: make([][]byte, n), row: row}
+	_, err := r.conn.PgConn().CopyTo(ctx, w, copyStatement(c, r.from[c.Codec.Table.ID], h != nil))
 	switch {
 	case w.err != nil:
 		return w.err
@@ -36,9 +57,10 @@ func (r *copyReader) Read(ctx context.Context, c snapshot.Chunk, row func(cells 
 }
 
 // copyStatement writes the COPY of a chunk; from is what follows FROM, "" = the
-// table alone, without those that inherit from it. Literals of unknown type
-// take that of the column that they are compared with.
-func copyStatement(c snapshot.Chunk, from string) string {
+// table alone, without those that inherit from it. Literals of unknown type take
+// that of the column that they are compared with. With places, each row has its
+// ctid as one more cell; rows come in the order of these.
+func copyStatement(c snapshot.Chunk, from string, places bool) string {
 	t := c.Codec.Table
 	var b strings.Builder
 	b.WriteString("COPY (SELECT ")
@@ -48,6 +70,12 @@ func copyStatement(c snapshot.Chunk, from string) string {
 		}
 		b.WriteString(quoteIdent(t.Columns[i].Name))
 	}
+	if places {
+		if len(t.Columns) > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("ctid")
+	}
 	if from == "" {
 		from = "ONLY " + tableName(t.ID)
 	}
@@ -55,6 +83,16 @@ func copyStatement(c snapshot.Chunk, from string) string {
 		from = "(SELECT * FROM " + from + " WHERE (" + c.Filter + ")) AS rows"
 	}
 	b.WriteString(" FROM " + from)
+	if places && (c.After != nil || c.Upto != nil) {
+		after := "(0,0)" // before the first row
+		if c.After != nil {
+			after = string(c.After[0])
+		}
+		b.WriteString(" WHERE ctid > " + quoteLiteral(after))
+		if c.Upto != nil {
+			b.WriteString(" AND ctid <= " + quoteLiteral(string(c.Upto[0])))
+		}
+	}
 	if len(t.Key) > 0 {
 		key := keyList(t)
 		if c.After != nil {
@@ -87,6 +125,9 @@ func literals(cells [][]byte) string {
 // Split implements snapshot.Splitter: it reads keys alone.
 func (r *copyReader) Split(ctx context.Context, c snapshot.Chunk) ([][]byte, error) {
 	t := c.Codec.Table
+	if h := r.heaps[t.ID]; h != nil {
+		return h.split(c.After)
+	}
 	from := r.from[t.ID]
 	if from == "" {
 		from = "ONLY " + tableName(t.ID)
@@ -107,6 +148,21 @@ func (r *copyReader) Split(ctx context.Context, c snapshot.Chunk) ([][]byte, err
 		return nil, explain(fmt.Errorf("find the end of a chunk: %w", err))
 	}
 	return out, w.err
+}
+
+// split is the last place of a chunk after a place, nil at the end of the file.
+func (h *heap) split(after [][]byte) ([][]byte, error) {
+	var page int64
+	if after != nil {
+		if _, err := fmt.Sscanf(string(after[0]), "(%d,", &page); err != nil {
+			return nil, fmt.Errorf("place of a row: %w", err)
+		}
+		page++
+	}
+	if page += h.pages; page >= h.end {
+		return nil, nil
+	}
+	return [][]byte{fmt.Appendf(nil, "(%d,65535)", page-1), []byte(h.file)}, nil
 }
 
 func tableName(id envelope.TableID) string {

@@ -158,8 +158,14 @@ func TestCopyRows(t *testing.T) {
 func TestCopyStatement(t *testing.T) {
 	table := &envelope.Table{ID: envelope.TableID{Schema: "s", Name: `t"x`}, Key: []int{1, 0},
 		Columns: []envelope.Column{{Name: "a"}, {Name: "b"}, {Name: "c"}}}
-	got := copyStatement(snapshot.Chunk{Codec: &envelope.Codec{Table: table}, After: [][]byte{[]byte("it's"), []byte("2")}, Limit: 7}, "")
+	got := copyStatement(snapshot.Chunk{Codec: &envelope.Codec{Table: table}, After: [][]byte{[]byte("it's"), []byte("2")}, Limit: 7}, "", false)
 	want := `COPY (SELECT "a", "b", "c" FROM ONLY "s"."t""x" WHERE ("b", "a") > ('it''s', '2') ORDER BY "b", "a" LIMIT 7) TO STDOUT`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	table.Key = nil
+	got = copyStatement(snapshot.Chunk{Codec: &envelope.Codec{Table: table}, After: [][]byte{[]byte("(3,9)"), []byte("16390")}, Upto: [][]byte{[]byte("(7,65535)"), []byte("16390")}}, "", true)
+	want = `COPY (SELECT "a", "b", "c", ctid FROM ONLY "s"."t""x" WHERE ctid > '(3,9)' AND ctid <= '(7,65535)') TO STDOUT`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tributary/capture"
 	"tributary/capture/snapshot"
 	"tributary/envelope"
@@ -26,10 +28,14 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	}
 	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: chunk, Aside: s.opts.KeepsFailures()}
 	plan.Source.LSN = int64(sl.restart)
-	from := make(map[envelope.TableID]string)
+	from, heaps := make(map[envelope.TableID]string), make(map[envelope.TableID]*heap)
+	plan.Placed = func(c *envelope.Codec) bool { return heaps[c.Table.ID] != nil }
 	readers, err := s.views(ctx, l, exported, from)
 	if err != nil {
 		return nil, err
+	}
+	for _, r := range readers {
+		r.heaps = heaps
 	}
 	reader := readers[0]
 	if n := len(readers); n > 1 {
@@ -56,6 +62,11 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 			from[t.id] = "(" + q + ") AS rows"
 		} else if other := t.from(); other != "" {
 			from[t.id] = other
+		} else if len(c.codec.Table.Key) == 0 {
+			if heaps[t.id], err = readHeap(ctx, reader.conn, t, chunk); err != nil {
+				return nil, err
+			}
+			s.sameHeap(heaps[t.id], &plan, t.id)
 		}
 		plan.Tables = append(plan.Tables, c.codec)
 	}
@@ -112,7 +123,8 @@ func (s *Source) views(ctx context.Context, l *life, exported string, from map[e
 		}
 		l.sql = append(l.sql, conn)
 		begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-		for _, q := range []string{begin, "SET TRANSACTION SNAPSHOT " + quoteLiteral(exported), "SET LOCAL cursor_tuple_fraction = 1"} {
+		for _, q := range []string{begin, "SET TRANSACTION SNAPSHOT " + quoteLiteral(exported), "SET LOCAL cursor_tuple_fraction = 1",
+			"SET LOCAL synchronize_seqscans = off", "SET LOCAL max_parallel_workers_per_gather = 0"} { // rows come as they lie
 			if _, err := conn.Exec(ctx, q); err != nil {
 				return nil, explain(fmt.Errorf("begin snapshot: %w", err))
 			}
@@ -120,6 +132,39 @@ func (s *Source) views(ctx context.Context, l *life, exported string, from map[e
 		out = append(out, &copyReader{conn: conn, from: from})
 	}
 	return out, nil
+}
+
+// readHeap reads how a table lies in its file. A chunk is of so many pages as hold
+// about as many rows.
+func readHeap(ctx context.Context, conn *pgx.Conn, t *tableInfo, rows int) (*heap, error) {
+	var h heap
+	var tuples float64
+	var version int
+	err := conn.QueryRow(ctx, `SELECT coalesce(pg_relation_filenode(oid), 0)::text, pg_relation_size(oid) / current_setting('block_size')::bigint, reltuples,
+		current_setting('server_version_num')::int FROM pg_class WHERE oid = $1`, t.oid).Scan(&h.file, &h.end, &tuples, &version)
+	if err != nil {
+		return nil, explain(fmt.Errorf("read the size of %s: %w", t.id, err))
+	}
+	const rowsOfPage = 50 // where the server has not counted
+	h.pages = max(int64(rows/rowsOfPage), 1)
+	if tuples > 0 {
+		h.pages = max(int64(float64(rows)*float64(h.end)/tuples), 1)
+	}
+	if version < 140000 { // it reads the whole table for each range of places
+		h.pages = h.end + 1
+	}
+	return &h, nil
+}
+
+// sameHeap begins a table again whose rows are in other places than when its
+// reading was interrupted: VACUUM FULL, CLUSTER and some ALTER TABLE write it anew.
+func (s *Source) sameHeap(h *heap, plan *snapshot.Plan, id envelope.TableID) {
+	p := &plan.Progress
+	if p.Table != id.String() || p.After == nil || len(p.After) == snapshot.PlaceCells && string(p.After[1]) == h.file {
+		return
+	}
+	s.log.Warn("the table was written anew since its reading was interrupted; its rows are read again from the first one", "table", p.Table)
+	p.After = nil
 }
 
 // snapshots reports whether a snapshot reads the table.

@@ -31,7 +31,7 @@ type job struct {
 	parts       chan *part // closed when the chunk is complete
 }
 
-// part is some rows of a chunk, with the cells of their keys.
+// part is some rows of a chunk, with the cells of their keys or places.
 type part struct {
 	changes envelope.Changes
 	cells   []byte
@@ -75,12 +75,13 @@ func (s *run) parallel(ctx context.Context, readers []Reader, left []*envelope.C
 	return g.Wait()
 }
 
-// split makes the jobs of a table. One without a key is a single job.
+// split makes the jobs of a table. One without a key or places is a single job.
 func (p *Plan) split(ctx context.Context, c *envelope.Codec, order, jobs chan<- *job) error {
 	chunk := p.begin(c)
 	for first := true; ; first = false {
 		j := &job{chunk: chunk, first: first, last: true, parts: make(chan *part, partsWide)}
-		if chunk.Limit > 0 {
+		if chunk.Limit = 0; p.places(c) > 0 {
+			chunk.Limit = p.ChunkRows
 			upto, err := p.Splitter.Split(ctx, chunk)
 			if err != nil {
 				return err
@@ -104,6 +105,7 @@ func (p *Plan) split(ctx context.Context, c *envelope.Codec, order, jobs chan<- 
 // read reads a chunk into parts.
 func (p *Plan) read(ctx context.Context, r Reader, j *job) error {
 	codec, now := j.chunk.Codec, p.Now().UnixNano()
+	places := p.places(codec)
 	var x *part
 	send := func() error {
 		select {
@@ -121,8 +123,8 @@ func (p *Plan) read(ctx context.Context, r Reader, j *job) error {
 		if err := p.appendRow(&x.changes, codec, cells, now); err != nil {
 			return err
 		}
-		for _, k := range codec.Table.Key {
-			x.cells = append(x.cells, cells[k]...)
+		for i := range places {
+			x.cells = append(x.cells, place(codec, cells, i)...)
 			x.ends = append(x.ends, len(x.cells))
 		}
 		if len(x.changes.List) >= partRows || len(x.changes.Buf) >= partBytes {
@@ -163,7 +165,7 @@ func (s *run) deliver(ctx context.Context, j *job) error {
 }
 
 func (s *run) part(ctx context.Context, x *part) error {
-	keys, begin := len(s.codec.Table.Key), 0
+	keys, begin := s.cells, 0
 	for i := range x.changes.List {
 		if s.out.Full(s.list) {
 			if err := s.flush(ctx); err != nil {

@@ -13,7 +13,8 @@ import (
 type Chunk struct {
 	Codec *envelope.Codec
 	// After is the key, as cells in the key's order, after which the chunk
-	// begins; nil = at the first row.
+	// begins; nil = at the first row. Of a table that is read by places it is a
+	// place.
 	After [][]byte
 	// Limit is the greatest number of rows; 0 = all that are left.
 	Limit int
@@ -54,6 +55,10 @@ type Plan struct {
 	// depend on it.
 	Readers  []Reader
 	Splitter Splitter
+	// Placed reports whether a table without a key is read by the places of its
+	// rows: the Reader gives each row PlaceCells cells more, of which After and
+	// Upto are made, and reads rows in the order of places. nil = none is.
+	Placed func(c *envelope.Codec) bool
 	// Aside is whether a row that has no form in events becomes a change with
 	// Op Failed instead of an error.
 	Aside bool
@@ -67,6 +72,9 @@ func (p *Plan) Names() []string {
 	}
 	return out
 }
+
+// PlaceCells is how many cells tell the place of a row.
+const PlaceCells = 2
 
 // DefaultChunkRows is a compromise: each chunk costs an index descent and a
 // round trip, and within a chunk the server holds the rows in key order.
@@ -89,6 +97,7 @@ type run struct {
 	done map[string]bool
 
 	codec *envelope.Codec
+	cells int    // that tell where a row of it is
 	first bool   // nothing has been delivered for codec's table
 	last  []byte // key cells of the last row, concatenated
 	ends  []int  // end of each in last; -1 = none yet
@@ -141,16 +150,36 @@ func (p *Plan) begin(c *envelope.Codec) Chunk {
 	chunk := Chunk{Codec: c}
 	if len(c.Table.Key) > 0 {
 		chunk.Limit = p.ChunkRows
-		if p.Progress.Table == c.Table.ID.String() {
-			chunk.After = p.Progress.After
-		}
+	}
+	if p.places(c) > 0 && p.Progress.Table == c.Table.ID.String() {
+		chunk.After = p.Progress.After
 	}
 	return chunk
 }
 
+// places is how many cells tell where a row of a table is: those of its key, or
+// of its place; 0 = nothing tells.
+func (p *Plan) places(c *envelope.Codec) int {
+	switch {
+	case len(c.Table.Key) > 0:
+		return len(c.Table.Key)
+	case p.Placed != nil && p.Placed(c):
+		return PlaceCells
+	}
+	return 0
+}
+
+// place is the i-th of those cells of a row.
+func place(c *envelope.Codec, cells [][]byte, i int) []byte {
+	if k := c.Table.Key; len(k) > 0 {
+		return cells[k[i]]
+	}
+	return cells[len(c.Columns)+i]
+}
+
 // open makes the table of a chunk, its first one, the one in work.
 func (s *run) open(chunk *Chunk) {
-	s.codec, s.first = chunk.Codec, chunk.After == nil
+	s.codec, s.cells, s.first = chunk.Codec, s.places(chunk.Codec), chunk.After == nil
 	s.Progress.Table, s.Progress.After = chunk.Codec.Table.ID.String(), chunk.After
 }
 
@@ -190,10 +219,10 @@ func (s *run) row(ctx context.Context, cells [][]byte) error {
 		return err
 	}
 	l.List[len(l.List)-1].Source.Snapshot = s.mark()
-	if len(s.codec.Table.Key) > 0 {
+	if s.cells > 0 {
 		s.last, s.ends = s.last[:0], s.ends[:0]
-		for _, k := range s.codec.Table.Key {
-			s.last = append(s.last, cells[k]...)
+		for i := range s.cells {
+			s.last = append(s.last, place(s.codec, cells, i)...)
 			s.ends = append(s.ends, len(s.last))
 		}
 	}
@@ -207,6 +236,9 @@ func (p *Plan) appendRow(l *envelope.Changes, codec *envelope.Codec, cells [][]b
 	n, start := len(l.List), len(l.Buf)
 	c := l.Next()
 	c.Op, c.Source, c.TsNs = envelope.Read, p.Source, tsNs
+	if n := len(codec.Columns); len(cells) > n && len(codec.Table.Key) == 0 {
+		cells = cells[:n] // without the place
+	}
 	err := encode(l, c, codec, cells)
 	if err == nil || !p.Aside {
 		return err
@@ -266,7 +298,7 @@ func (s *run) after() [][]byte {
 
 func (s *run) flush(ctx context.Context) error {
 	s.Progress.After = nil
-	if len(s.codec.Table.Key) > 0 {
+	if s.cells > 0 {
 		s.Progress.After = s.after()
 	}
 	after := s.Progress
