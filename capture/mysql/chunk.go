@@ -76,7 +76,7 @@ func (s *Source) Reached(end capture.Position, mark string) (bool, error) {
 		if err1 == nil && err2 == nil {
 			return have.holds(&all), nil
 		}
-		// Tagged GTIDs: file and offset are as good, since both are of this server.
+		// File and offset are as good, since both are of this server.
 	}
 	return !p.before(&want), nil
 }

@@ -13,8 +13,8 @@ import (
 	"tributary/envelope"
 )
 
-// MariaDB 11 leaves columns that are computed when they are read out of the
-// images of updates, whatever binlog_row_image says. The server is asked for
+// MariaDB 11 leaves generated columns out of the images of updates, whatever
+// binlog_row_image says. The server is asked for
 // them, with the values of the row that the log has.
 
 // compute fills in columns of the row that begins at start. Until then they
@@ -43,10 +43,10 @@ func (s *stream) compute(row []byte, b *bound, start int, columns []int) ([]byte
 	}
 	got, err := s.cat.evaluate(s.ctx, expressions, values)
 	if err != nil {
-		return nil, fmt.Errorf("compute the virtual columns of %s: %w", b.version.def.ID, err)
+		return nil, fmt.Errorf("compute the generated columns of %s: %w", b.version.def.ID, err)
 	}
 	if len(got) != len(columns) {
-		return nil, fmt.Errorf("compute the virtual columns of %s: no answer", b.version.def.ID)
+		return nil, fmt.Errorf("compute the generated columns of %s: no answer", b.version.def.ID)
 	}
 	old := bytes.Clone(row[start:])
 	row = row[:start]

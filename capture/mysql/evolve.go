@@ -335,7 +335,7 @@ func (h *history) column(d *tableDef, c *ddl.Column) columnDef {
 	out := columnDef{
 		Name: c.Name, DataType: c.Type, Full: c.Full, Nullable: !c.NotNull, Charset: c.Charset,
 		Precision: c.Precision, Scale: c.Scale, FSP: c.FSP, Length: c.Length, Members: c.Members,
-		Comment: c.Comment, Increment: c.Increment, Expression: c.Virtual,
+		Comment: c.Comment, Increment: c.Increment, Expression: c.Generated,
 	}
 	if strings.ToUpper(c.Full) != c.Written {
 		out.Written = c.Written

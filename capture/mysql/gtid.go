@@ -12,7 +12,7 @@ import (
 // gtidSet is the set of transactions before a position. The zero value is "no
 // GTIDs": positions are then file and offset alone.
 type gtidSet struct {
-	my    *mysql.MysqlGTIDSet
+	my    mySet
 	maria map[uint32]mariaGTID // last transaction of each domain
 	valid bool
 }
@@ -33,11 +33,11 @@ func parseGTIDs(maria bool, text string) (gtidSet, error) {
 	if maria {
 		return parseMariaGTIDs(text)
 	}
-	set, err := mysql.ParseMysqlGTIDSet(text)
+	set, err := parseMySet(text)
 	if err != nil {
-		return gtidSet{}, fmt.Errorf("parse GTID set %q: %w", text, err)
+		return gtidSet{}, fmt.Errorf("parse GTID set: %w", err)
 	}
-	return gtidSet{my: set.(*mysql.MysqlGTIDSet), valid: true}, nil //nolint:forcetypeassert // the parser makes no other
+	return gtidSet{my: set, valid: true}, nil
 }
 
 func parseMariaGTIDs(text string) (gtidSet, error) {
@@ -121,14 +121,16 @@ func uuid(b [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// add puts a transaction into the set. A transaction without GTID, or with a
-// tag (which the set cannot hold), makes the set invalid: what follows is
-// known by file and offset alone.
+// id names the sequence that the transaction is of.
+func (g gtid) id() tsid { return tsid{g.sid, g.tag} }
+
+// add puts a transaction into the set. A transaction without GTID makes the set
+// invalid: what follows is known by file and offset alone.
 func (s *gtidSet) add(g gtid) {
 	switch {
 	case !s.valid:
-	case s.my != nil && g.gno != 0 && g.tag == "":
-		s.my.AddGTID(g.sid, g.gno)
+	case s.my != nil && g.gno != 0:
+		s.my.insert(g.id(), span{g.gno, g.gno + 1})
 	case s.maria != nil && g.seq != 0:
 		s.maria[g.domain] = mariaGTID{g.server, g.seq}
 	default:
@@ -140,8 +142,7 @@ func (s *gtidSet) add(g gtid) {
 func (s *gtidSet) contains(g gtid) bool {
 	switch {
 	case s.my != nil && g.gno != 0:
-		set := s.my.Sets[uuid(g.sid)]
-		return set != nil && set.Intervals.Contain(mysql.IntervalSlice{{Start: g.gno, Stop: g.gno + 1}})
+		return s.my.has(g.id(), span{g.gno, g.gno + 1})
 	case s.maria != nil && g.seq != 0:
 		last, ok := s.maria[g.domain]
 		return ok && g.seq <= last.seq

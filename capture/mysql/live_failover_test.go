@@ -1,8 +1,12 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,13 +19,12 @@ func TestFailover(t *testing.T) {
 	for name, c := range map[string]struct {
 		start     func(context.Context, testdb.Options) (*testdb.Server, error)
 		id, log   string
+		tag       string
 		replicate func(*testdb.Server) string
 	}{
-		"mysql": {testdb.StartMySQL, "server-id", "log-replica-updates", func(s *testdb.Server) string {
-			return fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1; START REPLICA",
-				s.Host, s.Port, s.User, s.Password)
-		}},
-		"mariadb": {testdb.StartMariaDB, "server-id", "log-slave-updates", func(s *testdb.Server) string {
+		"mysql":           {testdb.StartMySQL, "server-id", "log-replica-updates", "", replicateMySQL},
+		"mysql with tags": {testdb.StartMySQL, "server-id", "log-replica-updates", "SET SESSION gtid_next = 'AUTOMATIC:my_tag'; ", replicateMySQL},
+		"mariadb": {testdb.StartMariaDB, "server-id", "log-slave-updates", "", func(s *testdb.Server) string {
 			return fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_USE_GTID=slave_pos; START SLAVE",
 				s.Host, s.Port, s.User, s.Password)
 		}},
@@ -53,7 +56,7 @@ func TestFailover(t *testing.T) {
 			s := openSource(t, o, nil)
 			var rec recording
 			rec.read(t, s, 2)
-			must(first, "UPDATE d.a SET n = 1", "INSERT INTO d.a VALUES (3,0),(4,0),(5,0),(6,0),(7,0),(8,0)")
+			must(first, c.tag+"UPDATE d.a SET n = 1", c.tag+"INSERT INTO d.a VALUES (3,0),(4,0),(5,0),(6,0),(7,0),(8,0)")
 			rec.read(t, s, 10)
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -70,7 +73,7 @@ func TestFailover(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			must(first, "SHUTDOWN")
-			must(second, "INSERT INTO d.a VALUES (9,0)", "UPDATE d.a SET n = 2 WHERE id < 3")
+			must(second, c.tag+"INSERT INTO d.a VALUES (9,0)", "UPDATE d.a SET n = 2 WHERE id < 3")
 
 			// From the end, and from the middle of the transaction before it.
 			o.Port = second.Port
@@ -101,5 +104,40 @@ func TestFailover(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func replicateMySQL(s *testdb.Server) string {
+	return fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1; START REPLICA",
+		s.Host, s.Port, s.User, s.Password)
+}
+
+// TestFormOfGTIDs compares the form in which we ask for a log with that in which
+// the server writes its own set at the beginning of a file.
+func TestFormOfGTIDs(t *testing.T) {
+	db := testdb.MySQL(t)
+	for _, tag := range []string{"", "a", "a_longer_tag_of_32_characters_12345"[:32]} {
+		if tag != "" {
+			db.MustExec(t, "SET SESSION gtid_next = 'AUTOMATIC:"+tag+"'; CREATE TABLE t_"+tag+" (id INT PRIMARY KEY); SET SESSION gtid_next = 'AUTOMATIC'")
+		}
+		db.MustExec(t, "FLUSH BINARY LOGS")
+		rows, err := db.Query(t.Context(), "SHOW BINARY LOG STATUS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := parseGTIDs(false, rows[0][4])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := set.String(), strings.ReplaceAll(rows[0][4], "\n", ""); got != want {
+			t.Errorf("set %s, want %s", got, want)
+		}
+		file, err := os.ReadFile(filepath.Join(db.Dir, "data", rows[0][0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(file, set.my.Encode()) {
+			t.Errorf("%s is not in the file as %x", set.String(), set.my.Encode())
+		}
 	}
 }

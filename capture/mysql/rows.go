@@ -237,7 +237,7 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 	sp.Missing = func(dst []byte, i int) ([]byte, error) {
 		c := &b.version.codec.Table.Columns[b.version.at[i]]
 		switch {
-		case b.version.def.Columns[i].Expression != "" && side.kind != binlog.Write: // MariaDB 11 leaves them out
+		case b.version.def.Columns[i].Expression != "" && side.kind != binlog.Write && (side.before == nil || !side.before.has(i)): // MariaDB 11 leaves them out
 			computed = append(computed, i)
 			return c.AppendMissing(dst), nil
 		case side.before == nil && side.kind != binlog.Write:

@@ -289,7 +289,7 @@ func (s *serverCatalog) columnDef(cells [][]byte) columnDef {
 	case "enum", "set":
 		d.Members = members(d.Full)
 	}
-	if extra := strings.ToUpper(string(cells[5])); strings.Contains(extra, "VIRTUAL GENERATED") {
+	if extra := strings.ToUpper(string(cells[5])); strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED") {
 		d.Expression = string(cells[12])
 	}
 	if cells[4] != nil {

@@ -161,14 +161,14 @@ func (s *server) gtidsFor(ctx context.Context, c *conn, cfg *settings, stored st
 	if err != nil {
 		return "", err
 	}
-	for id := range have.my.Sets {
-		if !cfg.about(id) {
-			delete(have.my.Sets, id)
+	for id := range have.my {
+		if !cfg.about(uuid(id.sid)) {
+			delete(have.my, id)
 		}
 	}
-	for id, set := range all.my.Sets {
-		if !cfg.about(id) {
-			have.my.Sets[id] = set
+	for id, list := range all.my {
+		if !cfg.about(uuid(id.sid)) {
+			have.my[id] = list
 		}
 	}
 	return have.String(), nil

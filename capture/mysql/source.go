@@ -285,7 +285,6 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 	var set gtidSet
 	if n.server.gtid && at.GTIDs != nil {
 		if set, err = parseGTIDs(n.server.maria, *at.GTIDs); err != nil {
-			// Tagged GTIDs: the position by file is as good.
 			n.log.Warn("following the log by file and offset", "reason", err)
 		}
 	}

@@ -88,15 +88,30 @@ func TestGTIDSetsGrow(t *testing.T) {
 	if got, want := maria.String(), "0-2-4,1-7-9"; got != want {
 		t.Errorf("set %s, want %s", got, want)
 	}
-	// What the set cannot hold makes it none.
-	for _, g := range []gtid{{}, {sid: sid, gno: 7, tag: "t"}} {
-		s, _ := parseGTIDs(false, server+":1")
-		s.add(g)
-		if s.valid {
-			t.Errorf("set %s after %s", s.String(), g)
-		}
+	// Tags are sequences of their own.
+	tagged, err := parseGTIDs(false, server+":1-2:5:b:1:7-9:a_1:3,"+strings.Replace(server, "a", "0", 1)+":z:1")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, text := range []string{"x", server, "1-2", server + ":tag:1"} {
+	for _, g := range []gtid{{sid: sid, gno: 4}, {sid: sid, gno: 3}, {sid: sid, gno: 2, tag: "a_1"}, {sid: sid, gno: 1, tag: "new"}, {sid: sid, gno: 8, tag: "b"}} {
+		tagged.add(g)
+	}
+	want := strings.Replace(server, "a", "0", 1) + ":z:1," + server + ":1-5:a_1:2-3:b:1:7-9:new:1"
+	if got := tagged.String(); got != want {
+		t.Errorf("set %s, want %s", got, want)
+	}
+	if again, err := parseGTIDs(false, want); err != nil || again.String() != want || !tagged.holds(&again) || !again.holds(&tagged) {
+		t.Errorf("%s came back as %s, %v", want, again.String(), err)
+	}
+	if tagged.contains(gtid{sid: sid, gno: 2, tag: "b"}) || !tagged.contains(gtid{sid: sid, gno: 8, tag: "b"}) || tagged.contains(gtid{sid: sid, gno: 8}) {
+		t.Error("the set has others than it should")
+	}
+	// A transaction without GTID makes the set none.
+	tagged.add(gtid{})
+	if tagged.valid {
+		t.Errorf("set %s after a transaction without GTID", tagged.String())
+	}
+	for _, text := range []string{"x", server, "1-2", server + ":tag", server + ":0", server + ":3-2", server + ":1-2-3"} {
 		if _, err := parseGTIDs(false, text); err == nil {
 			t.Errorf("MySQL's %q was parsed", text)
 		}

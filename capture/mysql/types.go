@@ -32,8 +32,7 @@ type columnDef struct {
 	Written string `json:"w,omitempty"`
 	// Told is the default as it stood there, nil = Default.
 	Told *string `json:"o,omitempty"`
-	// Expression is that of a column which is computed when it is read, "" for
-	// others.
+	// Expression is that of a generated column, "" for others.
 	Expression string `json:"g,omitempty"`
 	Excluded   bool   `json:"-"` // by column.include.list or column.exclude.list, or Hidden
 }

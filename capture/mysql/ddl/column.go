@@ -18,7 +18,7 @@ func (c *converter) column(n *ast.ColumnDef) (Column, error) {
 	collation, expression := "", false
 	for i := range c.types {
 		if w := &c.types[i]; w.column == col.Name {
-			col.Written, col.Virtual, collation, expression = w.text, w.virtual, w.collate, w.expression
+			col.Written, col.Generated, collation, expression = w.text, w.generated, w.collate, w.expression
 			if w.charset != "" {
 				col.Charset = w.charset
 			}

@@ -34,8 +34,8 @@ func describe(s *Statement) string {
 		if c.Default != nil {
 			b.WriteString(" =" + *c.Default)
 		}
-		if c.Virtual != "" {
-			b.WriteString(" as " + c.Virtual)
+		if c.Generated != "" {
+			b.WriteString(" as " + c.Generated)
 		}
 		if c.Comment != "" {
 			b.WriteString(" #" + c.Comment)
@@ -143,7 +143,7 @@ func TestStatements(t *testing.T) {
 		"CREATE TABLE `d` (\n  `id` int NOT NULL\n) START TRANSACTION":                                                                     "create d, id int !null",
 		"CREATE OR REPLACE TABLE x.y (a int) engine=innodb, collate=latin1_bin":                                                            "create x.y, a int; latin1",
 		"CREATE TABLE t (`a b.c` int, `ü` int, `x``y` int, `point` int)":                                                                   "create t, a b.c int, ü int, x`y int, point int",
-		"create table t (a int as (b + (c)) stored, d int generated always as (concat('(', e)) virtual not null, f int as (1) persistent)": "create t, a int, d int !null as concat('(', e), f int",
+		"create table t (a int as (b + (c)) stored, d int generated always as (concat('(', e)) virtual not null, f int as (1) persistent)": "create t, a int as b + (c), d int !null as concat('(', e), f int as 1",
 		"create table c like x.a": "create c like x.a", "create table c (like a)": "create c like a",
 		"CREATE TABLE t (a varchar(10) COMPRESSED, b int(5) zerofill) row_format=compressed":                                                              "create t, a varchar(10), b int(5) unsigned zerofill (INT(5) ZEROFILL)",
 		"/* app */ ALTER TABLE a ADD COLUMN extra DECIMAL(10,2) NOT NULL DEFAULT 1.50 COMMENT 'added' AFTER id -- x":                                      "alter a, add extra: extra decimal(10,2) !null =1.50 #added after id",

@@ -23,7 +23,7 @@ type writtenType struct {
 	// expression is whether the default is one, which even a constant is in
 	// parentheses.
 	expression bool
-	virtual    string // the expression of a generated column that is not stored
+	generated  string // the expression of a generated column
 }
 
 // The parser knows few character sets. These stand for all.
@@ -127,7 +127,6 @@ func (r *rewriter) special() bool {
 	case t.is("as") && r.open && r.depth == r.level && r.peek(1).kind == '(':
 		r.generated()
 	case t.oneOf("stored", "persistent") && r.open && r.depth == r.level:
-		r.types[len(r.types)-1].virtual = ""
 		r.at++
 		r.out = append(r.out, "STORED")
 		return true
@@ -232,7 +231,7 @@ func (r *rewriter) generated() {
 		case ')':
 			if depth--; depth == 0 {
 				first, last := r.peek(1), r.peek(n)
-				r.types[len(r.types)-1].virtual = r.sql[first.at+1 : last.at]
+				r.types[len(r.types)-1].generated = r.sql[first.at+1 : last.at]
 				return
 			}
 		}

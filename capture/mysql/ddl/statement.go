@@ -76,7 +76,7 @@ type Column struct {
 	Increment bool
 	Primary   bool
 	Unique    bool
-	Virtual   string // the expression of a column that is not stored, "" = none
+	Generated string // the expression of a generated column, "" = it is none
 }
 
 // Key is a primary key or a unique one.
