@@ -3,6 +3,7 @@ package lake
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"path"
 	"strings"
 	"testing"
@@ -150,6 +151,34 @@ func TestTablesWithoutCommits(t *testing.T) {
 				t.Errorf("between: %v, %v", s, err)
 			}
 		})
+	}
+}
+
+// TestRenamedColumns reads a column by the names that it had, where files are from
+// before it was renamed, and not one that is another by now.
+func TestRenamedColumns(t *testing.T) {
+	dir := "testdata/hudi-tables/hudi-0.15.0/schema_on_read"
+	tab, err := Open(t.Context(), unzip(t, dir+"/table.zip"), "", Options{})
+	must(t, err)
+	const renamed = "20261125144050256" // the newest file is older
+	s, err := tab.AsOf(t.Context(), renamed)
+	must(t, err)
+	compareGolden(t, readGolden(t, s, ""), parseRows(t, dir+"/expected/"+renamed+".jsonl"))
+	if s.Plain() {
+		t.Error("the files are said to be read by any reader")
+	}
+	if now, err := tab.AsOf(t.Context(), ""); err != nil || !now.Plain() {
+		t.Errorf("the files that were written anew are said not to be: %v", err)
+	}
+	if err := tab.Lock(t.Context()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "renamed") {
+		t.Errorf("the table is written: %v", err)
+	}
+	r := &renames{ids: map[string]int{"a": 1, "b": 3}, history: []schemaVersion{}}
+	must(t, json.Unmarshal([]byte(`[{"version_id":20,"fields":[{"id":1,"name":"a"},{"id":3,"name":"b"}]},{"version_id":0,"fields":[{"id":1,"name":"x"},{"id":2,"name":"b"}]}]`), &r.history))
+	for at, want := range map[string]string{"19": "x,", "20": "a,b", "21": "a,b"} {
+		if got := r.nameAt(at, "a") + "," + r.nameAt(at, "b"); got != want {
+			t.Errorf("as of %s the columns are named %s, want %s", at, got, want)
+		}
 	}
 }
 

@@ -150,6 +150,7 @@ type logMerge struct {
 	order  int // of the ordering column; -1
 	gone   int // of _hoodie_is_deleted; -1
 
+	names   *renames
 	rule    mergeRule
 	newest  map[string]*logState
 	inOrder []*logState
@@ -170,7 +171,7 @@ func (s *Snapshot) newLogMerge(fields []Field) (*logMerge, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &logMerge{fields: append([]Field(nil), fields...), rule: rule, newest: map[string]*logState{}, order: -1, gone: -1}
+	m := &logMerge{fields: append([]Field(nil), fields...), names: s.renames, rule: rule, newest: map[string]*logState{}, order: -1, gone: -1}
 	m.key = m.field(Field{Name: metaNames[metaRecordKey], Type: Simple(String), Nullable: true})
 	order := or(s.props[propPrecombine], s.props[propOrdering])
 	if strings.Contains(order, ",") && (rule.byOrder || rule.byStored) {
@@ -318,7 +319,7 @@ func (m *logMerge) avroBlock(b *logBlock) error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	rows, err := newAvroRows(b.header[headerSchema], m.fields)
+	rows, err := newAvroRows(b.header[headerSchema], m.names.fieldsAt(b.header[headerInstant], m.fields))
 	if err != nil {
 		return err
 	}
@@ -336,9 +337,10 @@ func (m *logMerge) parquetBlock(b *logBlock) error {
 	if err != nil {
 		return err
 	}
+	stored := m.names.fieldsAt(b.header[headerInstant], m.fields)
 	for g := range file.Groups() {
-		for i := range m.fields {
-			if err := file.Read(g, m.fields[i].column(), &m.rows.Cols[i]); err != nil {
+		for i := range stored {
+			if err := file.Read(g, stored[i].column(), &m.rows.Cols[i]); err != nil {
 				return err
 			}
 		}

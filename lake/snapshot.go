@@ -22,6 +22,7 @@ type Snapshot struct {
 
 	at        string
 	props     properties
+	renames   *renames
 	pathNames []string // columns that the files lack: their values are in the paths
 
 	// For a merge-on-read table: the files with their logs.
@@ -116,6 +117,9 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 	s := &Snapshot{table: t, timeline: tl, at: at, store: t.store, instant: tl.AsOf(at), files: latestSlices(found.bases, tl, at, replaced)}
 	s.props, s.pathNames = t.props, t.props.pathColumns()
 	s.schema = schema.withPathColumns(s.pathNames)
+	if s.renames, err = t.renamesAt(ctx, tl, at); err != nil {
+		return nil, fmt.Errorf("read schema of %s: %w", t.base, err)
+	}
 	if err := t.countRows(ctx, tl, s.files); err != nil {
 		return nil, err
 	}
@@ -150,9 +154,16 @@ func (s *Snapshot) Logs() []LogFile {
 }
 
 // Plain reports whether the base files alone hold the snapshot's rows, so that
-// any reader of Parquet can read them: there are no logs to be merged, and no
-// columns whose values are in the paths.
-func (s *Snapshot) Plain() bool { return len(s.pathNames) == 0 && len(s.Logs()) == 0 }
+// any reader of Parquet can read them: there are no logs to be merged, no columns
+// whose values are in the paths, and none that had another name.
+func (s *Snapshot) Plain() bool {
+	for _, f := range s.files {
+		if !s.renames.same(f.Instant, s.schema.Fields) {
+			return false
+		}
+	}
+	return len(s.pathNames) == 0 && len(s.Logs()) == 0
+}
 
 // replacedAt returns the file groups that completed replacecommits have replaced.
 func (t *Table) replacedAt(ctx context.Context, tl *Timeline, at string) (map[groupKey]bool, error) {
@@ -297,6 +308,7 @@ func (s *Snapshot) scanFile(ctx context.Context, f BaseFile, fields []Field, bat
 	if err != nil {
 		return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
 	}
+	stored := s.renames.fieldsAt(f.Instant, fields)
 	for g := range file.Groups() {
 		if err := ctx.Err(); err != nil {
 			return yield(nil, err) && false
@@ -307,7 +319,7 @@ func (s *Snapshot) scanFile(ctx context.Context, f BaseFile, fields []Field, bat
 				s.appendPath(&batch.Cols[i], fields[i], f.Partition, file.GroupRows(g))
 				continue
 			}
-			if err := file.Read(g, fields[i].column(), &batch.Cols[i]); err != nil {
+			if err := file.Read(g, stored[i].column(), &batch.Cols[i]); err != nil {
 				return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
 			}
 		}

@@ -46,6 +46,9 @@ func (t *Table) Lock(ctx context.Context) error {
 	if err := t.props.checkWritable(t.base); err != nil {
 		return err
 	}
+	if err := t.checkVersions(ctx); err != nil {
+		return err
+	}
 	payload, err := t.payload()
 	if err != nil {
 		return err
