@@ -83,6 +83,9 @@ func (w *walk) schemas(a, b *Schema, at string) {
 		w.add(at, breaks, addAnother, "changed its type from %s to %s", typeName(a), typeName(b))
 		return
 	}
+	if a.name != "" && a.short() != b.short() && !slices.Contains(b.aliases, a.name) {
+		w.add(at, "both", keepTheName, "changed its name from %s to %s", a.name, b.name)
+	}
 	switch a.kind {
 	case "array", "map":
 		w.schemas(a.inner, b.inner, at+"[]")
@@ -156,9 +159,6 @@ func typeName(s *Schema) string {
 }
 
 func (w *walk) records(a, b *Schema, at string) {
-	if a.short() != b.short() && !slices.Contains(b.aliases, a.name) {
-		w.add(at, "both", keepTheName, "changed its name from %s to %s", a.name, b.name)
-	}
 	path := func(name string) string {
 		return strings.TrimPrefix(at+"."+name, ".")
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,10 @@ func TestGoldenCompatible(t *testing.T) {
 					}
 					if diff := cmp.Diff(d.want, got); diff != "" {
 						t.Error(diff)
+					}
+					// What breaks a rule is always explained by a change.
+					if len(got) > 0 && !explained(d.writer, d.reader) {
+						t.Errorf("no change explains why %s cannot read %s: %v", d.reader, d.writer, Changes(d.writer, d.reader))
 					}
 				}
 			})
@@ -105,6 +110,12 @@ func TestCheckDefaults(t *testing.T) {
 	}
 }
 
+// explained reports whether a change from an older schema to a newer one is
+// told that the level BACKWARD forbids.
+func explained(older, newer *Schema) bool {
+	return slices.ContainsFunc(Changes(older, newer), func(c Change) bool { return c.Against("BACKWARD") && c.Remedy != "" })
+}
+
 func FuzzCompatible(f *testing.F) {
 	f.Add(`{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}`, `["null",{"type":"enum","name":"E","symbols":["X"]}]`)
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -116,8 +127,14 @@ func FuzzCompatible(f *testing.F) {
 		if found := Compatible(r, r); len(found) > 0 {
 			t.Errorf("%s cannot read itself: %v", a, found)
 		}
+		if len(Changes(r, r)) > 0 || !SameLayout(r, r) {
+			t.Errorf("%s differs from itself: %v", a, Changes(r, r))
+		}
 		if w, err := Parse(b); err == nil {
-			Compatible(r, w)
+			if len(Compatible(r, w)) > 0 && SameLayout(r, w) {
+				t.Errorf("%s has the layout of %s and cannot read it", a, b)
+			}
+			Changes(w, r)
 		}
 	})
 }

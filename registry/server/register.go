@@ -111,12 +111,15 @@ func (s *store) prepare(d *draft) error {
 			return badRequest("BadRequestException", "Invalid reference: artifactId, version and name are needed.")
 		}
 	}
-	d.hash = contentHash(d.text, unique(d.refs))
+	d.hash = contentHash(d.text, s.kept(d.refs))
 	return nil
 }
 
-// unique leaves out references that are there twice, as contents keep them.
-func unique(refs []reference) []reference {
+// kept are a content's references: 3.3 keeps each once.
+func (s *store) kept(refs []reference) []reference {
+	if s.flavour == v26 {
+		return refs
+	}
 	var out []reference
 	for i, r := range refs {
 		if !slices.Contains(refs[:i], r) {
@@ -259,7 +262,7 @@ func (s *store) existing(t tx, d *draft) (*artifact, *version, error) {
 	case existsFind, existsEnabled:
 		like := *d
 		if d.isDraft { // whose own hash is that of nothing else
-			like.hash, like.hashed = contentHash(d.text, unique(d.refs)), false
+			like.hash, like.hashed = contentHash(d.text, s.kept(d.refs)), false
 		}
 		v, err := t.find(&like, d.canonical, d.ifExists == existsEnabled)
 		if err == nil && v != nil && d.contentID != 0 && d.contentID != v.ContentID {
@@ -457,7 +460,7 @@ func (s *store) contentFor(t tx, d *draft) (*content, error) {
 	if c != nil {
 		return c, nil
 	}
-	c = &content{ID: d.contentID, Text: d.text, MediaType: d.mediaType, Refs: unique(d.refs), Hash: d.hash, Canonical: d.canonicalHash()}
+	c = &content{ID: d.contentID, Text: d.text, MediaType: d.mediaType, Refs: s.kept(d.refs), Hash: d.hash, Canonical: d.canonicalHash()}
 	return c, t.putContent(c)
 }
 

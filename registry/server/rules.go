@@ -385,11 +385,7 @@ func (s *store) integrity(t tx, d *draft, levels string) error {
 		return nil
 	}
 	var unknown *avrotext.UnknownTypeError
-	_, err := t.parse(string(d.text), d.refs)
-	if s.flavour == v33 {
-		err = unmapped(d)
-	}
-	if errors.As(err, &unknown) {
+	if errors.As(unmapped(d), &unknown) {
 		if s.flavour == v26 {
 			return refusal("Missing reference detected in Avro artifact.", violation{"Missing reference detected.", "Undefined schema: " + unknown.Name})
 		}
