@@ -139,6 +139,7 @@ type window struct {
 	table envelope.TableID
 	work  work            // as it was when the window opened
 	keys  map[string]bool // of changes since it opened
+	empty map[string]bool // tables that were truncated since
 	rows  envelope.Changes
 	early bool          // it is read, and the stream has yet to come there
 	done  chan struct{} // closed when the fields below are set
@@ -429,7 +430,7 @@ func (x *Incremental) open() {
 		return
 	}
 	t := x.at.Tables[0]
-	w := &window{work: t, keys: make(map[string]bool), done: make(chan struct{})}
+	w := &window{work: t, keys: make(map[string]bool), empty: make(map[string]bool), done: make(chan struct{})}
 	x.window = w
 	x.chunks.Hurry(true)
 	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last), Aside: x.opts.Aside, Surrogate: t.By}
@@ -549,6 +550,9 @@ func (x *Incremental) note(b *capture.Batch) {
 		}
 		if w := x.window; w != nil { // whose table is not known while it is being read
 			name := c.Table.ID.String() + "\x00"
+			if c.Op == envelope.Truncate {
+				w.empty[c.Table.ID.String()] = true
+			}
 			w.keys[name+string(c.Key)] = true
 			if c.OldKey != nil {
 				w.keys[name+string(c.OldKey)] = true
@@ -599,9 +603,14 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	case w.err != nil:
 		return fmt.Errorf("incremental snapshot of %s: %w", t.Table, w.err)
 	}
-	name := w.table.String() + "\x00"
+	name, truncated := w.table.String()+"\x00", w.empty[w.table.String()]
 	for i := range w.rows.List {
 		c := &w.rows.List[i]
+		// What was there before the table was truncated is gone; what has come
+		// since is among the changes.
+		if c.Table != nil && truncated {
+			continue
+		}
 		if c.Table != nil && w.keys[name+string(keyOf(c, w.work.By))] {
 			continue
 		}

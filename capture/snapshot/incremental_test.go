@@ -160,16 +160,42 @@ func TestIncrementalGoesOn(t *testing.T) {
 	}
 }
 
+// A chunk that was read before its table was truncated must not bring its rows
+// back.
+func TestTruncatedTableLosesItsChunk(t *testing.T) {
+	for truncated, want := range map[string]int{"a": 0, "b": 4} {
+		n := &numbers{}
+		x := newIncremental(n)
+		x.at = progress{Tables: []work{{Table: "a"}}}
+		w := &window{table: envelope.TableID{Name: "a"}, work: x.at.Tables[0], keys: make(map[string]bool), empty: make(map[string]bool)}
+		var err error
+		if w.res, err = n.Chunk(t.Context(), ChunkRequest{Table: w.table, Limit: 4}, &w.rows); err != nil {
+			t.Fatal(err)
+		}
+		x.window = w
+		var stream, out capture.Batch
+		c := stream.Next()
+		c.Op, c.Table = envelope.Truncate, &envelope.Table{ID: envelope.TableID{Name: truncated}}
+		x.note(&stream)
+		if err := x.finish(&out); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.List) != want {
+			t.Errorf("%s was truncated: %d rows of a, want %d", truncated, len(out.List), want)
+		}
+	}
+}
+
 func TestSignalsThatAreNone(t *testing.T) {
 	for text, ok := range map[string]bool{
 		`{"type":"execute-snapshot","data":{"data-collections":["s.t"],"type":"incremental"}}`: true,
-		`{"type":"pause-snapshot"}`:                                                       true,
-		`{"type":"execute-snapshot","data":{"data-collections":[]}}`:                      false,
-		`{"type":"execute-snapshot","data":{"data-collections":["("]}}`:                   false,
+		`{"type":"pause-snapshot"}`:                                                      true,
+		`{"type":"execute-snapshot","data":{"data-collections":[]}}`:                     false,
+		`{"type":"execute-snapshot","data":{"data-collections":["("]}}`:                  false,
 		`{"type":"execute-snapshot","data":{"data-collections":["a"],"type":"PARTIAL"}}`: false,
-		`{"type":"execute-snapshot","data":"x"}`:                                          false,
-		`[]`:                                                                              false,
-		`{"type":"schema-changes"}`:                                                                  false,
+		`{"type":"execute-snapshot","data":"x"}`:                                         false,
+		`[]`:                                                                             false,
+		`{"type":"schema-changes"}`:                                                      false,
 	} {
 		if _, err := ParseMessage([]byte(text)); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
@@ -254,7 +280,7 @@ func TestChangesOfASurrogateKey(t *testing.T) {
 	row := func(n int32) envelope.Row { return envelope.AppendInt(nil, n) }
 	x := newIncremental(&numbers{})
 	x.at.Tables = []work{{Table: "a", By: "at"}}
-	w := &window{table: table.ID, work: x.at.Tables[0], keys: make(map[string]bool), done: make(chan struct{})}
+	w := &window{table: table.ID, work: x.at.Tables[0], keys: make(map[string]bool), empty: make(map[string]bool), done: make(chan struct{})}
 	close(w.done)
 	x.window = w
 	var b capture.Batch

@@ -67,7 +67,11 @@ func (c *chaos) strike(ctx context.Context) error {
 		}
 		sleep(ctx, away)
 		c.did("kill of the database")
-		return c.g.server.Restart(ctx)
+		if err := c.g.server.Restart(ctx); err != nil {
+			return err
+		}
+		settle(ctx, c.g.server, c.counts)
+		return nil
 	}
 }
 

@@ -59,6 +59,9 @@ type worker struct {
 	m      *model
 	counts *counts
 	pause  time.Duration // the longest between transactions
+
+	stream   uint64 // tells it from other workers
+	prepared int    // transactions so far
 }
 
 const keySpace = 3000 // small enough that connections meet at the same rows
@@ -89,6 +92,9 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // transaction is one or several statements, committed or not.
 func (w *worker) transaction(ctx context.Context) error {
+	if w.r.IntN(25) == 0 && w.m.following.Load() {
+		return w.twoPhase(ctx)
+	}
 	if w.r.IntN(10) < 4 {
 		what, q := w.statement(w.m.pick(w.r))
 		if err := w.c.exec(ctx, q); err != nil {

@@ -50,6 +50,9 @@ type model struct {
 	// streaming is whether tables may be truncated: amid a snapshot that has the
 	// database begin it again, and rows of tables without a key come twice.
 	streaming atomic.Bool
+	// following is whether the log is followed: what was prepared before, and is
+	// decided after, would not be known.
+	following atomic.Bool
 
 	mu     sync.Mutex
 	tables []*table

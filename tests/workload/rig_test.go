@@ -208,6 +208,7 @@ func startServer(ctx context.Context, kind testdb.Kind, r *rand.Rand) (*testdb.S
 	o := testdb.Options{Settings: settings}
 	switch kind {
 	case testdb.KindPostgreSQL:
+		settings["max_prepared_transactions"] = "20"
 		if r.IntN(2) == 0 {
 			settings["logical_decoding_work_mem"] = "64kB"
 		}

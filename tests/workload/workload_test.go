@@ -171,6 +171,7 @@ func test(t *testing.T, kind testdb.Kind) {
 	}
 	w.waitStreaming()
 	w.m.streaming.Store(true)
+	w.m.following.Store(true)
 	if killSnapshot {
 		w.createUnkeyed()
 	}
@@ -181,6 +182,7 @@ func test(t *testing.T, kind testdb.Kind) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
+	settle(t.Context(), server, w.counts)
 	w.check()
 	if t.Failed() {
 		t.Logf("what was done to the processes:\n  %s", strings.Join(c.when, "\n  "))
@@ -193,7 +195,7 @@ func (w *whole) worker(stream uint64) *worker {
 		setup = []string{"SET lock_wait_timeout = 3", "SET innodb_lock_wait_timeout = 2"}
 	}
 	return &worker{
-		c: newConn(w.server, w.db, setup...), r: newRand(w.seed, stream), m: w.m, counts: w.counts, pause: 25 * time.Millisecond,
+		c: newConn(w.server, w.db, setup...), r: newRand(w.seed, stream), m: w.m, counts: w.counts, pause: 25 * time.Millisecond, stream: stream,
 	}
 }
 
@@ -407,7 +409,7 @@ func (w *whole) checkEnough(records int) {
 	w.counts.mu.Lock()
 	defer w.counts.mu.Unlock()
 	seconds := int(duration(w.t).Seconds())
-	for what, least := range map[string]int{"commit": 2 * seconds, "rollback": 1, "rollback to savepoint": 1, "added column": 1, "change of a key": 1, "large insert": 1} {
+	for what, least := range map[string]int{"commit": 2 * seconds, "rollback": 1, "rollback to savepoint": 1, "added column": 1, "change of a key": 1, "large insert": 1, "two-phase COMMIT": 1} {
 		if n := w.counts.done[what]; n < least {
 			w.t.Errorf("%s: %d times, want at least %d", what, n, least)
 		}
