@@ -27,7 +27,7 @@ func main() {
 }
 
 func run() error {
-	opts := mssqltest.Options{Addr: os.Args[1], Password: "Secret1!", Databases: []string{"crm"}}
+	opts := mssqltest.Options{Addr: os.Args[1], Encrypt: true, Password: "Secret1!", Databases: []string{"crm"}}
 	if v := os.Getenv("MSSQL_AGENT"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil {
