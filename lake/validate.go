@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"path"
+	"slices"
 	"strings"
 
 	"tributary/internal/column"
@@ -34,7 +36,7 @@ type Validation struct {
 // completed. The timeline is that of the last Refresh. It reads the key columns
 // of every file, and changes nothing.
 func (t *Table) Validate(ctx context.Context) (Validation, error) {
-	v := validator{t: t, keys: map[string]string{}, stats: map[string]WriteStat{}}
+	v := validator{t: t, stats: map[string]WriteStat{}, seed: maphash.MakeSeed()}
 	tl := t.Timeline()
 	v.out.Instants = len(tl.all)
 	found, err := t.list(ctx)
@@ -60,6 +62,12 @@ func (t *Table) Validate(ctx context.Context) (Validation, error) {
 			return v.out, err
 		}
 	}
+	if err := v.doubled(ctx, s.files); err != nil {
+		return v.out, err
+	}
+	if err := v.logs(ctx, s); err != nil {
+		return v.out, err
+	}
 	v.out.Files = len(s.files)
 	return v.out, nil
 }
@@ -67,8 +75,9 @@ func (t *Table) Validate(ctx context.Context) (Validation, error) {
 type validator struct {
 	t     *Table
 	out   Validation
-	keys  map[string]string    // key → path of its file
 	stats map[string]WriteStat // by path: what the commit says
+	seed  maphash.Seed
+	keys  []uint64 // hashes of all keys: eight bytes a row, whatever its key
 }
 
 func (v *validator) add(harmful bool, object, format string, args ...any) {
@@ -86,6 +95,10 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 	for _, f := range found.bases {
 		there[v.path(f.Key)] = f.Size
 	}
+	logs := map[string]bool{}
+	for _, f := range found.logs {
+		logs[v.path(f.Key)] = true
+	}
 	for _, i := range tl.Completed() {
 		c, err := v.t.Commit(ctx, i)
 		if err != nil {
@@ -97,6 +110,12 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 		}
 		for _, list := range c.Stats {
 			for _, s := range list {
+				if _, ok := parseLogFile(path.Base(s.Path)); ok {
+					if !logs[s.Path] && i.Time >= tl.horizon && !v.superseded(tl, found, s, i.Time) {
+						v.add(true, s.Path, "the log of commit %s is missing", i.Time)
+					}
+					continue
+				}
 				if s.Path == "" || !strings.HasSuffix(s.Path, ".parquet") {
 					continue
 				}
@@ -212,7 +231,7 @@ func (v *validator) rows(file *basefile.File, f BaseFile, p string) error {
 			if bloom != nil && (basefile.CompareKeys(key, []byte(lo)) < 0 || basefile.CompareKeys(key, []byte(hi)) > 0) {
 				outside++
 			}
-			v.key(f.Partition, string(key), p)
+			v.keys = append(v.keys, v.hash(f.Partition, key))
 			if at := string(cols[metaCommitTime].Value(r)); at > f.Instant {
 				v.add(true, p, "a row of %s in a file of %s", at, f.Instant)
 			}
@@ -253,13 +272,83 @@ func (v *validator) bloom(file *basefile.File, p string) *basefile.Bloom {
 	return b
 }
 
-func (v *validator) key(partition, key, p string) {
-	id := partition + "\x00" + key
-	if other, ok := v.keys[id]; ok {
-		v.add(true, p, "key %s is there twice, also in %s", key, other)
-		return
+func (v *validator) hash(partition string, key []byte) uint64 {
+	var h maphash.Hash
+	h.SetSeed(v.seed)
+	h.WriteString(partition)
+	h.WriteByte(0)
+	h.Write(key)
+	return h.Sum64()
+}
+
+// doubled looks for keys that are there twice: of those whose hashes are, the keys
+// themselves are read once more.
+func (v *validator) doubled(ctx context.Context, files []BaseFile) error {
+	slices.Sort(v.keys)
+	twice := map[uint64]bool{}
+	for i := 1; i < len(v.keys); i++ {
+		if v.keys[i] == v.keys[i-1] {
+			twice[v.keys[i]] = true
+		}
 	}
-	v.keys[id] = p
+	v.keys = nil
+	if len(twice) == 0 {
+		return nil
+	}
+	where := map[string]string{} // key → path of its file
+	for _, f := range files {
+		err := v.eachKey(ctx, f, func(key []byte) {
+			if !twice[v.hash(f.Partition, key)] {
+				return
+			}
+			p, id := v.path(f.Key), f.Partition+"\x00"+string(key)
+			if other, ok := where[id]; ok {
+				v.add(true, p, "key %s is there twice, also in %s", key, other)
+			}
+			where[id] = p
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachKey reads the record keys of a file.
+func (v *validator) eachKey(ctx context.Context, f BaseFile, each func(key []byte)) error {
+	file, done, err := v.t.openFile(ctx, f.Key)
+	if err != nil {
+		return nil // which is told of already
+	}
+	defer done()
+	col := column.Column{Kind: column.Bytes}
+	for g := range file.Groups() {
+		col.Reset()
+		if err := file.Read(g, metaColumn(metaRecordKey), &col); err != nil {
+			return nil // the same
+		}
+		for r := range col.Len() {
+			each(col.Value(r))
+		}
+	}
+	return ctx.Err()
+}
+
+// logs looks into the logs of the newest state.
+func (v *validator) logs(ctx context.Context, s *Snapshot) error {
+	for _, l := range s.Logs() {
+		b, err := readObject(ctx, v.t.store, l.Key)
+		if err == nil {
+			_, err = parseLog(b)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			v.add(true, v.path(l.Key), "the log cannot be read: %v", err)
+		}
+	}
+	return nil
 }
 
 // partition looks for a partition's metadata.

@@ -83,6 +83,31 @@ func TestValidateFindsDamage(t *testing.T) {
 	}
 }
 
+// TestValidateMergeOnRead finds nothing in tables that real Hudi wrote, and a log
+// that is damaged or gone.
+func TestValidateMergeOnRead(t *testing.T) {
+	for _, name := range []string{"hudi-0.15.0/mor_event_compacted", "hudi-0.15.0/mor_replace", "hudi-1.1.1/later_mor_v9"} {
+		m := goldenStore(t, name)
+		tab, err := Open(t.Context(), m, "", Options{})
+		must(t, err)
+		if h := harm(t, tab); h != "" {
+			t.Errorf("%s: %s", name, h)
+		}
+		s, err := tab.AsOf(t.Context(), "")
+		must(t, err)
+		log := s.Logs()[0].Key
+		body := get(t, m, log)
+		put(t, m, log, append([]byte("#hudi#"), body[6:]...))
+		if h := harm(t, tab); !strings.Contains(h, "the log cannot be read") {
+			t.Errorf("%s: a damaged log is not found: %s", name, h)
+		}
+		remove(t, m, log)
+		if h := harm(t, tab); !strings.Contains(h, "is missing") {
+			t.Errorf("%s: a log that is gone is not found: %s", name, h)
+		}
+	}
+}
+
 func get(t *testing.T, m *blob.Mem, key string) []byte {
 	t.Helper()
 	b, err := readObject(t.Context(), m, key)
