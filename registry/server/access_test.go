@@ -240,7 +240,7 @@ func TestPage(t *testing.T) {
 		"/?q=nothing":                    {"0 artifacts"},
 		"/ui/g%20x/a%2F%3Cb%3E":          {"COMPATIBILITY FULL", "diff to 1", `href="/ui/g%20x/a%2F%3Cb%3E/2"`},
 		"/ui/g%20x/a%2F%3Cb%3E/2":        {"&#34;new&#34;", "global id 2"},
-		"/ui/g%20x/a%2F%3Cb%3E/1/diff/2": {`class="del">-       &#34;name&#34;: &#34;old&#34;`, `class="add">+       &#34;name&#34;: &#34;new&#34;`, "/fields/0: new"},
+		"/ui/g%20x/a%2F%3Cb%3E/1/diff/2": {`class="del">-       &#34;name&#34;: &#34;old&#34;`, `class="add">+       &#34;name&#34;: &#34;new&#34;`, "/fields/0: new", "<td>new</td><td>was added without a default</td>", "breaks readers with 2 of older data", "<td>old</td><td>was removed</td>", "keep the field"},
 		"/apis/ccompat/v7":               {"/apis/ccompat/v7/subjects"},
 	} {
 		got := must(t, s, "GET", path, "")

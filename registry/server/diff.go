@@ -3,8 +3,9 @@ package server
 // diffLine is a line of a comparison: "+" is new, "-" is gone, "" is in both.
 type diffLine struct{ Sign, Text string }
 
-// maxDiffLines bounds what is compared line by line: the work is its square.
-const maxDiffLines = 4000
+// maxDiffLines bounds what is compared line by line: the work, and the memory
+// at 4 bytes, is its square.
+const maxDiffLines = 2000
 
 // diffLines compares two texts by their longest common subsequence of lines.
 func diffLines(a, b []string) []diffLine {

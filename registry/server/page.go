@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"tributary/internal/avrotext"
 )
 
 // The pages for people: plain HTML, without scripts.
@@ -213,6 +215,7 @@ type diffData struct {
 	Lines                     []diffLine
 	Verdict                   []violation // why data of From cannot be read with To
 	Compared                  bool
+	Changes                   []avrotext.Change // of Avro's fields
 }
 
 func (h *handler) diffPage(r *http.Request) (any, error) {
@@ -249,7 +252,21 @@ func (h *handler) diffPage(r *http.Request) (any, error) {
 		for _, b := range backward {
 			d.Verdict = append(d.Verdict, b.violation)
 		}
+		d.Changes = t.changes(kind, contents)
 		return nil
 	})
 	return d, err
+}
+
+// changes tells what became of the fields from one Avro schema to another.
+func (t tx) changes(kind string, contents [2]*content) []avrotext.Change {
+	if kind != "AVRO" {
+		return nil
+	}
+	older, err1 := t.parse(string(contents[0].Text), contents[0].Refs)
+	newer, err2 := t.parse(string(contents[1].Text), contents[1].Refs)
+	if err1 != nil || err2 != nil {
+		return nil // what is no schema has no fields
+	}
+	return avrotext.Changes(older, newer)
 }

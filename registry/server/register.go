@@ -107,7 +107,7 @@ func (s *store) prepare(d *draft) error {
 		return nil
 	}
 	for _, r := range d.refs {
-		if r.Artifact == "" || r.Version == "" || r.Name == "" {
+		if d.ifExists != existsEnabled && (r.Artifact == "" || r.Version == "" || r.Name == "") { // the Confluent API says it its way
 			return badRequest("BadRequestException", "Invalid reference: artifactId, version and name are needed.")
 		}
 	}
