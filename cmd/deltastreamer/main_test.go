@@ -25,15 +25,22 @@ const valueSchema = `{"type":"record","name":"Value","fields":[{"name":"id","typ
 	`{"name":"name","type":["null","string"],"default":null},{"name":"__deleted","type":["null","string"],"default":null},` +
 	`{"name":"__op","type":["null","string"],"default":null},{"name":"__lsn","type":["null","long"],"default":null}]}`
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// putRows writes n rows of the topic from offset first into bronze.
-func putRows(t *testing.T, store blob.Store, topic string, first, n int64) {
+// putRows writes n rows of the topic from offset first into bronze. A row's key is
+// its offset.
+func putRows(t testing.TB, store blob.Store, topic string, first, n int64) {
+	t.Helper()
+	putKeys(t, store, topic, first, n, func(i int64) int64 { return i })
+}
+
+// putKeys does so with keys made of offsets.
+func putKeys(t testing.TB, store blob.Store, topic string, first, n int64, key func(int64) int64) {
 	t.Helper()
 	w := bronze.NewPartitionWriter(bronze.Options{
 		Store: store, Root: "bronze/topics", Codec: avro.Codec("null"), Spool: bronze.NewSpool(t.TempDir(), 1<<20),
@@ -41,7 +48,7 @@ func putRows(t *testing.T, store blob.Store, topic string, first, n int64) {
 	defer func() { must(t, w.Close()) }()
 	schema := &bronze.Schema{ID: 1, Text: valueSchema, KeyFields: []string{"id"}}
 	for i := first; i < first+n; i++ {
-		v := avro.AppendLong(nil, i)
+		v := avro.AppendLong(nil, key(i))
 		for _, s := range []string{"row", "false", "c"} {
 			v = avro.AppendString(avro.AppendLong(v, 1), s)
 		}
@@ -53,14 +60,14 @@ func putRows(t *testing.T, store blob.Store, topic string, first, n int64) {
 	must(t, err)
 }
 
-func configFile(t *testing.T, text string) string {
+func configFile(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "streamer.yaml")
 	must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
-func countRows(t *testing.T, store blob.Store, base string) int64 {
+func countRows(t testing.TB, store blob.Store, base string) int64 {
 	t.Helper()
 	table, err := lake.Open(t.Context(), store, base, lake.Options{})
 	must(t, err)
@@ -149,6 +156,21 @@ index.dir: %s
 	must(t, err)
 	if len(refs) != 1 {
 		t.Errorf("tables of topics that were not asked for: %v", refs)
+	}
+}
+
+// TestADayStaysReadable holds what time travel is promised without a setting.
+func TestADayStaysReadable(t *testing.T) {
+	for text, want := range map[string]lake.Retention{
+		"": {Hours: 24},
+		"hoodie.cleaner.policy: KEEP_LATEST_COMMITS\nhoodie.cleaner.commits.retained: 7\n": {Commits: 7},
+		"hoodie.cleaner.hours.retained: 100\n":                                             {Hours: 100},
+	} {
+		var o Options
+		must(t, config.Load(configFile(t, "store.url: file:///x\n"+text), &o))
+		if s := o.services(); s.Keep != want || !s.Clean || !s.Archive || s.Cluster {
+			t.Errorf("%q: %+v", text, s)
+		}
 	}
 }
 
