@@ -299,6 +299,18 @@ func TestFilter(t *testing.T) {
 	if got := f.Unmatched([]envelope.TableID{id("ems", "event"), id("crm", "user")}); !slices.Equal(got, []string{"x.y"}) {
 		t.Errorf("unmatched: %v", got)
 	}
+	f, err = NewFilter(&Options{IncludeSchemas: []string{"ems", "cr.*"}, ExcludeTables: []string{"ems.event"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[envelope.TableID]bool{id("ems", "sale"): true, id("EMS", "sale"): true, id("crm", "user"): true, id("ems", "event"): false, id("acr", "x"): false} {
+		if f.Table(name) != want {
+			t.Errorf("by schema %s: %v", name, !want)
+		}
+	}
+	if f, err = NewFilter(&Options{ExcludeSchemas: []string{"ems"}}); err != nil || f.Table(id("ems", "sale")) || !f.Table(id("crm", "user")) {
+		t.Errorf("without a schema: %v", err)
+	}
 	if _, err := NewFilter(&Options{IncludeTables: []string{"("}}); err == nil {
 		t.Error("a malformed expression is taken")
 	}
@@ -312,6 +324,7 @@ func TestOptionFaults(t *testing.T) {
 	bad := Options{IncludeTables: []string{"(", "a"}, ExcludeTables: []string{"b"}, Skipped: []string{"q"}}
 	bad.MaskWith = map[string]string{"column.mask.with.x.chars": "a"}
 	bad.Keys = "a"
+	bad.Class, bad.IncludeSchemas, bad.MetricTags, bad.Notifications, bad.SnapshotMode = "mysql", []string{"s"}, "a-b=c", []string{"sink"}, "configuration_based"
 	bad.Transforms = []string{"flatten", "unwrap", "route", "when"}
 	bad.Transform = map[string]string{
 		"transforms.unwrap.add.fields": "a.b.c", "transforms.unwrap.delete.tombstone.handling.mode": "drop", "transforms.unwrap.delete.handling.mode": "none",
@@ -323,11 +336,40 @@ func TestOptionFaults(t *testing.T) {
 		keys[f.Key] = true
 	}
 	for _, want := range []string{"table.include.list", "table.exclude.list", "skipped.operations", "transforms.flatten.type",
-		"message.key.columns", "column.mask.with.x.chars", "transforms.route.regex", "transforms.route.colour", "transforms.when.condition", "transforms.when.predicate", "transforms.other.type",
+		"schema.include.list", "custom.metric.tags", "notification.sink.topic.name", "snapshot.mode", "message.key.columns", "column.mask.with.x.chars", "transforms.route.regex", "transforms.route.colour", "transforms.when.condition", "transforms.when.predicate", "transforms.other.type",
 		"transforms.unwrap.delete.handling.mode", "transforms.unwrap.add.fields", "max.batch.size", "max.batch.size.in.bytes", "snapshot.fetch.size"} {
 		if !keys[want] {
 			t.Errorf("no fault of %s", want)
 		}
+	}
+}
+
+func TestModesMadeOfOthers(t *testing.T) {
+	for _, c := range []struct {
+		o    Options
+		want string
+		must bool
+	}{
+		{Options{SnapshotMode: "initial"}, "initial", false},
+		{Options{SnapshotMode: "recovery"}, "no_data", true},
+		{Options{SnapshotMode: "configuration_based", ConfiguredData: true, ConfiguredStream: true}, "initial", false},
+		{Options{SnapshotMode: "configuration_based", ConfiguredData: true, ConfiguredStream: true, ConfiguredHealed: true}, "when_needed", false},
+		{Options{SnapshotMode: "configuration_based", ConfiguredData: true}, "initial_only", false},
+		{Options{SnapshotMode: "configuration_based", ConfiguredStream: true}, "no_data", false},
+		{Options{SnapshotMode: "configuration_based"}, "configuration_based", false}, // Faults tells
+	} {
+		c.o.Complete()
+		if c.o.SnapshotMode != c.want || c.o.MustResume() != c.must {
+			t.Errorf("%s %v, want %s %v", c.o.SnapshotMode, c.o.MustResume(), c.want, c.must)
+		}
+	}
+	o := options()
+	o.MustResume = true
+	if err := Run(t.Context(), &script{last: 1}, &store{}, o); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "needs a stored position") {
+		t.Errorf("recovery of nothing: %v", err)
+	}
+	if err := Run(t.Context(), &script{last: 2}, &store{pos: Position("1")}, o); err != nil {
+		t.Errorf("recovery: %v", err)
 	}
 }
 

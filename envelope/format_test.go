@@ -225,3 +225,22 @@ func BenchmarkFlat(b *testing.B) {
 	}
 	benchmarkAppend(b, u)
 }
+
+func TestUnchangedUpdatesAreSkipped(t *testing.T) {
+	table := chainTable()
+	same := Change{Op: Update, Table: table, Key: AppendInt(nil, 7), Before: chainRow(7, "a", 1, 2), After: chainRow(7, "a", 1, 2)}
+	other, unknown := same, same
+	other.After, unknown.Before = chainRow(7, "b", 1, 2), nil
+	for _, skip := range []bool{false, true} {
+		f := mustTable(t, Options{Block: testBlock(), Naming: Naming{Prefix: "p"}, SkipUnchanged: skip}, table)
+		for i, c := range []Change{same, other, unknown} {
+			var m Messages
+			if err := f.Append(&m, Wire{}, &c); err != nil {
+				t.Fatal(err)
+			}
+			if want := !skip || i > 0; (len(m.List) == 1) != want {
+				t.Errorf("skip %v, change %d: %d records", skip, i, len(m.List))
+			}
+		}
+	}
+}

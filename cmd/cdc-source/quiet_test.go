@@ -134,6 +134,9 @@ func TestNoValueIsLogged(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.atLeast(t, items, 9+2)
+			if notes := s.atLeast(t, "notes", 4); !strings.Contains(string(notes[0].Value), "Initial Snapshot") {
+				t.Errorf("the first notification is %q", notes[0].Value)
+			}
 			if err := stop(); err != nil && !strings.Contains(err.Error(), "canceled") {
 				t.Errorf("run: %v", err)
 			}
