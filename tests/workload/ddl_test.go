@@ -41,6 +41,9 @@ func (a *alterer) run(ctx context.Context, every time.Duration) error {
 
 // step makes a change. After an error it looks whether it was made all the same.
 func (a *alterer) step(ctx context.Context) error {
+	// The end of the test's time must not leave a change under way.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	if a.r.IntN(25) == 0 && len(a.m.list()) < 12 {
 		return a.createTable(ctx)
 	}
@@ -74,9 +77,12 @@ func (a *alterer) made(ctx context.Context, c change) (bool, error) {
 	for {
 		// The change's own statement may still be in work on its old connection.
 		sleep(ctx, 300*time.Millisecond)
-		rows, err := a.query(context.WithoutCancel(ctx), c.done)
+		rows, err := a.query(ctx, c.done)
 		if err == nil {
 			return rows[0][0] == "1", nil
+		}
+		if ctx.Err() != nil {
+			return false, fmt.Errorf("ask whether a table was changed: %w", err)
 		}
 		a.counts.fault(err)
 	}

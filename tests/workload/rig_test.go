@@ -77,6 +77,7 @@ type rig struct {
 	broker, registry, source *daemon
 
 	signals bool // whether incremental snapshots can be ordered
+	noGTID  bool // whether it is a MySQL without GTIDs
 }
 
 func newRig(t *testing.T, server *testdb.Server, r *rand.Rand, seed uint64) *rig {
@@ -85,7 +86,7 @@ func newRig(t *testing.T, server *testdb.Server, r *rand.Rand, seed uint64) *rig
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &rig{t: t, server: server, dir: filepath.Join(build, "workload", fmt.Sprint(t.Name(), "-", seed))}
+	g := &rig{t: t, server: server, noGTID: noGTID(server), dir: filepath.Join(build, "workload", fmt.Sprint(t.Name(), "-", seed))}
 	if err := errors.Join(os.RemoveAll(g.dir), os.MkdirAll(g.dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +111,14 @@ func newRig(t *testing.T, server *testdb.Server, r *rand.Rand, seed uint64) *rig
 		}
 	}
 	return g
+}
+
+func noGTID(s *testdb.Server) bool {
+	if s.Kind != testdb.KindMySQL {
+		return false
+	}
+	rows, err := s.Query(context.Background(), "SELECT @@gtid_mode")
+	return err != nil || rows[0][0] != "ON"
 }
 
 func (g *rig) stop() {
@@ -160,7 +169,8 @@ max.batch.size: %d
 snapshot.fetch.size: %d
 `, strings.ToLower(string(s.Kind)), s.Host, s.Port, s.User, s.Password, g.kafka, g.web,
 		[]int{100, 1000, 10000}[r.IntN(3)], []int{200, 700, 100_000}[r.IntN(3)])
-	if g.signals = r.IntN(2) == 0; g.signals {
+	// By positions alone MySQL cannot tell exactly what a chunk has seen (docs/capture.md).
+	if g.signals = r.IntN(2) == 0 && !g.noGTID; g.signals {
 		text += fmt.Sprintf("signal.enabled.channels: kafka\nincremental.snapshot.chunk.size: %d\n", []int{64, 500}[r.IntN(2)])
 	}
 	if s.Kind == testdb.KindPostgreSQL {
