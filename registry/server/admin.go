@@ -130,6 +130,9 @@ func (h *handler) rules(mux *http.ServeMux, a api, base string, of scopeOf) {
 		if err := bodyJSON(r, &q); err != nil {
 			return answer{}, err
 		}
+		if q.Config == "" && a == apiV3 {
+			return answer{}, missing("config") // before the rule is looked for
+		}
 		if err := replace(r, q.Config); err != nil {
 			return answer{}, err
 		}

@@ -340,6 +340,9 @@ func (h *handler) format(t tx, r *http.Request, contentID int64, s *ccompatSchem
 // schemaID reads the id in the path. What is no number is nowhere for 3.3.
 func (h *handler) schemaID(r *http.Request) (int64, error) {
 	n, err := pathNumber(r, "id")
+	if err == nil && n > maxID && h.flavour == v26 {
+		return 0, badParameter("PathParam", "id", r.PathValue("id"), "")
+	}
 	if err != nil && h.flavour == v33 {
 		return 0, &problem{status: 404, name: "NotFoundException", message: "no such schema", silent: true}
 	}

@@ -113,6 +113,9 @@ func (h *handler) checkCompatibility(r *http.Request) (answer, error) {
 		if level == "" && h.flavour == v33 {
 			level = "BACKWARD"
 		}
+		if level == "" {
+			return nil // which 2.6 takes for any schema
+		}
 		for _, v := range older {
 			err := h.store.compatibleWith(t, d, level, []*version{v})
 			if errors.As(err, &reason) && reason.rule {

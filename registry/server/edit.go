@@ -131,11 +131,11 @@ var states = []string{stateEnabled, stateDisabled, stateDeprecated, stateDraft}
 func (s *store) setState(k key, find func(t tx) (*version, error), state string, dryRun bool) error {
 	return s.update(func(t tx) error {
 		v, err := find(t)
+		if state == stateDraft && (isProblem(err) || err == nil && v.State != state) {
+			return badRequest("BadRequestException", "Illegal state transition: cannot transition to DRAFT state.")
+		}
 		if err != nil || v.State == state {
 			return err
-		}
-		if state == stateDraft {
-			return badRequest("BadRequestException", "Illegal state transition: cannot transition to DRAFT state.")
 		}
 		a, err := t.mustArtifact(k)
 		if err != nil {

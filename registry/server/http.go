@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -306,10 +307,59 @@ func bodyJSON(r *http.Request, v any) error {
 	if !json.Valid(text) {
 		return errNotJSON
 	}
-	if json.Unmarshal(text, v) != nil {
-		return errMistyped()
+	for range maxCoerced {
+		err := json.Unmarshal(text, v)
+		if err == nil {
+			return nil
+		}
+		if text = coerced(text, err); text == nil {
+			break
+		}
 	}
-	return nil
+	return errMistyped()
+}
+
+// maxCoerced bounds the numbers that are taken for texts in one body.
+const maxCoerced = 20
+
+// coerced puts the text of a number or of a truth value where the error says
+// that a text belongs, as Java's JSON library does, or returns nil.
+func coerced(text []byte, err error) []byte {
+	var mistyped *json.UnmarshalTypeError
+	if !errors.As(err, &mistyped) || mistyped.Type.Kind() != reflect.String || mistyped.Field == "" {
+		return nil
+	}
+	var root any
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	if dec.Decode(&root) != nil {
+		return nil
+	}
+	at, found := root, false
+	path := strings.Split(mistyped.Field, ".")
+	for i, name := range path {
+		o, ok := at.(map[string]any)
+		if !ok {
+			return nil
+		}
+		for k, v := range o {
+			if !strings.EqualFold(k, name) {
+				continue
+			}
+			at = v
+			switch v.(type) {
+			case json.Number, bool:
+				if i == len(path)-1 {
+					o[k], found = fmt.Sprint(v), true
+				}
+			}
+		}
+	}
+	if !found {
+		return nil
+	}
+	text, _ = json.Marshal(root) // what was decoded encodes
+	return text
 }
 
 // pathNumber reads an id from the path.

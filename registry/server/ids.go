@@ -24,7 +24,7 @@ func (h *handler) ids(mux *http.ServeMux, a api, base string, dereference func(*
 			mediaType = "application/octet-stream"
 		}
 		h.on(mux, a, base, "GET "+path, func(r *http.Request) (out answer, err error) {
-			if a == apiV3 && r.PathValue("globalId") != "" {
+			if _, bad := strconv.ParseInt(r.PathValue("globalId"), 10, 64); a == apiV3 && bad == nil {
 				if err := referencesHow(r); err != nil {
 					return answer{}, err
 				}

@@ -65,6 +65,7 @@ func (l labels) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *labels) UnmarshalJSON(text []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
 	t, err := dec.Token()
 	if err != nil || t == nil {
 		return err
@@ -79,8 +80,19 @@ func (l *labels) UnmarshalJSON(text []byte) error {
 			return err
 		}
 		x := label{Name: t.(string)}
-		if err := dec.Decode(&x.Value); err != nil {
+		var value any
+		if err := dec.Decode(&value); err != nil {
 			return err
+		}
+		switch v := value.(type) {
+		case nil:
+		case string:
+			x.Value = &v
+		case json.Number, bool: // as Java's JSON library takes them
+			text := fmt.Sprint(v)
+			x.Value = &text
+		default:
+			return fmt.Errorf("label %s is not a text", x.Name)
 		}
 		*l = append(*l, x)
 	}
