@@ -209,6 +209,18 @@ func (h *handler) system(mux *http.ServeMux, a api, base string) {
 		name, _ := r.Context().Value(userKey{}).(string)
 		return asJSON(user{Username: name, DisplayName: name, Admin: true})
 	})
+	noRoles := func(*http.Request) (answer, error) {
+		if h.flavour == v26 {
+			return answer{}, &problem{status: 403, name: "ForbiddenException", message: "Application RBAC not enabled.", silent: true}
+		}
+		return answer{json: map[string]any{"title": "Application RBAC not enabled.", "status": 403, "name": "ForbiddenException"}, status: http.StatusForbidden}, nil
+	}
+	for _, pattern := range []string{"GET /admin/roleMappings", "POST /admin/roleMappings", "GET /admin/roleMappings/{principal}", "PUT /admin/roleMappings/{principal}", "DELETE /admin/roleMappings/{principal}"} {
+		on(pattern, noRoles)
+	}
+	if h.flavour == v26 {
+		on("GET /admin/loggers", func(*http.Request) (answer, error) { return asJSON([]string{}) })
+	}
 	types := "/admin/config/artifactTypes"
 	if a == apiV2 {
 		types = "/admin/artifactTypes"

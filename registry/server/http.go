@@ -95,6 +95,21 @@ func (h *handler) unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Re
 		message: fmt.Sprintf("RESTEASY003210: Could not find resource for full path: http://%s%s", r.Host, r.URL.RequestURI())})
 }
 
+// accepts reports whether who asks takes JSON.
+func accepts(header string) bool {
+	if header == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(header, ",") {
+		mediaType, _, _ := strings.Cut(part, ";")
+		switch mediaType = strings.ToLower(strings.TrimSpace(mediaType)); mediaType {
+		case "*/*", "*", "application/*", "application/json", "":
+			return true
+		}
+	}
+	return false
+}
+
 // options lists methods as Apicurio answers OPTIONS.
 func options(allowed []string) string {
 	var out []string
@@ -135,6 +150,9 @@ func (h *handler) on(mux *http.ServeMux, a api, base, pattern string, f call) {
 	method, path, _ := strings.Cut(pattern, " ")
 	mux.HandleFunc(method+" "+base+path, func(w http.ResponseWriter, r *http.Request) {
 		out, err := f(r)
+		if err == nil && out.contentType == "" && method == http.MethodGet && a != apiConfluent && !accepts(r.Header.Get("Accept")) {
+			err = &problem{status: 406, name: "NotAcceptableException", message: "RESTEASY003635: No match for accept header"}
+		}
 		if err == nil {
 			h.send(w, out)
 			return
@@ -367,7 +385,7 @@ func pathNumber(r *http.Request, name string) (int64, error) {
 	text := r.PathValue(name)
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, badParameter("PathParam", name, text, fmt.Sprintf("NumberFormatException: For input string: \"%s\"", text))
+		return 0, badParameter("PathParam", name, strings.ReplaceAll(text, " ", "+"), fmt.Sprintf("NumberFormatException: For input string: \"%s\"", text))
 	}
 	return n, nil
 }

@@ -466,8 +466,8 @@ func (h *handler) v2VersionMeta(r *http.Request) (answer, error) {
 
 func (h *handler) v2References(r *http.Request) (answer, error) {
 	return h.v2Read(r, func(t tx, k key) (answer, error) {
-		v, err := t.named(k, r.PathValue("version"))
-		if err == nil && v == nil {
+		v, err := h.version2(t, r)
+		if isProblem(err) {
 			err = artifactNotFound(k)
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"mime"
 	"net/http"
@@ -59,7 +60,10 @@ func (h *handler) v2EditVersion(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return done(h.store.editVersion(artifactKey(r), r.PathValue("version"), e))
+	if h.flavour == v26 {
+		return done(h.store.editVersion(artifactKey(r), r.PathValue("version"), e))
+	}
+	return h.editExpression(r, e)
 }
 
 // v2ClearVersion empties what a version is called: 2.6 to nothing, 3.3 to
@@ -90,9 +94,16 @@ func (h *handler) v2Owner(r *http.Request) (answer, error) {
 }
 
 func (h *handler) v2SetOwner(r *http.Request) (answer, error) {
-	var q ownerBody
-	if err := bodyJSON(r, &q); err != nil {
-		return answer{}, err
+	var q *ownerBody
+	if text, err := body(r); err != nil || len(text) == 0 {
+		return answer{}, errorOr(err, missing("data"))
+	} else if !json.Valid(text) {
+		return answer{}, errNotJSON
+	} else if json.Unmarshal(text, &q) != nil {
+		return answer{}, errMistyped()
+	}
+	if q == nil {
+		return answer{}, missing("data")
 	}
 	return done(h.store.editArtifact(artifactKey(r), edit{owner: &q.Owner}, false))
 }

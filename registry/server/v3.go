@@ -272,6 +272,11 @@ func (h *handler) v3EditVersion(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return h.editExpression(r, e)
+}
+
+// editExpression edits the version that an expression names.
+func (h *handler) editExpression(r *http.Request, e edit) (answer, error) {
 	return done(h.store.update(func(t tx) error {
 		v, err := t.version3(r)
 		if err != nil {
@@ -733,7 +738,7 @@ func (h *handler) comments(mux *http.ServeMux, a api, base string) {
 		return h.v2Read(r, func(t tx, k key) (answer, error) {
 			list := []commentBody{}
 			v, err := t.commented(a, r)
-			if p := new(problem); errors.As(err, &p) && p.status == http.StatusNotFound && !strings.HasPrefix(r.PathValue("version"), "branch=") {
+			if p := new(problem); errors.As(err, &p) && p.status == http.StatusNotFound && (a == apiV2 || !strings.HasPrefix(r.PathValue("version"), "branch=")) {
 				return asJSON(list) // as Apicurio, which does not look
 			}
 			if err != nil {
