@@ -114,7 +114,11 @@ func (h *handler) subjectDraft(r *http.Request) (*draft, error) {
 		canonical: h.flavour == v33, inherit: h.flavour == v26, contentID: q.ID, order: q.Version,
 	}
 	if d.artifactType == "" {
+		// Whose type is not told is Avro unless it can only be the other.
 		d.artifactType = "AVRO"
+		if _, err := avrotext.Print(string(d.text)); err != nil && len(d.refs) == 0 && isJSONSchema(d.text) {
+			d.artifactType = "JSON"
+		}
 	}
 	if !slices.Contains(artifactTypes(h.flavour), d.artifactType) {
 		return nil, unprocessable(fmt.Sprintf("Schema type %s is not supported.", d.artifactType))
@@ -228,9 +232,11 @@ func (h *handler) lookUp(r *http.Request) (answer, error) {
 	}
 	deleted := r.URL.Query().Get("deleted") == "true"
 	return h.v2Read(r, func(t tx, _ key) (answer, error) {
-		if _, err := t.mustArtifact(d.key); err != nil {
+		a, err := t.mustArtifact(d.key)
+		if err != nil {
 			return answer{}, err
 		}
+		d.artifactType = a.Type
 		canonical := h.flavour == v33
 		if r.URL.Query().Get("normalize") == "true" && h.flavour == v26 {
 			d.ifExists, canonical = existsFind, true // which looks for nothing but the form
@@ -243,7 +249,11 @@ func (h *handler) lookUp(r *http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		return h.subjectSchemaOf(t, r, v, false)
+		out, err := h.subjectSchemaOf(t, r, v, false)
+		if s, ok := out.json.(*ccompatSchema); ok {
+			s.SchemaType = "" // which is not told here
+		}
+		return out, err
 	})
 }
 
