@@ -508,8 +508,8 @@ func (c *compiler) arithmetic(x *tsql.Binary) (value, error) {
 		f = func(p, q any) (any, error) { return intOp(x.Op, p.(int64), q.(int64), t) }
 	case t.Exact():
 		// Each side keeps its scale.
-		p1, s1 := asDecimal(a.typ)
-		p2, s2 := asDecimal(b.typ)
+		p1, s1 := precisionOf(x.L, a.typ)
+		p2, s2 := precisionOf(x.R, b.typ)
 		if a, err = a.as(tds.Type{Kind: tds.DecimalKind, Precision: p1, Scale: s1}); err != nil {
 			return a, err
 		}
@@ -530,6 +530,14 @@ func (c *compiler) arithmetic(x *tsql.Binary) (value, error) {
 		}
 	}
 	return value{typ: t, nullable: nullable, eval: both(a, b, f)}, nil
+}
+
+// precisionOf is asDecimal, but of a whole number in the text only its digits count.
+func precisionOf(x tsql.Expr, t tds.Type) (p, s int) {
+	if l, ok := x.(*tsql.Lit); ok && l.Kind == tsql.LitInt && t.Integer() {
+		return len(l.Text), 0
+	}
+	return asDecimal(t)
 }
 
 func numeric(v value) bool {

@@ -101,7 +101,7 @@ func derived(p *plan, alias string, names []string) (*relation, error) {
 		}
 		r.cols = append(r.cols, scol{table: []string{alias}, name: name, typ: o.Type, nullable: o.Nullable, index: i})
 	}
-	r.scan = func(e *env, _ any, yield func([]any) bool) error { return p.run(e.up, yield) }
+	r.scan = func(e *env, _ any, yield func([]any) bool) error { return p.run(e, yield) }
 	return r, nil
 }
 
@@ -144,7 +144,7 @@ func (c *compiler) values(s *tsql.Values) (*relation, error) {
 			out := make([]any, len(row))
 			for i, v := range row {
 				var err error
-				if out[i], err = v.eval(&env{up: e.up}); err != nil {
+				if out[i], err = v.eval(&env{up: e}); err != nil {
 					return err
 				}
 			}

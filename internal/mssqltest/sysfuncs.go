@@ -183,7 +183,7 @@ func (c *compiler) tableFunction(s *tsql.Table, db *Database, st *state, schema,
 		var v [3]any
 		for i := range args {
 			var err error
-			if v[i], err = args[i].eval(&env{up: e.up}); err != nil {
+			if v[i], err = args[i].eval(&env{up: e}); err != nil {
 				return err
 			}
 		}
