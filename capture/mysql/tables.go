@@ -12,7 +12,7 @@ import (
 
 // tableMap notes what the row events that follow are of.
 func (s *stream) tableMap(body []byte) error {
-	m, err := binlog.ParseTableMap(body, s.idSize)
+	m, err := binlog.ParseTableMap(body, s.idSize, s.cfg.maria())
 	if err != nil {
 		return err
 	}

@@ -86,15 +86,18 @@ type TableMap struct {
 	// Geometries has the type of each geometry column (0 = any, 1 = point), in
 	// order; nil when not logged.
 	Geometries []uint64
+
+	maria bool
 }
 
 // ParseTableMap decodes the body of a TABLE_MAP event (header and checksum
 // removed). idSize is the width of the table id: 4 in ancient logs, else 6.
-func ParseTableMap(b []byte, idSize int) (*TableMap, error) {
+// maria is whether a MariaDB wrote it.
+func ParseTableMap(b []byte, idSize int, maria bool) (*TableMap, error) {
 	if len(b) < idSize+4 {
 		return nil, malformed("table map of %d bytes", len(b))
 	}
-	t := &TableMap{ID: tableID(b, idSize)}
+	t := &TableMap{ID: tableID(b, idSize), maria: maria}
 	b = b[idSize+2:]
 	var ok bool
 	if t.Schema, b, ok = name(b); !ok {
@@ -324,7 +327,7 @@ func (t *TableMap) Nullable(i int) bool { return t.Nulls[i>>3]&(1<<(i&7)) != 0 }
 // Unsigned reports whether column i is an unsigned number; ok is false when
 // the log does not say.
 func (t *TableMap) Unsigned(i int) (unsigned, ok bool) {
-	if t.Signedness == nil || !t.IsNumeric(i) {
+	if t.Signedness == nil || !t.IsNumeric(i) || t.Types[i] == ColYear {
 		return false, false
 	}
 	n := t.ordinal(i, t.IsNumeric)
@@ -371,20 +374,24 @@ func (t *TableMap) ordinal(i int, of func(i int) bool) int {
 	return n
 }
 
-// IsNumeric reports whether column i has a bit in Signedness.
+// IsNumeric reports whether column i has a bit in Signedness. A YEAR has one,
+// though it has no sign.
 func (t *TableMap) IsNumeric(i int) bool {
 	switch t.Types[i] {
-	case ColTiny, ColShort, ColInt24, ColLong, ColLongLong, ColNewDecimal, ColFloat, ColDouble:
+	case ColTiny, ColShort, ColInt24, ColLong, ColLongLong, ColNewDecimal, ColFloat, ColDouble, ColYear:
 		return true
 	}
 	return false
 }
 
-// IsCharacter reports whether column i has an entry in Collations.
+// IsCharacter reports whether column i has an entry in Collations: vectors have,
+// and in MariaDB geometries.
 func (t *TableMap) IsCharacter(i int) bool {
 	switch t.Types[i] {
-	case ColString, ColVarString, ColVarchar, ColBlob, ColBlobCompressed, ColVarcharCompressed:
+	case ColString, ColVarString, ColVarchar, ColBlob, ColBlobCompressed, ColVarcharCompressed, ColVector:
 		return true
+	case ColGeometry:
+		return t.maria
 	}
 	return false
 }
