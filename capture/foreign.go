@@ -187,7 +187,6 @@ var binlogForeign = []Foreign{
 	{Name: "database.ssl.keystore.password", Values: []string{""}, Ignored: "it is empty", Refused: keystores},
 	{Name: "database.ssl.truststore", Values: []string{""}, Ignored: "it is empty", Refused: keystores},
 	{Name: "database.ssl.truststore.password", Values: []string{""}, Ignored: "it is empty", Refused: keystores},
-	{Name: "database.initial.statements", Values: []string{""}, Ignored: "it is empty", Refused: "statements at the beginning of a session are not executed for MySQL"},
 	{Name: "database.query.timeout.ms", Ignored: "queries end when the process is told to end"},
 	{Name: "use.nongraceful.disconnect", Ignored: "connections are closed without waiting"},
 	{Name: "binlog.net.write.timeout", Ignored: "a session sets its own timeouts"},

@@ -199,6 +199,18 @@ func (o *Options) PasswordFor(ctx context.Context, address, user, fixed string) 
 	return o.Passwords(ctx, address, user)
 }
 
+// Statements takes database.initial.statements apart: they have ; between, and ;;
+// stands for one within.
+func Statements(text string) (out []string) {
+	const mark = "\x00"
+	for q := range strings.SplitSeq(strings.ReplaceAll(text, ";;", mark), ";") {
+		if q = strings.TrimSpace(strings.ReplaceAll(q, mark, ";")); q != "" {
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
 // MustResume reports whether a start without a stored position is an error.
 func (o *Options) MustResume() bool { return o.mustResume }
 

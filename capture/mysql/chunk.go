@@ -130,6 +130,11 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 	if err != nil {
 		return res, err
 	}
+	if r.After == nil {
+		if res.Expected, err = estimate(ctx, c.conn, []string{r.Table.String()}); err != nil {
+			return res, err
+		}
+	}
 	now, err := n.server.logStatus(ctx, c.conn)
 	res.Mark = string(now.encode())
 	return res, err

@@ -69,6 +69,11 @@ func dial(ctx context.Context, cfg *settings) (*conn, error) {
 			return nil, errors.Join(err, c.close())
 		}
 	}
+	for _, q := range capture.Statements(cfg.Initial) {
+		if err := c.exec(ctx, q); err != nil {
+			return nil, errors.Join(fmt.Errorf("database.initial.statements: %w", err), c.close())
+		}
+	}
 	return c, nil
 }
 

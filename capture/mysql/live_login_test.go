@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -34,4 +35,21 @@ func TestEachConnectionAsksForItsPassword(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 	})
+}
+
+func TestInitialStatements(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE log (what VARCHAR(9))", "INSERT INTO a VALUES (1)")
+	o := options(t, db)
+	o.Initial = "SET SESSION max_join_size = 1000; INSERT INTO " + db.Name + ".log VALUES ('a;;b')"
+	s := openSource(t, o, nil)
+	next(t, s)
+	rows, err := db.Query(t.Context(), "SELECT DISTINCT what FROM log")
+	if err != nil || len(rows) != 1 || rows[0][0] != "a;b" {
+		t.Errorf("%v, %v", rows, err)
+	}
+	o.Initial = "SELECT nonsense"
+	if err := openError(t, o, nil); !strings.Contains(err.Error(), "database.initial.statements") {
+		t.Errorf("%v", err)
+	}
 }

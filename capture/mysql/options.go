@@ -30,6 +30,7 @@ type Options struct {
 	Password config.Secret `opt:"database.password" doc:"the user's password"`
 	SSLMode  string        `opt:"database.ssl.mode" default:"preferred" enum:"disabled,preferred,required,verify_ca,verify_identity,disable,trust,verify-ca,verify-full" doc:"whether to encrypt the connection, and what to check of the server; the last four are the names that MariaDB has"`
 	SSLCA    string        `opt:"database.ssl.ca" doc:"PEM file with the certificates to trust, for verify_ca and verify_identity; the system's when empty"`
+	Initial  string        `opt:"database.initial.statements" doc:"SQL to execute on each connection for queries, with ; between (;; stands for one within)"`
 	ServerID int64         `opt:"database.server.id" default:"0" doc:"our id among the server's replicas, which nobody else may have; 0 = made from the connector's name"`
 
 	SSLCert           string        `opt:"database.ssl.cert" doc:"PEM file with the certificate that we show the server"`

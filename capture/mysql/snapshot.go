@@ -290,21 +290,28 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	return nil
 }
 
-// estimate tells what the snapshot has to read: as many rows as the server's
-// statistics say.
+// estimate tells what the snapshot has to read.
 func (s *session) estimate(ctx context.Context, plan *snapshot.Plan) error {
-	names := plan.Names()
-	out := &capture.SnapshotPlan{Tables: names, Done: plan.Progress.Rows}
+	out := &capture.SnapshotPlan{Tables: plan.Names(), Done: plan.Progress.Rows}
+	var err error
+	if out.Rows, err = estimate(ctx, s.conn, out.Tables); err != nil {
+		return err
+	}
+	s.planned.Store(out)
+	return nil
+}
+
+// estimate is about how many rows tables have, as the server's statistics say.
+func estimate(ctx context.Context, c *conn, names []string) (rows int64, err error) {
 	query := "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_ROWS > 0 AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')"
-	err := s.conn.rows(ctx, query, func(cells [][]byte) error {
-		if rows, err := strconv.ParseInt(string(cells[2]), 10, 64); err == nil && slices.Contains(names, string(cells[0])+"."+string(cells[1])) {
-			out.Rows += rows
+	err = c.rows(ctx, query, func(cells [][]byte) error {
+		if n, err := strconv.ParseInt(string(cells[2]), 10, 64); err == nil && slices.Contains(names, string(cells[0])+"."+string(cells[1])) {
+			rows += n
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("estimate rows: %w", err)
+		return 0, fmt.Errorf("estimate rows: %w", err)
 	}
-	s.planned.Store(out)
-	return nil
+	return rows, nil
 }

@@ -127,6 +127,9 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 		res.Mark, err = mark(ctx, conn)
 		return err
 	})
+	if err == nil && r.After == nil {
+		res.Expected, err = c.cat.estimate(ctx, []*envelope.Codec{t.table.codec})
+	}
 	return res, err
 }
 

@@ -164,17 +164,6 @@ func compileAll(list []string) ([]*regexp.Regexp, error) {
 	return out, nil
 }
 
-// initialStatements are database.initial.statements, taken apart.
-func (o *Options) initialStatements() (out []string) {
-	const mark = "\x00"
-	for _, q := range strings.Split(strings.ReplaceAll(o.Initial, ";;", mark), ";") {
-		if q = strings.TrimSpace(strings.ReplaceAll(q, mark, ";")); q != "" {
-			out = append(out, q)
-		}
-	}
-	return out
-}
-
 // readsRows reports whether a snapshot has data.
 func (o *Options) readsRows() bool {
 	return !slices.Contains([]string{"no_data", "schema_only", "never"}, o.SnapshotMode)

@@ -71,7 +71,7 @@ func (s *server) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, explain(fmt.Errorf("connect to PostgreSQL: %w", err))
 	}
-	for _, q := range s.opts.initialStatements() {
+	for _, q := range capture.Statements(s.opts.Initial) {
 		if _, err := conn.Exec(ctx, q); err != nil {
 			return nil, errors.Join(explain(fmt.Errorf("database.initial.statements: %w", err)), conn.Close(ctx))
 		}

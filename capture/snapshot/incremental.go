@@ -68,6 +68,9 @@ type ChunkResult struct {
 	Last [][]byte // key of its last row, nil if there was none
 	Rows int
 	Held int // rows that were read and left for the next chunk
+	// Expected is how many rows the table has, as the server's statistics say;
+	// 0 = unknown. It is told with the first chunk of a table alone.
+	Expected int64
 }
 
 // progress is the state of incremental snapshots. It is stored with the
@@ -82,6 +85,7 @@ type work struct {
 	Filter string   `json:"filter,omitempty"`
 	Signal string   `json:"signal,omitempty"` // id of the one that asked for it
 	By     string   `json:"by,omitempty"`     // surrogate-key
+	Of     int64    `json:"of,omitempty"`     // rows expected, 0 = unknown
 	After  [][]byte `json:"after,omitempty"`
 	Rows   int64    `json:"rows,omitempty"`
 }
@@ -127,6 +131,7 @@ type Incremental struct {
 	window *window
 	own    capture.Batch
 	table  envelope.TableID // the first of at.Tables, once it is known
+	pace   pace
 
 	cancel  context.CancelFunc // of what reads chunks
 	life    context.Context    //nolint:containedctx // from Open to Close
@@ -619,7 +624,13 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	}
 	t.Rows += int64(w.res.Rows)
 	t.After, x.table = w.res.Last, w.table
+	if w.res.Expected > 0 && t.Filter == "" {
+		t.Of = w.res.Expected
+	}
 	log.Debug("chunk of an incremental snapshot", "rows", w.res.Rows, "keys_changed_meanwhile", len(w.keys))
+	if args := x.pace.tell(time.Now(), t.Table, t.Rows, t.Of); args != nil {
+		log.Info("incremental snapshot", args...)
+	}
 	if w.res.Rows+w.res.Held < x.opts.ChunkRows {
 		log.Info("incremental snapshot of the table complete", "rows", t.Rows)
 		status := "SUCCEEDED"
@@ -633,6 +644,36 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	}
 	x.told(b)
 	return nil
+}
+
+// pace tells every now and then how a table goes on.
+type pace struct {
+	table string
+	since time.Time // when it began, or was gone on with
+	from  int64     // rows that had been read then
+	told  time.Time
+}
+
+// tellEvery is how often the progress of an incremental snapshot is logged.
+const tellEvery = 10 * time.Second
+
+// tell returns attributes of a line of the log: rows, rows a second and, if it
+// is known how many there are, how long it will take; nil if it is too early.
+func (p *pace) tell(now time.Time, table string, rows, of int64) []any {
+	if p.table != table || rows < p.from {
+		*p = pace{table: table, since: now, from: rows, told: now}
+		return nil
+	}
+	if now.Sub(p.told) < tellEvery {
+		return nil
+	}
+	p.told = now
+	rate := float64(rows-p.from) / max(now.Sub(p.since).Seconds(), 1e-3)
+	out := []any{"rows", rows, "rows_per_second", int64(rate)}
+	if of > rows && rate > 0 {
+		out = append(out, "expected", of, "left", time.Duration(float64(of-rows)/rate*1e9).Round(time.Second).String())
+	}
+	return out
 }
 
 // scanned tells that the table in work is done, and all if it is the last.

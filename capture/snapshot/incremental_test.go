@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -298,5 +299,23 @@ func TestChangesOfASurrogateKey(t *testing.T) {
 	}
 	if len(b.List) != 2 || string(b.List[0].After) != string(row(0)) || string(b.List[1].After) != string(row(3)) {
 		t.Errorf("%d rows are left", len(b.List))
+	}
+}
+
+func TestPace(t *testing.T) {
+	var p pace
+	at := time.Unix(1000, 0)
+	for i, c := range []struct {
+		after time.Duration
+		table string
+		rows  int64
+		want  string
+	}{
+		{0, "a", 100, "[]"}, {time.Second, "a", 200, "[]"}, {10 * time.Second, "a", 1100, "[rows 1100 rows_per_second 100 expected 5000 left 39s]"},
+		{15 * time.Second, "a", 1600, "[]"}, {20 * time.Second, "a", 6100, "[rows 6100 rows_per_second 300]"}, {40 * time.Second, "b", 10, "[]"},
+	} {
+		if got := fmt.Sprint(p.tell(at.Add(c.after), c.table, c.rows, 5000)); got != c.want {
+			t.Errorf("%d: %s, want %s", i, got, c.want)
+		}
 	}
 }
