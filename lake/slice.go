@@ -100,7 +100,14 @@ type mergeRule struct {
 	// A deletion has its order like a row. Else the row after a deletion always
 	// wins, and a stored row never stands against a deletion.
 	deletions bool
+	// A cell of the row that wins that is null is that of the other row.
+	partial bool
+	// A text of the winning log row that a database did not send is the stored one.
+	unsent bool
 }
+
+// unsentText stands for a value that PostgreSQL did not send, in Debezium.
+const unsentText = "__debezium_unavailable_value"
 
 // payloads are the classes that are understood, with how Hudi before 1.0 merges
 // by them.
@@ -109,6 +116,10 @@ var payloads = map[string]mergeRule{
 	"org.apache.hudi.common.model.OverwriteWithLatestAvroPayload": {byOrder: true},
 	"org.apache.hudi.common.model.DefaultHoodieRecordPayload":     {byOrder: true, byStored: true},
 	"org.apache.hudi.common.model.EventTimeAvroPayload":           {byOrder: true, byStored: true},
+	"org.apache.hudi.common.model.AWSDmsAvroPayload":              {byOrder: true},
+	"org.apache.hudi.common.model.PartialUpdateAvroPayload":       {byOrder: true, partial: true},
+
+	"org.apache.hudi.common.model.debezium.PostgresDebeziumAvroPayload": {byOrder: true, byStored: true, unsent: true},
 }
 
 // The two orders of Hudi 1.x, by the names of the modes and by the strategies'
@@ -120,6 +131,9 @@ var mergeModes = map[string]mergeRule{
 	strategyEventTime:      {byOrder: true, byStored: true, deletions: true},
 }
 
+// strategyPayload is the strategy that merges by the payload's class.
+const strategyPayload = "00000000-0000-0000-0000-000000000000"
+
 // mergeRule returns how the table's rows are merged.
 func (p properties) mergeRule() (mergeRule, error) {
 	for _, key := range []string{"hoodie.table.partial.update.mode", "hoodie.record.merge.property.hoodie.payload.delete.field"} {
@@ -127,7 +141,8 @@ func (p properties) mergeRule() (mergeRule, error) {
 			return mergeRule{}, fault.Humanf(mergeHint, "%s=%s is not supported", key, p[key])
 		}
 	}
-	if mode := or(p[propMergeMode], p[propMergeStrategy]); mode != "" {
+	mode := or(p[propMergeMode], p[propMergeStrategy])
+	if mode != "" && p[propMergeStrategy] != strategyPayload {
 		if r, ok := mergeModes[mode]; ok {
 			return r, nil
 		}
@@ -346,7 +361,7 @@ func (m *logMerge) parquetBlock(b *logBlock) error {
 		}
 		from := m.rows.Len
 		m.rows.Len += file.GroupRows(g)
-		for r := from; r < m.rows.Len; r++ {
+		for r, end := from, m.rows.Len; r < end; r++ { // merging adds rows behind
 			m.take(r)
 		}
 	}
@@ -378,10 +393,51 @@ func (m *logMerge) put(key string, st logState) {
 		have = new(logState)
 		m.newest[key] = have
 		m.inOrder = append(m.inOrder, have)
-	} else if m.rule.byOrder && (have.row >= 0 || m.rule.deletions) && have.order.beats(st.order) {
+		*have = st
 		return
 	}
-	*have = st
+	newer := m.rule.byOrder && (have.row >= 0 || m.rule.deletions) && have.order.beats(st.order)
+	if m.rule.partial && have.row >= 0 && st.row >= 0 {
+		m.fill(m.rows, m.rows, have.row, m.rows, st.row, newer)
+		have.row = m.rows.Len - 1
+		if !newer {
+			have.order = st.order
+		}
+		return
+	}
+	if !newer {
+		*have = st
+	}
+}
+
+// fill appends to out an older row with a newer one over it. late tells that the
+// newer row is of a smaller order, so that the older one goes over it; Hudi's own
+// columns are the newer one's nevertheless.
+func (m *logMerge) fill(out, old *column.Batch, o int, with *column.Batch, w int, late bool) {
+	for i := range out.Cols {
+		top, r, below, b := &with.Cols[i], w, &old.Cols[i], o
+		if late && !isMeta(m.fields[i].Name) {
+			top, r, below, b = below, b, top, r
+		}
+		if top.IsNull(r) {
+			top, r = below, b
+		}
+		out.Cols[i].Append(top, r)
+	}
+	out.Len++
+}
+
+// keepUnsent appends to out row r of the logs, with the stored row's text where the
+// database did not send it.
+func (m *logMerge) keepUnsent(out, stored *column.Batch, s, r int) {
+	for i := range out.Cols {
+		from, at := &m.rows.Cols[i], r
+		if k := m.fields[i].Type.Kind; (k == String || k == Bytes) && !from.IsNull(at) && string(from.Value(at)) == unsentText {
+			from, at = &stored.Cols[i], s
+		}
+		out.Cols[i].Append(from, at)
+	}
+	out.Len++
 }
 
 // merge appends to out the rows of stored, which has the merge's fields, as the
@@ -389,19 +445,23 @@ func (m *logMerge) put(key string, st logState) {
 func (m *logMerge) merge(out, stored *column.Batch) {
 	for r := range stored.Len {
 		st, ok := m.newest[string(stored.Cols[m.key].Value(r))]
-		from, at := stored, r
-		if ok {
-			st.visited = true
-			stays := m.rule.byStored && m.order >= 0 && (st.row >= 0 || m.rule.deletions) &&
-				m.orderOf(stored, r).beats(st.order)
-			if !stays && st.row < 0 {
-				continue
-			}
-			if !stays {
-				from, at = m.rows, st.row
-			}
+		if !ok {
+			m.copyRow(out, stored, r)
+			continue
 		}
-		m.copyRow(out, from, at)
+		st.visited = true
+		newer := m.order >= 0 && (st.row >= 0 || m.rule.deletions) && m.orderOf(stored, r).beats(st.order)
+		switch {
+		case newer && m.rule.byStored:
+			m.copyRow(out, stored, r)
+		case st.row < 0:
+		case m.rule.partial:
+			m.fill(out, stored, r, m.rows, st.row, newer)
+		case m.rule.unsent:
+			m.keepUnsent(out, stored, r, st.row)
+		default:
+			m.copyRow(out, m.rows, st.row)
+		}
 	}
 }
 
