@@ -21,18 +21,19 @@ var update = flag.Bool("update", false, "write docs/options.md anew")
 // differs has the options whose default is another than Debezium's, with the
 // reason; "" as value is no default.
 var differs = map[string]string{
-	"topic.naming.strategy":             "for MySQL and MariaDB, Debezium's default is DefaultTopicNamingStrategy, which gives the same names",
-	"max.batch.size":                    "only the speed depends on it",
-	"snapshot.fetch.size":               "only the speed depends on it; Debezium has 2,000 or 10,240, or reads row by row",
-	"errors.retry.timeout":              "Kafka Connect's is for converters and transforms; ours is for all faults that may heal",
-	"errors.retry.delay.max.ms":         "as errors.retry.timeout",
-	"database.server.id":                "made from the connector's name; Debezium needs one",
-	"plugin.name":                       "every server has pgoutput; decoderbufs has to be installed",
-	"slot.name":                         "so that Debezium beside it is not disturbed; import writes Debezium's where none is given",
-	"publication.name":                  "as slot.name",
-	"publication.autocreate.mode":       "only the captured tables are published: it needs no superuser, and the server sends less; import writes Debezium's where none is given",
-	"database.ssl.mode":                 "for MariaDB, Debezium's default is disable",
-	"topic.creation.default.partitions": "one partition keeps the order of a table, whatever the broker's default is",
+	"topic.naming.strategy":                  "for MySQL and MariaDB, Debezium's default is DefaultTopicNamingStrategy, which gives the same names",
+	"event.converting.failure.handling.mode": "no value becomes null in silence",
+	"max.batch.size":                         "only the speed depends on it",
+	"snapshot.fetch.size":                    "only the speed depends on it; Debezium has 2,000 or 10,240, or reads row by row",
+	"errors.retry.timeout":                   "Kafka Connect's is for converters and transforms; ours is for all faults that may heal",
+	"errors.retry.delay.max.ms":              "as errors.retry.timeout",
+	"database.server.id":                     "made from the connector's name; Debezium needs one",
+	"plugin.name":                            "every server has pgoutput; decoderbufs has to be installed",
+	"slot.name":                              "so that Debezium beside it is not disturbed; import writes Debezium's where none is given",
+	"publication.name":                       "as slot.name",
+	"publication.autocreate.mode":            "only the captured tables are published: it needs no superuser, and the server sends less; import writes Debezium's where none is given",
+	"database.ssl.mode":                      "for MariaDB, Debezium's default is disable",
+	"topic.creation.default.partitions":      "one partition keeps the order of a table, whatever the broker's default is",
 }
 
 // debezium reads the list of Debezium's options: by database, name and default.
