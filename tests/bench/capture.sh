@@ -12,5 +12,7 @@ tests/setup.sh ${databases//,/ }
 mkdir -p "$out"
 CGO_ENABLED=0 go build -trimpath -o "$out/cdc-source" ./cmd/cdc-source
 go build -trimpath -o "$out/bench" ./tests/bench/capture
-"$out/bench" -databases "$databases" -rows "${ROWS:-1000000}" -changes "${CHANGES:-500000}" -seconds "${SECONDS_AT_RATE:-12}" \
-    -cdc-source "$out/cdc-source" -dir "$out/run" | tee "$out/report.txt"
+# The program takes this shell's place, so that it is what an interrupt reaches.
+exec > >(tee "$out/report.txt")
+exec "$out/bench" -databases "$databases" -rows "${ROWS:-1000000}" -changes "${CHANGES:-500000}" -seconds "${SECONDS_AT_RATE:-12}" \
+    -cdc-source "$out/cdc-source" -dir "$out/run"

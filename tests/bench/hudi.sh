@@ -24,5 +24,8 @@ if [ ! -e "$home/jars/spark-avro_2.12-3.5.4.jar" ] || ! "$home/venv/bin/python" 
 fi
 CGO_ENABLED=0 go build -trimpath -o "$out/deltastreamer" ./cmd/deltastreamer
 go build -trimpath -o "$out/bench" ./tests/bench/hudi
-HUDI_JARS=$home/jars "$out/bench" -rows "${ROWS:-1000000}" -small "${SMALL:-172456}" -deltastreamer "$out/deltastreamer" \
-    -python "$home/venv/bin/python" -script "$tool/bench/spark_write.py" -dir "$out/run" | tee "$out/report.txt"
+# The program takes this shell's place, so that it is what an interrupt reaches.
+export HUDI_JARS=$home/jars
+exec > >(tee "$out/report.txt")
+exec "$out/bench" -rows "${ROWS:-1000000}" -small "${SMALL:-172456}" -deltastreamer "$out/deltastreamer" \
+    -python "$home/venv/bin/python" -script "$tool/bench/spark_write.py" -dir "$out/run"
