@@ -351,6 +351,8 @@ func spells(c *sourceColumn, t lake.Type) bool {
 		return true
 	case lake.Double: // as files of floats are read
 		return c.typ.Kind == lake.Float
+	case lake.Decimal: // more digits behind the point
+		return c.typ.Kind == lake.Decimal && c.typ.Scale != t.Scale
 	default:
 		return false
 	}
@@ -371,6 +373,9 @@ func (x *spelled) fill(c *changes, to lake.Type, start int, ops []lake.Op, envel
 			col.AppendNull()
 		case to.Kind == lake.String:
 			text = lake.AppendText(text[:0], x.from, src, r)
+			col.AppendBytes(text)
+		case to.Kind == lake.Decimal:
+			text = lake.AppendDecimal(text[:0], src.Value(r), to.Scale-x.from.Scale)
 			col.AppendBytes(text)
 		case to.Kind == lake.Double:
 			col.AppendFloat(lake.WidenFloat(float32(src.Floats[r])))

@@ -300,6 +300,42 @@ func TestNumbersBecomeText(t *testing.T) {
 	}
 }
 
+// A decimal gets more digits on both sides of the point; a record from before comes
+// after that.
+func TestDecimalsGetMoreDigits(t *testing.T) {
+	bronzeStore, lakeStore := new(blob.Mem), new(blob.Mem)
+	src := newSales()
+	schema := func(precision, scale int) string {
+		return saleSchema(fmt.Sprintf(`{"name":"id","type":"int"},{"name":"qty","type":["null",{"type":"bytes","logicalType":"decimal","precision":%d,"scale":%d}],"default":null},{"name":"note","type":["null","string"],"default":null}`, precision, scale))
+	}
+	record := func(id int, unscaled []byte) recorded {
+		src.lsn += 8
+		v := avro.AppendLong(avro.AppendLong(nil, int64(id)), 1)
+		v = append(avro.AppendLong(v, int64(len(unscaled))), unscaled...)
+		return src.finish(src.meta(avro.AppendString(avro.AppendLong(v, 1), "n"), "c"), `{}`)
+	}
+	put := func(partition int32, r recorded) {
+		w := newSink(t, bronzeStore, saleTopic, partition, 0)
+		w.put(r)
+		w.flush()
+		once(t, newService(t, bronzeStore, lakeStore))
+	}
+	src.schema = schema(6, 2)
+	put(0, record(1, []byte{0x04, 0xd2}))
+	late := record(3, []byte{0xff, 0x85})
+	src.schema = schema(12, 5)
+	wide := record(2, []byte{0x01, 0x00, 0x00, 0x00, 0x00})
+	wide.schemaID = 2
+	put(1, wide)
+	put(2, late)
+	got := readTable(t, lakeStore, saleBase, "")
+	for key, want := range map[string]string{"1": "12.34000", "2": "42949.67296", "3": "-1.23000"} {
+		if strings.Trim(got[key]["qty"], `"`) != want {
+			t.Errorf("row %s has %s, want %s", key, got[key]["qty"], want)
+		}
+	}
+}
+
 func TestChangedTypeStops(t *testing.T) {
 	bronzeStore, lakeStore := new(blob.Mem), new(blob.Mem)
 	src := newSales()

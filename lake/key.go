@@ -228,6 +228,12 @@ func appendText(dst []byte, t Type, c *column.Column, r int) []byte {
 	}
 }
 
+// AppendDecimal appends a decimal's unscaled value with digits more behind the
+// point.
+func AppendDecimal(dst, unscaled []byte, digits int) []byte {
+	return basefile.AppendDecimal(dst, unscaled, digits, 0)
+}
+
 // WidenFloat makes a double of a float as Hudi does when a column of floats has
 // become one of doubles: the double with the same digits.
 func WidenFloat(v float32) float64 { return basefile.WidenFloat(v) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"tributary/internal/column"
 	"tributary/internal/fault"
@@ -68,4 +69,23 @@ func (t *Table) namedIn(ctx context.Context, f BaseFile, field string) (bool, er
 		return false, fault.Humanf("write the table with the program that wrote it",
 			"table %s: its record keys are neither the value of field %s nor %s:value", t.base, field, field)
 	}
+}
+
+// maxBucket is above the number of any bucket that is met with; a random file id
+// that begins with a smaller one of 8 digits is one in 50,000.
+const maxBucket = 100_000
+
+// checkBuckets refuses a table that is written with Hudi's bucket index, which
+// finds a key in no other group than that of its bucket.
+func checkBuckets(base string, files []BaseFile) error {
+	for _, f := range files {
+		n, err := strconv.ParseUint(f.FileID[:min(8, len(f.FileID))], 10, 32)
+		if err != nil || n >= maxBucket || len(f.FileID) < 9 || f.FileID[8] != '-' {
+			return nil
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return fault.Humanf("write it with Spark or Flink", "table %s: its file groups are buckets (such as %s), which only the bucket index may write", base, files[0].FileID)
 }

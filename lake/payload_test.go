@@ -252,3 +252,36 @@ func TestPayloadIsRecordedAndOthersAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestTablesOfBucketsAreRefused looks at the names of file groups alone.
+func TestTablesOfBucketsAreRefused(t *testing.T) {
+	of := func(ids ...string) (files []BaseFile) {
+		for _, id := range ids {
+			files = append(files, BaseFile{FileID: id})
+		}
+		return files
+	}
+	bucket, other := "00000007-01ac-4fd0-9d2e-0123456789ab-0", "12345678-01ac-4fd0-9d2e-0123456789ab-0"
+	for _, files := range [][]BaseFile{of(), of(other), of(bucket, other), of("grp-000001"), of("00000007")} {
+		if err := checkBuckets("t", files); err != nil {
+			t.Errorf("%v: %v", files, err)
+		}
+	}
+	if err := checkBuckets("t", of(bucket, "00000012-01ac-4fd0-9d2e-0123456789ab-0")); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), bucket) {
+		t.Errorf("buckets: %v", err)
+	}
+	mem := new(blob.Mem)
+	tab := create(t, mem, saleConfig(), Options{Now: newClock().now})
+	upsert(t, tab, nil, manyRows(1, 5, 0)...)
+	must(t, tab.Close(t.Context()))
+	s, err := tab.AsOf(t.Context(), "")
+	must(t, err)
+	b, err := readObject(t.Context(), mem, s.files[0].Key)
+	must(t, err)
+	name := fileName(s.files[0].Key)
+	putObject(t, mem, join(tab.Base(), bucket+name[strings.IndexByte(name, '_'):]), b)
+	must(t, mem.Delete(t.Context(), s.files[0].Key))
+	if err := tab.Lock(t.Context()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "bucket") {
+		t.Errorf("lock: %v", err)
+	}
+}

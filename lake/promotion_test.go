@@ -34,6 +34,8 @@ var promotionCases = []promotion{
 	{from: Simple(Double), to: Simple(String), old: []any{0.25, 1e-5}, want: []string{"0.25", "1.0E-5"}, rsDiffer: true},
 	{from: Simple(Date), to: Simple(String), old: []any{int64(13927)}, want: []string{"2008-02-18"}},
 	{from: DecimalType(8, 2), to: Simple(String), old: []any{[]byte{0xff, 0xff, 0xfb, 0x2e}, []byte{0, 0, 0, 5}}, want: []string{"-12.34", "0.05"}},
+	{from: DecimalType(8, 2), to: DecimalType(12, 2), old: []any{[]byte{0xff, 0xff, 0xfb, 0x2e}, []byte{0, 0, 0, 5}}, want: []string{"-12.34", "0.05"}},
+	{from: DecimalType(8, 2), to: DecimalType(20, 5), old: []any{[]byte{0xfa, 0x0a, 0x1f, 0x01}, []byte{0x05, 0xf5, 0xe0, 0xff}, []byte{0, 0, 0, 0}}, want: []string{"-999999.99000", "999999.99000", "0.00000"}},
 	{from: Simple(String), to: Simple(Bytes), old: []any{"Zoë"}, want: []string{"5a6fc3ab"}},
 	{from: Simple(Bytes), to: Simple(String), old: []any{[]byte("Zoë"), []byte{'a', 0xff}}, want: []string{"Zoë", "a\uFFFD"}, rsDiffer: true},
 }

@@ -146,8 +146,8 @@ func (s Schema) Equal(o Schema) bool {
 // Evolve returns s changed so that rows of schema in can be stored: fields that
 // s lacks are added at the end, as nullable, and a type is widened where in's
 // is wider (int, long, float and double to one of those further on, these and
-// dates and decimals to string, string and bytes to one another). Fields that in
-// lacks stay. The result equals s when nothing has to change. A change that would
+// dates and decimals to string, string and bytes to one another, decimals to ones
+// of more digits on either side of the point). Fields that in lacks stay. The result equals s when nothing has to change. A change that would
 // lose or reinterpret stored values is an error that needs a human; table is
 // named in it.
 func (s Schema) Evolve(in Schema, table string) (Schema, error) {
@@ -189,7 +189,14 @@ var promotions = map[[2]Kind]bool{
 // which may each become the other, it is the newer.
 func widen(have, in Type) (Type, bool) {
 	text := func(t Type) bool { return t.Kind == String || t.Kind == Bytes }
+	wider := func(a, b Type) bool { // decimals: b holds every value of a
+		return a.Kind == Decimal && b.Kind == Decimal && b.Scale >= a.Scale && b.Precision-b.Scale >= a.Precision-a.Scale
+	}
 	switch {
+	case wider(in, have):
+		return have, true
+	case wider(have, in):
+		return in, true
 	case have == in, promotions[[2]Kind{in.Kind, have.Kind}]:
 		return have, true
 	case promotions[[2]Kind{have.Kind, in.Kind}], text(have) && text(in):
@@ -221,6 +228,9 @@ func (t *Table) checkRoles(from, to Schema) error {
 		is, role := to.Fields[i].Type, roles[f.Name]
 		change := [2]Kind{f.Type.Kind, is.Kind}
 		ordered := f.Name == t.Precombine() && is.Kind == String
+		if f.Type.Kind == Decimal && is.Kind == Decimal && f.Type.Scale == is.Scale && role == "key" {
+			continue
+		}
 		if f.Type == is || !ordered && (role == "" || sameText[change] && (role == "key" || !timed || is.Kind == Long)) {
 			continue
 		}

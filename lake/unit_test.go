@@ -288,8 +288,11 @@ func TestEvolve(t *testing.T) {
 		{one("f", Simple(Int)), Simple(Float)},
 		{one("f", Simple(Long)), Simple(Float)},
 		{one("f", Simple(Date)), Type{}},
-		{one("d", DecimalType(10, 2)), Type{}},
+		{one("d", DecimalType(10, 2)), DecimalType(10, 2)},
+		{one("d", DecimalType(9, 3)), DecimalType(9, 3)},
+		{one("d", DecimalType(6, 1)), DecimalType(8, 2)},
 		{one("d", DecimalType(8, 3)), Type{}},
+		{one("d", DecimalType(10, 1)), Type{}},
 		{one("s", Simple(Bytes)), Simple(Bytes)},
 	} {
 		f := c.in.Fields[0]

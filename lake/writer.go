@@ -139,6 +139,9 @@ func (t *Table) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkBuckets(t.base, s.files); err != nil {
+		return err
+	}
 	if err := t.readNaming(ctx, s.files); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -254,8 +255,21 @@ func TestReadConverts(t *testing.T) {
 		t.Errorf("millis as micros: %d", got)
 	}
 	dec := Column{Name: "dec", Physical: FixedLen, Size: 4, Annotation: Decimal, Precision: 8, Scale: 2}
-	if got := read(dec).Value(0); !bytes.Equal(got, bytes.Repeat([]byte{0xff}, 8)) {
+	if got := read(dec).Value(0); !bytes.Equal(got, bytes.Repeat([]byte{0xff}, 4)) {
 		t.Errorf("int decimal: %x", got)
+	}
+	dec.Scale, dec.Precision = 3, 9
+	if got := read(dec).Value(0); !bytes.Equal(got, []byte{0xff, 0xff, 0xff, 0xf6}) {
+		t.Errorf("int decimal with one more digit: %x", got)
+	}
+	text := func(name string) string {
+		return string(read(Column{Name: name, Physical: ByteArray, Annotation: UTF8, Nullable: true}).Value(0))
+	}
+	if got := []string{text("i"), text("f"), text("dec")}; !slices.Equal(got, []string{"-5", "0.5", "-0.01"}) {
+		t.Errorf("numbers as text: %q", got)
+	}
+	if got := read(Column{Name: "i", Physical: Float, Nullable: true}).Floats[0]; got != -5 {
+		t.Errorf("int as float: %v", got)
 	}
 	if got := read(Column{Name: "none", Physical: ByteArray, Nullable: true}); !got.IsNull(0) {
 		t.Error("a column that the file lacks is not null")
@@ -263,7 +277,9 @@ func TestReadConverts(t *testing.T) {
 	for _, c := range []Column{
 		{Name: "f", Physical: Int32},
 		{Name: "i", Physical: ByteArray},
-		{Name: "dec", Physical: FixedLen, Size: 4, Annotation: Decimal, Precision: 8, Scale: 3},
+		{Name: "dec", Physical: FixedLen, Size: 4, Annotation: Decimal, Precision: 8, Scale: 1},
+		{Name: "ms", Physical: ByteArray, Annotation: UTF8},
+		{Name: "ms", Physical: Double},
 	} {
 		if err := f.Read(0, c, &column.Column{Kind: kindOf(c)}); err == nil {
 			t.Errorf("column %s was read as %+v", c.Name, c)

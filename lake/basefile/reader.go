@@ -257,6 +257,9 @@ type conversion struct {
 	text    bool  // floats become doubles by way of their decimal text
 	round   bool  // numbers become floats, the nearest
 	spell   bool  // values become text
+	adjust  bool  // decimals get more digits behind the point, or another size
+	digits  int   // so many
+	size    int   // bytes of a decimal; 0 for any number
 	dense   column.Column
 	scratch []byte
 	dict    column.Column
@@ -280,9 +283,11 @@ func converter(from, to Column) (*conversion, error) {
 	case ByteArray, FixedLen:
 		c.to = column.Bytes
 		if to.Annotation == Decimal && from.Annotation == Decimal {
-			if to.Scale != from.Scale {
+			if to.Scale < from.Scale || to.Scale-from.Scale > maxScale {
 				return nil, refuse
 			}
+			c.adjust = to.Scale != from.Scale || to.Physical == FixedLen && (from.Physical != FixedLen || from.Size != to.Size)
+			c.digits, c.size = to.Scale-from.Scale, to.Size
 			break
 		}
 		if to.Annotation == UTF8 && (from.spells() || from == Column{Name: from.Name, Physical: ByteArray, Nullable: from.Nullable}) {
@@ -347,6 +352,9 @@ func (c *conversion) appendFloat(dst *column.Column, v float64, bits int) {
 // appendBytes appends a value of bytes, in its own form or as text.
 func (c *conversion) appendBytes(dst *column.Column, v []byte) {
 	switch {
+	case c.adjust:
+		c.scratch = AppendDecimal(c.scratch[:0], v, c.digits, c.size)
+		dst.AppendBytes(c.scratch)
 	case !c.spell:
 		dst.AppendBytes(v)
 	case c.from.Annotation == Decimal:
@@ -492,7 +500,7 @@ func (c *conversion) plain(dst *column.Column, p parquet.Page) error {
 		}
 	case ByteArray:
 		b, offs := data.ByteArray()
-		if !c.spell {
+		if !c.spell && !c.adjust {
 			appendByteArrays(dst, b, offs)
 			break
 		}
@@ -552,6 +560,6 @@ func (c *conversion) integer(dst *column.Column, v int64) {
 		}
 		var b [8]byte
 		binary.BigEndian.PutUint64(b[:], uint64(v))
-		dst.AppendBytes(b[:])
+		c.appendBytes(dst, b[:])
 	}
 }

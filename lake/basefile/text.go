@@ -17,6 +17,31 @@ func AppendDate(dst []byte, day int64) []byte {
 // utf8Text replaces what is no UTF-8 in v, as Java does.
 func utf8Text(v []byte) []byte { return bytes.ToValidUTF8(v, []byte("\uFFFD")) }
 
+// AppendDecimal appends the unscaled value v, big-endian two's complement, with
+// digits more behind the point, in size bytes, or in more where it does not fit;
+// size 0 is as many as it takes.
+func AppendDecimal(dst, v []byte, digits, size int) []byte {
+	if digits > 0 {
+		n := new(big.Int).SetBytes(v)
+		if len(v) > 0 && v[0]&0x80 != 0 {
+			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(v))))
+		}
+		n.Mul(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil))
+		bytes := n.BitLen()/8 + 1
+		if n.Sign() < 0 {
+			n.Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*bytes)))
+		}
+		v = n.FillBytes(make([]byte, bytes))
+	}
+	if size == 0 {
+		return append(dst, v...)
+	}
+	if out, ok := Resize(dst, v, size); ok {
+		return out
+	}
+	return append(dst, v...)
+}
+
 // AppendFloat appends v as Java's Double.toString writes it, or Float.toString for
 // 32 bits: plain between 0.001 and
 // 10,000,000, else with an exponent, and always with a digit after the point.

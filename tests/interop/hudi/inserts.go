@@ -70,6 +70,7 @@ func writePromoted(ctx context.Context, dir string) error {
 		Schema: lake.Schema{Fields: []lake.Field{
 			{Name: "id", Type: lake.Simple(lake.Long)},
 			nullable("i2f", lake.Simple(lake.Int)), nullable("i2s", lake.Simple(lake.Int)), nullable("l2d", lake.Simple(lake.Long)),
+			nullable("p2p", lake.DecimalType(8, 2)), nullable("p2q", lake.DecimalType(8, 2)), nullable("p2s", lake.DecimalType(8, 2)), nullable("day2s", lake.Simple(lake.Date)),
 			nullable("l2s", lake.Simple(lake.Long)), nullable("d2s", lake.Simple(lake.Double)), nullable("s2b", lake.Simple(lake.String)),
 			nullable("__seq", lake.Simple(lake.String)),
 		}},
@@ -79,25 +80,27 @@ func writePromoted(ctx context.Context, dir string) error {
 	}
 	var old []change
 	for n := range int64(50) {
-		old = append(old, change{lake.Upsert, row{"id": n, "i2f": n, "i2s": -n, "l2d": n << 20, "l2s": n << 40, "d2s": float64(n) + 0.5, "s2b": fmt.Sprint("b", n)}})
+		old = append(old, change{lake.Upsert, row{"id": n, "i2f": n, "i2s": -n, "l2d": n << 20, "l2s": n << 40, "p2p": unscaled(n - 25), "p2q": unscaled(n - 25), "p2s": unscaled(n - 25), "day2s": int64(13927), "d2s": float64(n) + 0.5, "s2b": fmt.Sprint("b", n)}})
 	}
 	if err := m.commit(ctx, old); err != nil {
 		return err
 	}
 	if _, err := m.table.Evolve(lake.Schema{Fields: []lake.Field{
 		nullable("i2f", lake.Simple(lake.Float)), nullable("i2s", lake.Simple(lake.String)), nullable("l2d", lake.Simple(lake.Double)),
+		nullable("p2p", lake.DecimalType(12, 2)), nullable("p2q", lake.DecimalType(20, 5)), nullable("p2s", lake.Simple(lake.String)), nullable("day2s", lake.Simple(lake.String)),
 		nullable("l2s", lake.Simple(lake.String)), nullable("d2s", lake.Simple(lake.String)), nullable("s2b", lake.Simple(lake.Bytes)),
 	}}); err != nil {
 		return err
 	}
 	for _, r := range m.rows {
+		r["p2q"], r["p2s"], r["day2s"] = unscaled((r["id"].(int64)-25)*1000), decimalText(r["p2s"].([]byte), 2), "2008-02-18"
 		r["i2f"], r["l2d"] = float64(r["i2f"].(int64)), float64(r["l2d"].(int64))
 		r["i2s"], r["l2s"], r["d2s"] = fmt.Sprint(r["i2s"]), fmt.Sprint(r["l2s"]), fmt.Sprint(r["d2s"])
 		r["s2b"] = []byte(r["s2b"].(string))
 	}
 	var next []change
 	for n := int64(45); n < 55; n++ {
-		next = append(next, change{lake.Upsert, row{"id": n, "i2f": 0.25, "i2s": "text", "l2d": 1e300, "l2s": "", "d2s": "x", "s2b": []byte{0, 0xff}}})
+		next = append(next, change{lake.Upsert, row{"id": n, "i2f": 0.25, "i2s": "text", "l2d": 1e300, "l2s": "", "p2p": unscaled(1 << 34), "p2q": unscaled(-1), "p2s": "1.5", "day2s": "soon", "d2s": "x", "s2b": []byte{0, 0xff}}})
 	}
 	if err := m.commit(ctx, next); err != nil {
 		return err
