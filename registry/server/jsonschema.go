@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,63 +21,93 @@ func jsonDifferences(f flavour, older, newer []byte) ([]difference, error) {
 		return nil, &problem{status: 422, name: "UnprocessableSchemaException", code: 42201,
 			message: "Could not execute compatibility rule on invalid JSON schema"}
 	}
-	d := &jsonDiff{flavour: f}
+	work := maxJSONWork
+	d := &jsonDiff{flavour: f, work: &work}
 	d.schemas(a, b, "")
 	return d.found, nil
 }
 
-// checkJSONSchema reports why a text is no JSON Schema.
-func checkJSONSchema(text []byte) error {
+// checkJSONSchema tells why a text that is JSON is no JSON Schema: the first
+// keyword whose value is not of its type, worded as Apicurio's library does.
+func checkJSONSchema(text []byte) *violation {
 	var v any
-	if err := json.Unmarshal(text, &v); err != nil {
-		return err
+	if json.Unmarshal(text, &v) != nil {
+		return nil
 	}
-	switch v.(type) {
-	case bool, map[string]any:
-		return checkKeywords(v, 0)
-	}
-	return fmt.Errorf("a JSON Schema is an object or a boolean")
+	return checkKeywords(v, "#")
 }
 
-// checkKeywords checks that keywords have values of their type.
-func checkKeywords(v any, depth int) error {
+// checkKeywords checks that keywords have values of their type, those with
+// schemas in them too.
+func checkKeywords(v any, at string) *violation {
 	o, ok := v.(map[string]any)
 	if !ok {
 		return nil
 	}
-	for word, x := range o {
-		ok := true
+	for _, word := range slices.Sorted(maps.Keys(o)) {
+		x, want := o[word], ""
+		here := at + "/" + word
 		switch word {
 		case "type":
-			ok = validTypes(x)
+			if !validTypes(x) {
+				return &violation{fmt.Sprintf("unknown type: [%v]", x), at}
+			}
 		case "properties", "patternProperties", "definitions", "$defs":
-			var sub map[string]any
-			if sub, ok = x.(map[string]any); ok {
-				for _, s := range sub {
-					if err := checkKeywords(s, depth+1); err != nil {
-						return err
-					}
+			sub, isObject := x.(map[string]any)
+			if !isObject {
+				want = "JsonObject"
+			}
+			for _, name := range slices.Sorted(maps.Keys(sub)) {
+				if found := checkKeywords(sub[name], here+"/"+name); found != nil {
+					return found
 				}
 			}
 		case "required":
-			_, ok = x.([]any)
+			if _, isList := x.([]any); !isList {
+				want = "JsonArray"
+			}
 		case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties":
-			n, isNumber := x.(float64)
-			ok = isNumber && n >= 0
+			if n, isNumber := x.(float64); !isNumber || n != float64(int64(n)) {
+				want = "Integer"
+			}
 		case "minimum", "maximum", "multipleOf":
-			_, ok = x.(float64)
+			if _, isNumber := x.(float64); !isNumber {
+				want = "Number"
+			}
 		case "pattern", "format", "$ref", "title", "description", "$schema", "$id":
-			_, ok = x.(string)
+			if _, isText := x.(string); !isText {
+				want = "String"
+			}
 		case "items", "additionalProperties", "not":
-			if err := checkKeywords(x, depth+1); err != nil {
-				return err
+			if found := checkKeywords(x, here); found != nil {
+				return found
 			}
 		}
-		if !ok {
-			return fmt.Errorf("%s has a value of the wrong type", word)
+		if want != "" {
+			return &violation{"expected type: " + want + ", found: " + javaType(x), here}
 		}
 	}
 	return nil
+}
+
+// javaType names the type of a JSON value as Apicurio's library does.
+func javaType(x any) string {
+	switch x := x.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "Boolean"
+	case float64:
+		if x == float64(int32(x)) {
+			return "Integer"
+		}
+		return "Double"
+	case string:
+		return "String"
+	case []any:
+		return "JsonArray"
+	}
+	return "JsonObject"
 }
 
 func validTypes(x any) bool {
@@ -93,14 +124,20 @@ func validTypes(x any) bool {
 	return true
 }
 
+// maxJSONWork bounds the pairs of schemas that one comparison judges: those of
+// nested combinations would be without number. Real ones need some hundreds.
+const maxJSONWork = 200_000
+
 type jsonDiff struct {
 	flavour flavour
 	found   []difference
+	work    *int // left, for all that belong to one comparison
 }
 
 // words are the reasons that 3.3 does not simply spell out.
 var words = map[string]string{
-	"OBJECT_TYPE_REQUIRED_PROPERTIES_MEMBER_ADDED": "A new required property was added",
+	"OBJECT_TYPE_REQUIRED_PROPERTIES_MEMBER_ADDED":    "A new required property was added",
+	"OBJECT_TYPE_ADDITIONAL_PROPERTIES_TRUE_TO_FALSE": "Additional properties are no longer allowed",
 }
 
 func (d *jsonDiff) add(reason, at string) {
@@ -133,6 +170,10 @@ func jsonKind(o map[string]any) string {
 }
 
 func (d *jsonDiff) schemas(older, newer any, at string) {
+	if *d.work--; *d.work < 0 {
+		d.add("UNDEFINED_UNUSED", at) // too large to tell
+		return
+	}
 	if reflect.DeepEqual(older, newer) {
 		return
 	}
@@ -293,6 +334,8 @@ func (d *jsonDiff) objects(a, b map[string]any, at string) {
 	if len(propsA) > len(common) && b["additionalProperties"] == false {
 		d.add("OBJECT_TYPE_PROPERTY_SCHEMAS_NARROWED", at+"/propertySchemasRemoved")
 	}
+	d.keys(a, b, at, "patternProperties", "OBJECT_TYPE_PATTERN_PROPERTY_KEYS_MEMBER_ADDED")
+	d.keys(a, b, at, "dependencies", "OBJECT_TYPE_PROPERTY_DEPENDENCIES_KEYS_MEMBER_ADDED")
 	switch extraA, extraB := a["additionalProperties"], b["additionalProperties"]; {
 	case extraB == false && extraA != false:
 		d.add("OBJECT_TYPE_ADDITIONAL_PROPERTIES_TRUE_TO_FALSE", at+"/additionalProperties")
@@ -301,6 +344,19 @@ func (d *jsonDiff) objects(a, b map[string]any, at string) {
 	}
 	d.bounds(a, b, at, "OBJECT_TYPE", "minProperties", "MIN_PROPERTIES", true)
 	d.bounds(a, b, at, "OBJECT_TYPE", "maxProperties", "MAX_PROPERTIES", false)
+}
+
+// keys finds what the newer schema demands for the first time under a keyword
+// whose value is an object.
+func (d *jsonDiff) keys(a, b map[string]any, at, word, reason string) {
+	before, _ := a[word].(map[string]any)
+	now, _ := b[word].(map[string]any)
+	for name := range now {
+		if _, ok := before[name]; !ok {
+			d.add(reason, at+"/"+word)
+			return
+		}
+	}
 }
 
 func orEverything(v any) any {
@@ -325,34 +381,88 @@ func (d *jsonDiff) arrays(a, b map[string]any, at string) {
 	}
 }
 
-// combined compares allOf, anyOf and oneOf, and reports whether either schema
-// is a combination.
+// combinations are the keywords that combine schemas.
+var combinations = []string{"allOf", "anyOf", "oneOf"}
+
+// combination returns the keyword by which a schema combines others.
+func combination(o map[string]any) (word string, list []any) {
+	for _, word := range combinations {
+		if list, ok := o[word].([]any); ok {
+			return word, list
+		}
+	}
+	return "", nil
+}
+
+// combined compares allOf, anyOf and oneOf, and reports whether the newer
+// schema is a combination, or the older one is and no schema within it can
+// stand for it. A schema that is none counts as anyOf itself.
 func (d *jsonDiff) combined(a, b map[string]any, at string) bool {
-	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
-		before, was := a[word].([]any)
-		now, is := b[word].([]any)
-		if !was && !is {
-			continue
-		}
-		name := "COMBINED_TYPE_" + strings.ToUpper(word[:3]) + "_OF_SIZE_"
-		switch {
-		case was != is:
-			d.add("COMBINED_TYPE_CRITERION_CHANGED", at)
-			return true
-		case word == "allOf" && len(now) > len(before):
-			d.add(name+"INCREASED", at)
-		case word != "allOf" && len(now) < len(before):
-			d.add(name+"DECREASED", at)
-		}
-		for i := range min(len(now), len(before)) {
-			one := &jsonDiff{flavour: d.flavour}
-			one.schemas(before[i], now[i], "")
-			if len(one.found) > 0 {
-				d.add("COMBINED_TYPE_SUBSCHEMA_NOT_COMPATIBLE", at)
-				break
-			}
-		}
+	from, before := combination(a)
+	to, now := combination(b)
+	switch {
+	case from == "" && to == "":
+		return false
+	case to == "":
+		d.add("SUBSCHEMA_TYPE_CHANGED", at)
+		return true
+	case from == "":
+		from, before = "anyOf", []any{a}
+	}
+	switch {
+	case from == to:
+	case to == "anyOf":
+		return true // which takes more
+	case from == "anyOf":
+		d.add("COMBINED_TYPE_CRITERION_NARROWED", at+"/[criterion]")
+		return true
+	default:
+		d.add("COMBINED_TYPE_CRITERION_CHANGED", at+"/[criterion]")
 		return true
 	}
-	return false
+	name := "COMBINED_TYPE_" + strings.ToUpper(to[:3]) + "_OF_SIZE_"
+	switch {
+	case to == "allOf" && len(now) > len(before):
+		d.add(name+"INCREASED", at+"/[size]")
+	case to != "allOf" && len(now) < len(before):
+		d.add(name+"DECREASED", at+"/[size]")
+	}
+	if len(before) <= len(now) && !d.matched(before, now) {
+		d.add("COMBINED_TYPE_SUBSCHEMA_NOT_COMPATIBLE", at)
+	}
+	return true
+}
+
+// matched reports whether each of the older schemas has a newer one of its own
+// that takes what it takes.
+func (d *jsonDiff) matched(before, now []any) bool {
+	takes := func(i, j int) bool {
+		if *d.work < 0 {
+			return false
+		}
+		one := &jsonDiff{flavour: d.flavour, work: d.work}
+		one.schemas(before[i], now[j], "")
+		return len(one.found) == 0
+	}
+	of := make([]int, len(now)) // which older one has the newer, plus 1
+	var place func(i int, tried []bool) bool
+	place = func(i int, tried []bool) bool {
+		for j := range now {
+			if tried[j] || !takes(i, j) {
+				continue
+			}
+			tried[j] = true
+			if of[j] == 0 || place(of[j]-1, tried) {
+				of[j] = i + 1
+				return true
+			}
+		}
+		return false
+	}
+	for i := range before {
+		if !place(i, make([]bool, len(now))) {
+			return false
+		}
+	}
+	return true
 }

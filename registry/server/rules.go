@@ -115,7 +115,7 @@ func (s *store) applyRules(t tx, d *draft) error {
 		return err
 	}
 	if level := t.effective(d.key, ruleValidity); level != "" && level != "NONE" {
-		if err := s.valid(t, d); err != nil {
+		if err := s.valid(t, d, level); err != nil {
 			return err
 		}
 	}
@@ -130,8 +130,9 @@ func (s *store) applyRules(t tx, d *draft) error {
 	return nil
 }
 
-// valid applies the rule VALIDITY.
-func (s *store) valid(t tx, d *draft) error {
+// valid applies the rule VALIDITY. Of a JSON Schema, SYNTAX_ONLY asks no more
+// than that it is JSON.
+func (s *store) valid(t tx, d *draft, level string) error {
 	var err error
 	switch d.artifactType {
 	case "AVRO":
@@ -140,7 +141,12 @@ func (s *store) valid(t tx, d *draft) error {
 			err = schema.CheckDefaults()
 		}
 	case "JSON":
-		err = checkJSONSchema(d.text)
+		if !json.Valid(d.text) {
+			err = errNotJSON
+		}
+		if level == "FULL" {
+			return s.semantics(d, err != nil)
+		}
 	default:
 		return nil // kept as text; see the package's comment
 	}
@@ -167,6 +173,18 @@ func (s *store) valid(t tx, d *draft) error {
 		p.detail = "SchemaParseException: " + err.Error()
 	}
 	return p
+}
+
+// semantics judges a JSON Schema at the level FULL.
+func (s *store) semantics(d *draft, broken bool) error {
+	found := checkJSONSchema(d.text)
+	if broken {
+		found = &violation{"JSON schema not valid: " + notJSON(s.flavour, d.text), ""}
+	}
+	if found == nil {
+		return nil
+	}
+	return refusal("Syntax or semantic violation for JSON Schema artifact.", *found)
 }
 
 // notJSON words a syntax error as Java's parser does, as far as it is the most

@@ -451,3 +451,46 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// Combinations nested in combinations are judged within bounds.
+func TestHostileCombinationsOfJSONSchemas(t *testing.T) {
+	nested := func(last string) string {
+		text := `{"type":"` + last + `"}`
+		for range 12 {
+			text = `{"oneOf":[` + strings.Repeat(text+",", 3) + text + `]}`
+			if len(text) > 1<<20 {
+				break
+			}
+		}
+		return `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":` + text + `}}`
+	}
+	began := time.Now()
+	found, err := jsonDifferences(v33, []byte(nested("string")), []byte(nested("integer")))
+	if err != nil || len(found) == 0 || time.Since(began) > 20*time.Second {
+		t.Errorf("%d differences, %v, after %s", len(found), err, time.Since(began))
+	}
+}
+
+func TestJSONSchemaCombinations(t *testing.T) {
+	const str, num, null = `{"type":"string"}`, `{"type":"integer"}`, `{"type":"null"}`
+	for _, c := range []struct{ older, newer, want string }{
+		{str, `{"anyOf":[` + num + `,` + str + `]}`, ""},
+		{str, `{"oneOf":[` + str + `]}`, "COMBINED_TYPE_CRITERION_NARROWED at /[criterion]"},
+		{`{"oneOf":[` + str + `]}`, `{"anyOf":[` + num + `]}`, ""}, // as Apicurio, which looks no further
+		{`{"oneOf":[` + str + `]}`, `{"allOf":[` + str + `]}`, "COMBINED_TYPE_CRITERION_CHANGED at /[criterion]"},
+		{`{"oneOf":[` + str + `,` + num + `]}`, `{"oneOf":[` + num + `,` + null + `,` + str + `]}`, ""},
+		{`{"oneOf":[` + str + `,` + num + `]}`, `{"oneOf":[` + num + `,` + null + `]}`, "COMBINED_TYPE_SUBSCHEMA_NOT_COMPATIBLE at /"},
+		{`{"oneOf":[` + str + `,` + num + `]}`, `{"oneOf":[` + num + `]}`, "COMBINED_TYPE_ONE_OF_SIZE_DECREASED at /[size]"},
+		{`{"allOf":[` + str + `]}`, `{"allOf":[` + str + `,` + num + `]}`, "COMBINED_TYPE_ALL_OF_SIZE_INCREASED at /[size]"},
+		{`{"oneOf":[` + str + `]}`, str, "SUBSCHEMA_TYPE_CHANGED at /"},
+	} {
+		found, err := jsonDifferences(v26, []byte(c.older), []byte(c.newer))
+		got := ""
+		for _, f := range found {
+			got += f.Description + " at " + f.Context
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s to %s: %q, %v, want %q", c.older, c.newer, got, err, c.want)
+		}
+	}
+}
