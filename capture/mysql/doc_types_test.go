@@ -93,7 +93,8 @@ as the server prints them.
 
 Where the log does not carry an unchanged value (binlog_row_image NOBLOB or MINIMAL), text and binary columns are
 unavailable.value.placeholder. Other types have no such form: capturing stops with an error that asks for
-binlog_row_image=FULL. A column that an INSERT left out has its default.
+binlog_row_image=FULL. A column that an INSERT left out has its default. MariaDB 11 leaves generated columns out of
+updates: the server is asked to compute them with the row's values, which costs a query for each such update.
 `
 
 const mariaFooter = `
