@@ -285,5 +285,20 @@ func statOfAvro(rec map[string]any) WriteStat {
 	}
 }
 
+// OldestReadable returns the oldest instant that AsOf takes and that has a commit,
+// savepoints left out: the horizon that cleaning has set, or else the first commit,
+// which may be in the archive. "" is for a table without commits.
+func (t *Table) OldestReadable(ctx context.Context) (string, error) {
+	tl := t.Timeline()
+	if tl.horizon != "" {
+		return tl.horizon, nil
+	}
+	full, err := t.timelineAt(ctx, tl, "0")
+	if err != nil {
+		return "", err
+	}
+	return or(full.horizon, full.Oldest().Time), nil
+}
+
 // savepointed reports whether a savepoint pins the instant.
 func (t *Timeline) savepointed(at string) bool { return slices.Contains(t.Savepoints(), at) }

@@ -66,7 +66,9 @@ func (a *app) tableRow(ref lake.Ref, when moment) ([]any, error) {
 	if i := snap.Instant(); !i.IsZero() {
 		newest = i.Time
 		last = i.When()
-		oldest = oldestReadable(line)
+		if oldest, err = t.OldestReadable(a.ctx); err != nil {
+			return nil, fmt.Errorf("table %s: %w", ref.Name, err)
+		}
 	}
 	commits := int64(0)
 	for _, i := range line.Completed() {
@@ -75,14 +77,6 @@ func (a *app) tableRow(ref lake.Ref, when moment) ([]any, error) {
 		}
 	}
 	return []any{ref.Database, ref.Name, rows, bytes, int64(len(snap.Files())), commits, last, oldest, newest}, nil
-}
-
-// oldestReadable is the oldest instant that --as-of takes.
-func oldestReadable(line *lake.Timeline) string {
-	if h := line.Horizon(); h != "" {
-		return h
-	}
-	return line.Oldest().Time
 }
 
 type timelineCmd struct {
@@ -168,7 +162,8 @@ func sourcePosition(extra map[string]string) string {
 	return ""
 }
 
-// find returns the table of that name, which may carry its database.
+// find returns the table of that name, which may carry its database, or in that
+// folder of the lake.
 func (a *app) find(name string) (lake.Ref, error) {
 	refs, err := a.lake.tables(a.ctx)
 	if err != nil {
@@ -178,6 +173,9 @@ func (a *app) find(name string) (lake.Ref, error) {
 	var names []string
 	for _, r := range refs {
 		names = append(names, r.Name)
+		if r.Base == strings.Trim(name, "/") {
+			return r, nil
+		}
 		if strings.EqualFold(r.Name, name) || strings.EqualFold(r.Database+"."+r.Name, name) {
 			found = append(found, r)
 		}
@@ -188,7 +186,11 @@ func (a *app) find(name string) (lake.Ref, error) {
 	case 0:
 		return lake.Ref{}, noTable(name, names)
 	}
-	return lake.Ref{}, fault.Humanf("write "+found[0].Database+"."+found[0].Name, "several databases have a table %s", name)
+	hint := "write " + found[0].Database + "." + found[0].Name + ", or the table's folder: " + found[0].Base
+	if found[0].Database == found[1].Database {
+		hint = "write the table's folder: " + found[0].Base + " or " + found[1].Base
+	}
+	return lake.Ref{}, fault.Humanf(hint, "several tables are named %s", name)
 }
 
 // print renders rows that did not come from the engine.

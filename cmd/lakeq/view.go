@@ -99,11 +99,14 @@ func (l *lakeRoot) snapshot(ctx context.Context, ref lake.Ref, w window) (*lake.
 		return nil, nil, fmt.Errorf("table %s: %w", ref.Name, err)
 	}
 	if at != "" && snap.Instant().IsZero() {
-		first := t.Timeline().Oldest()
-		if first.IsZero() {
+		first, err := t.OldestReadable(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("table %s: %w", ref.Name, err)
+		}
+		if first == "" {
 			return nil, nil, fault.Humanf("ask again after the streamer's next commit", "table %s has no commit yet", ref.Name)
 		}
-		return nil, nil, fault.Humanf("ask for "+first.Time+" or later", "table %s did not exist as of %s: its first commit is %s", ref.Name, at, first.Time)
+		return nil, nil, fault.Humanf("ask for "+first+" or later", "table %s did not exist as of %s: its first commit is %s", ref.Name, at, first)
 	}
 	return t, snap, nil
 }
