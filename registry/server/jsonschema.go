@@ -22,7 +22,7 @@ func jsonDifferences(f flavour, older, newer []byte) ([]difference, error) {
 			message: "Could not execute compatibility rule on invalid JSON schema"}
 	}
 	work := maxJSONWork
-	d := &jsonDiff{flavour: f, work: &work}
+	d := &jsonDiff{flavour: f, work: &work, older: a, newer: b, refs: make(map[[2]string]bool)}
 	d.schemas(a, b, "")
 	return d.found, nil
 }
@@ -128,10 +128,56 @@ func validTypes(x any) bool {
 // nested combinations would be without number. Real ones need some hundreds.
 const maxJSONWork = 200_000
 
+// maxJSONPath bounds a place in a schema, bytes: references to themselves make
+// it ever longer.
+const maxJSONPath = 4096
+
 type jsonDiff struct {
 	flavour flavour
 	found   []difference
 	work    *int // left, for all that belong to one comparison
+
+	older, newer any                // the whole schemas, which references name parts of
+	refs         map[[2]string]bool // pairs of references that are being or were compared
+}
+
+// referred returns the part of a schema that a local reference names, or nil.
+func referred(root any, ref string) any {
+	path, ok := strings.CutPrefix(ref, "#")
+	if !ok {
+		return nil
+	}
+	for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if part == "" {
+			continue
+		}
+		o, _ := root.(map[string]any)
+		root = o[strings.NewReplacer("~1", "/", "~0", "~").Replace(part)]
+	}
+	return root
+}
+
+// follow puts what references name in their place, and reports false for a
+// pair of them that was met before: a recursive schema.
+func (d *jsonDiff) follow(a, b map[string]any, at string) (older, newer any, path string, ok bool) {
+	refA, isA := a["$ref"].(string)
+	refB, isB := b["$ref"].(string)
+	older, newer, path = a, b, at
+	if isA {
+		older = referred(d.older, refA)
+	}
+	if isB {
+		newer, path = referred(d.newer, refB), at+"/[ref #"+at+"]"
+	}
+	here := [2]string{refA, refB}
+	if !isA || !isB {
+		here[0] += " " + at // which of many parts is compared with what is named
+	}
+	if d.refs[here] || len(path) > maxJSONPath {
+		return nil, nil, "", false
+	}
+	d.refs[here] = true
+	return older, newer, path, older != nil && newer != nil
 }
 
 // words are the reasons that 3.3 does not simply spell out.
@@ -186,7 +232,17 @@ func (d *jsonDiff) schemas(older, newer any, at string) {
 		d.add("SUBSCHEMA_TYPE_CHANGED", at)
 		return
 	}
+	if a["$ref"] != nil || b["$ref"] != nil {
+		if older, newer, path, ok := d.follow(a, b, at); ok {
+			d.schemas(older, newer, path)
+		}
+		return
+	}
 	if d.combined(a, b, at) {
+		return
+	}
+	if (a["not"] == nil) != (b["not"] == nil) {
+		d.add("SUBSCHEMA_TYPE_CHANGED", at)
 		return
 	}
 	from, to := jsonKind(a), jsonKind(b)
@@ -202,7 +258,7 @@ func (d *jsonDiff) schemas(older, newer any, at string) {
 	switch {
 	case from == "integer" && to == "number":
 	case from == "number" && to == "integer":
-		d.add("NUMBER_TYPE_INTEGER_REQUIRED_FALSE_TO_TRUE", at)
+		d.add("NUMBER_TYPE_INTEGER_REQUIRED_FALSE_TO_TRUE", at+"/type")
 	case from != to:
 		d.add("SUBSCHEMA_TYPE_CHANGED", at)
 		return
@@ -406,6 +462,9 @@ func (d *jsonDiff) combined(a, b map[string]any, at string) bool {
 	case to == "":
 		d.add("SUBSCHEMA_TYPE_CHANGED", at)
 		return true
+	case from == "" && (jsonKind(a) == "" || a["enum"] != nil || a["const"] != nil):
+		d.add("SUBSCHEMA_TYPE_CHANGED", at)
+		return true
 	case from == "":
 		from, before = "anyOf", []any{a}
 	}
@@ -440,7 +499,7 @@ func (d *jsonDiff) matched(before, now []any) bool {
 		if *d.work < 0 {
 			return false
 		}
-		one := &jsonDiff{flavour: d.flavour, work: d.work}
+		one := &jsonDiff{flavour: d.flavour, work: d.work, older: d.older, newer: d.newer, refs: maps.Clone(d.refs)}
 		one.schemas(before[i], now[j], "")
 		return len(one.found) == 0
 	}

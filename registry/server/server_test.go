@@ -471,6 +471,28 @@ func TestHostileCombinationsOfJSONSchemas(t *testing.T) {
 	}
 }
 
+// References that lead to themselves end.
+func TestHostileReferencesOfJSONSchemas(t *testing.T) {
+	const str = `{"type":"string"}`
+	for _, self := range []string{
+		`{"$ref":"#"}`, `{"properties":{"a":{"$ref":"#"}}}`, `{"properties":{"a":{"$ref":"#/properties/a"}}}`,
+		`{"properties":{"a":{"$ref":"#/properties/b"},"b":{"$ref":"#/properties/a"}}}`, `{"oneOf":[{"$ref":"#"},{"$ref":"#"}]}`, `{"$ref":"#/none"}`, `{"$ref":"http://elsewhere"}`,
+	} {
+		for _, other := range []string{str, self, `{"properties":{"a":` + str + `}}`, `{"oneOf":[` + str + `,{"$ref":"#"}]}`} {
+			for _, pair := range [][2]string{{self, other}, {other, self}} {
+				began := time.Now()
+				if _, err := jsonDifferences(v33, []byte(pair[0]), []byte(pair[1])); err != nil || time.Since(began) > 10*time.Second {
+					t.Errorf("%s to %s: %v after %s", pair[0], pair[1], err, time.Since(began))
+				}
+			}
+		}
+	}
+	found, err := jsonDifferences(v26, []byte(`{"properties":{"a":`+str+`}}`), []byte(`{"properties":{"a":{"$ref":"#/definitions/D"}},"definitions":{"D":{"type":"integer"}}}`))
+	if err != nil || len(found) != 1 || found[0].Context != "/properties/a/[ref #/properties/a]" || found[0].Description != "SUBSCHEMA_TYPE_CHANGED" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
 func TestJSONSchemaCombinations(t *testing.T) {
 	const str, num, null = `{"type":"string"}`, `{"type":"integer"}`, `{"type":"null"}`
 	for _, c := range []struct{ older, newer, want string }{
