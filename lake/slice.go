@@ -36,6 +36,36 @@ func listLogFiles(ctx context.Context, store blob.Store, base string) ([]LogFile
 	return out, err
 }
 
+// logsUpTo leaves out the logs that only writes after the instant have written to.
+func (t *Table) logsUpTo(ctx context.Context, tl *Timeline, logs []LogFile, at string) ([]LogFile, error) {
+	if at >= tl.Newest().Time {
+		return logs, nil
+	}
+	then, since := map[string]bool{}, map[string]bool{}
+	for _, i := range tl.Completed() {
+		c, err := t.Commit(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		to := then
+		if i.Time > at {
+			to = since
+		}
+		for _, list := range c.Stats {
+			for n := range list {
+				to[join(t.base, list[n].Path)] = true
+			}
+		}
+	}
+	out := make([]LogFile, 0, len(logs))
+	for _, l := range logs {
+		if then[l.Key] || !since[l.Key] {
+			out = append(out, l)
+		}
+	}
+	return out, nil
+}
+
 // logSlices joins the newest base files with their logs. A log belongs to the
 // slice whose instant it names. Where that slice has no base file yet, because
 // its compaction is not completed, the slice before it counts too. From table

@@ -128,7 +128,11 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 		if t.props.later() {
 			done = tl.completion()
 		}
-		s.slices = logSlices(s.files, found.logs, at, replaced, done)
+		logs, err := t.logsUpTo(ctx, tl, found.logs, at)
+		if err != nil {
+			return nil, err
+		}
+		s.slices = logSlices(s.files, logs, at, replaced, done)
 		s.committed = tl.committed()
 	}
 	return s, nil
