@@ -105,7 +105,7 @@ func (f *filter) meta(m *meta, id string) bool {
 	if f.name != "" && !matches(f.f, f.name, deref(m.Name)) && !matches(f.f, f.name, id) {
 		return false
 	}
-	if f.description != "" && !strings.Contains(strings.ToLower(deref(m.Description)), strings.ToLower(strings.Trim(f.description, "*"))) {
+	if f.description != "" && !strings.Contains(strings.ToLower(deref(m.Description)), strings.ToLower(f.description)) {
 		return false
 	}
 	for _, l := range f.labels {

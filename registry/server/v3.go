@@ -272,6 +272,7 @@ func (h *handler) v3EditVersion(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	e.owner = nil // which a version cannot be given
 	return h.editExpression(r, e)
 }
 
