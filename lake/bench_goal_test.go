@@ -225,3 +225,32 @@ func BenchmarkGoalOpen(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFileSize commits 100 recent rows to tables whose files have different
+// sizes: what a commit writes grows with them.
+func BenchmarkFileSize(b *testing.B) {
+	const size = 3_000_000
+	for _, mib := range []int64{8, 32, 120} {
+		b.Run(fmt.Sprint(mib, "MiB"), func(b *testing.B) {
+			store, opt := bigTable(b, 0)
+			opt.MaxFileRows, opt.MaxFileBytes = 0, mib<<20
+			for from := 0; from < size; from += 500_000 {
+				upsertAgain(b, store, opt, wideRows(from, 500_000, 0))
+			}
+			syscall.Sync()
+			v, cpu := 0, time.Duration(0)
+			for b.Loop() {
+				b.StopTimer()
+				v++
+				r := wideRows(size-100, 100, v)
+				before := cpuTime(b)
+				b.StartTimer()
+				upsertAgain(b, store, opt, r)
+				b.StopTimer()
+				cpu += cpuTime(b) - before
+				b.StartTimer()
+			}
+			b.ReportMetric(cpu.Seconds()*1e3/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
