@@ -161,6 +161,24 @@ func (f *folded) addUnkeyed(e event) {
 	}
 }
 
+// longTexts returns at most n texts of rows that are long enough to be nowhere
+// else by chance, and that no default value has.
+func (f *folded) longTexts(n int) []string {
+	var out []string
+	for _, row := range f.rows {
+		for i, c := range f.t.cols {
+			text := row[len(row)-len(f.t.cols)+i]
+			if (c.kind == "str" || c.kind == "text") && len(text) >= 16 && text != c.missing {
+				out = append(out, text)
+			}
+			if len(out) == n {
+				return out
+			}
+		}
+	}
+	return out
+}
+
 // fold reads the records of one table, from all topics that it had.
 func fold(ctx context.Context, d *decoder, t *table, pg, lenient, again bool, records map[string][]topic.Record) (*folded, error) {
 	f := newFolded(t, lenient, again)

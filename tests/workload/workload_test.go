@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,8 @@ type whole struct {
 	pg     bool
 	db     string // the database's name
 	marks  int
-	killed bool // amid the snapshot
+	killed bool     // amid the snapshot
+	values []string // of rows, to be looked for in logs
 }
 
 func test(t *testing.T, kind testdb.Kind) {
@@ -373,6 +375,26 @@ func (w *whole) check() {
 		w.checkTable(ctx, d, t, records)
 	}
 	w.checkEnough(total)
+	w.checkLog()
+}
+
+// checkLog looks for values of rows in what cdc-source has logged.
+func (w *whole) checkLog() {
+	w.t.Helper()
+	log, err := os.ReadFile(w.source.log)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	for _, v := range w.values {
+		if bytes.Contains(log, []byte(v)) {
+			w.t.Errorf("a value of a row is in the log of cdc-source: %q", v)
+			return
+		}
+	}
+	if len(w.values) == 0 {
+		w.t.Error("no table has a long text to look for in the log")
+	}
 }
 
 func (w *whole) checkTable(ctx context.Context, d *decoder, t *table, records map[string][]topic.Record) {
@@ -389,6 +411,7 @@ func (w *whole) checkTable(ctx context.Context, d *decoder, t *table, records ma
 		}
 		w.t.Errorf("%s: %s", t.name, fault)
 	}
+	w.values = append(w.values, f.longTexts(50)...)
 	n := len(f.rows)
 	for _, k := range f.bag {
 		n += k
