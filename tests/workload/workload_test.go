@@ -354,6 +354,10 @@ func (w *whole) check() {
 			sleep(ctx, 200*time.Millisecond)
 		}
 	}()
+	// The broker may just be reading its data after its last kill.
+	if err := errors.Join(listening(ctx, w.kafka), listening(ctx, w.web)); err != nil {
+		w.t.Fatal(err)
+	}
 	d, last := w.decoder(), fmt.Sprint(w.mark())
 	markTopic := "wl." + schemaName(w.pg) + ".mark"
 	records, err := w.read(ctx, func(r topic.Record) bool {
