@@ -151,7 +151,7 @@ var formForeign = []Foreign{
 	{Name: "source.struct.version", Values: []string{"v2"}, Ignored: "the source block is that of Debezium 3", Refused: "the source block of Debezium before 2.0 is not written"},
 	{Name: "transaction.metadata.factory", Values: []string{"", "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory", "io.debezium.connector.postgresql.transactions.PostgresTransactionMetadataFactory"}, Ignored: "transactions are told as the default does", Refused: needJava},
 	{Name: "table.ignore.builtin", Values: []string{"true"}, Ignored: "the tables of the system are never captured", Refused: "the tables of the system are never captured"},
-	{Name: "time.precision.mode", Refused: "this form of dates and times is not written"},
+	{Name: "time.precision.mode", Refused: "this form of dates and times is not written; there are adaptive, adaptive_time_microseconds, connect, microseconds, nanoseconds and isostring"},
 	{Name: "topic.naming.strategy", Refused: "it is none of Debezium's strategies by schema and table; records of several tables go to one topic by the transform ByLogicalTableRouter, to others by RegexRouter"},
 	{Name: "topic.regex", Refused: "use the transform ByLogicalTableRouter with topic.regex"},
 	{Name: "topic.replacement", Refused: "use the transform ByLogicalTableRouter with topic.replacement"},

@@ -41,7 +41,7 @@ type Options struct {
 	Tombstones bool     `opt:"tombstones.on.delete" default:"true" doc:"follow a delete with a record without value, so that compaction forgets the key"`
 
 	Decimals string `opt:"decimal.handling.mode" default:"precise" enum:"precise,double,string" doc:"how exact decimals are written"`
-	Times    string `opt:"time.precision.mode" default:"adaptive" enum:"adaptive,adaptive_time_microseconds,connect" doc:"how dates and times are written"`
+	Times    string `opt:"time.precision.mode" default:"adaptive" enum:"adaptive,adaptive_time_microseconds,connect,microseconds,nanoseconds,isostring" doc:"how dates and times are written"`
 	Binaries string `opt:"binary.handling.mode" default:"bytes" enum:"bytes,base64,base64-url-safe,hex" doc:"how binary columns are written"`
 
 	SchemaNames string `opt:"schema.name.adjustment.mode" default:"none" enum:"none,avro,avro_unicode" doc:"what to do about schema names that Avro does not allow"`
@@ -276,6 +276,10 @@ func (o *Options) Naming() envelope.Naming {
 func (o *Options) Format(block envelope.Block) envelope.Options {
 	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones, SkipUnchanged: o.Unchanged}
 	f.Rewrite, _ = o.rewrite() // Faults has told
+	switch o.Times {
+	case "microseconds", "nanoseconds", "isostring":
+		f.Rewrite.Times = o.Times // made of what the sources write
+	}
 	f.QuietFailures = o.Failures != "warn"
 	if slices.Contains(o.Notifications, "sink") {
 		f.Notifications = o.NotificationTopic

@@ -79,7 +79,11 @@ func (f *Format) Table(t *Table) (*TableFormat, error) {
 		tf.out = tf.rewrite.to
 	}
 	for _, i := range tf.out.Key {
-		tf.keys = append(tf.keys, t.Columns[i])
+		c := t.Columns[i]
+		if tf.rewrite != nil {
+			c = tf.rewrite.keys[i]
+		}
+		tf.keys = append(tf.keys, c)
 	}
 	tf.source = f.opts.Block.segments(t)
 	if u := tf.opts.Unwrap; u != nil {
@@ -299,7 +303,10 @@ func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) error {
 		return nil
 	}
 	if tf.rewrite != nil {
-		c = tf.rewrite.change(r, c)
+		var err error
+		if c, err = tf.rewrite.change(r, c); err != nil {
+			return err
+		}
 	}
 	if c.Op != Update || c.OldKey == nil {
 		return tf.append(r, w, c, "", nil)

@@ -27,6 +27,9 @@ type Rewrite struct {
 	Keys     []KeyRule
 	Types    []func(id TableID, c *Column) bool // columns whose type is told in the schema
 	Comments bool                               // tell columns' comments in the schema
+	// Times is the form of dates and times: microseconds, nanoseconds or
+	// isostring; "" = as they are.
+	Times string
 }
 
 // Mask replaces the values of text columns. Those of a table's key are
@@ -97,13 +100,19 @@ type tableRewrite struct {
 	values   []func(dst, v []byte, null bool) []byte // by column; nil = it stays
 	changes  bool                                    // some of values are set
 	keyed    bool                                    // the key is made of the row
+	times    []converter                             // by column; nil = it stays. Done before values, and to keys
+	timed    bool                                    // some of times are set
+	keys     []Column                                // of from, with the types that keys have
 }
 
 // table returns nil if the table stays as it is.
 func (w *Rewrite) table(t *Table) (*tableRewrite, error) {
 	to := &Table{ID: t.ID, Columns: slices.Clone(t.Columns), Key: t.Key}
-	out := &tableRewrite{from: t, to: to, values: make([]func([]byte, []byte, bool) []byte, len(t.Columns))}
-	changed := false
+	out := &tableRewrite{from: t, to: to, values: make([]func([]byte, []byte, bool) []byte, len(t.Columns)), times: make([]converter, len(t.Columns))}
+	changed, err := out.retime(w.Times)
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range w.Keys {
 		if !k.Match(t.ID) {
 			continue
@@ -128,7 +137,7 @@ func (w *Rewrite) table(t *Table) (*tableRewrite, error) {
 			changed = true
 		}
 		for m := range w.Masks {
-			if mask := &w.Masks[m]; mask.Match(t.ID, c) && mask.applies(c) {
+			if mask := &w.Masks[m]; out.times[i] == nil && mask.Match(t.ID, c) && mask.applies(c) {
 				out.values[i] = mask.value(c)
 				c.addParams(mask.params(c)...)
 				changed, out.changes = true, true
@@ -139,6 +148,28 @@ func (w *Rewrite) table(t *Table) (*tableRewrite, error) {
 		return nil, nil //nolint:nilnil // it stays
 	}
 	return out, nil
+}
+
+// retime gives temporal columns the types of a mode.
+func (w *tableRewrite) retime(mode string) (bool, error) {
+	for i := range w.to.Columns {
+		if c := &w.to.Columns[i]; mode != "" {
+			var fn converter
+			if c.Type, fn = retime(mode, &c.Type); fn == nil {
+				continue
+			}
+			w.times[i], w.timed = fn, true
+			if c.Default != nil {
+				def, err := fn(nil, c.Default)
+				if err != nil {
+					return false, fault.Human(fmt.Errorf("default of column %s of table %s: %w", c.Name, w.from.ID, err), "choose another time.precision.mode: microseconds or isostring")
+				}
+				c.Default = def
+			}
+		}
+	}
+	w.keys = slices.Clone(w.to.Columns)
+	return w.timed, nil
 }
 
 func (c *Column) addParams(p ...Param) {
@@ -246,7 +277,7 @@ func firstChars(text []byte, n int) []byte {
 }
 
 // change rewrites the rows and keys of c. The new ones are appended to r.Buf.
-func (w *tableRewrite) change(r *Messages, c *Change) *Change {
+func (w *tableRewrite) change(r *Messages, c *Change) (*Change, error) {
 	out := *c
 	if w.keyed {
 		out.Key, out.OldKey = nil, nil
@@ -263,28 +294,68 @@ func (w *tableRewrite) change(r *Messages, c *Change) *Change {
 			}
 		}
 	}
-	if w.changes {
-		out.Before, out.After = w.row(r, c.Before), w.row(r, c.After)
+	var err error
+	if w.timed {
+		if out.Key, err = w.retimed(r, w.to.Key, out.Key); err == nil {
+			out.OldKey, err = w.retimed(r, w.to.Key, out.OldKey)
+		}
 	}
-	return &out
+	if w.changes || w.timed {
+		if err == nil {
+			out.Before, err = w.row(r, c.Before)
+		}
+		if err == nil {
+			out.After, err = w.row(r, c.After)
+		}
+	}
+	if err != nil {
+		return nil, fault.Human(fmt.Errorf("table %s: %w", w.from.ID, err), "choose another time.precision.mode: microseconds or isostring")
+	}
+	return &out, nil
 }
 
-func (w *tableRewrite) row(r *Messages, row Row) Row {
+func (w *tableRewrite) row(r *Messages, row Row) (Row, error) {
 	if row == nil {
-		return nil
+		return nil, nil
 	}
 	start := len(r.Buf)
 	src := []byte(row)
+	var err error
 	for i := range w.from.Columns {
 		v, rest, null := value(&w.from.Columns[i], src)
-		if fn := w.values[i]; fn != nil {
+		switch fn := w.values[i]; {
+		case fn != nil:
 			r.Buf = fn(r.Buf, v, null)
-		} else {
+		case w.times[i] != nil && !null:
+			if r.Buf, err = w.times[i](w.to.Columns[i].AppendPresent(r.Buf), v); err != nil {
+				return nil, fmt.Errorf("column %s: %w", w.from.Columns[i].Name, err)
+			}
+		default:
 			r.Buf = append(r.Buf, src[:len(src)-len(rest)]...)
 		}
 		src = rest
 	}
-	return r.Buf[start:len(r.Buf):len(r.Buf)]
+	return r.Buf[start:len(r.Buf):len(r.Buf)], nil
+}
+
+// retimed rewrites a key of those columns.
+func (w *tableRewrite) retimed(r *Messages, columns []int, key Row) (Row, error) {
+	if key == nil {
+		return nil, nil
+	}
+	start := len(r.Buf)
+	src := []byte(key)
+	var err error
+	for _, i := range columns {
+		v, rest, null := value(&w.from.Columns[i], src)
+		if fn := w.times[i]; fn == nil || null {
+			r.Buf = append(r.Buf, src[:len(src)-len(rest)]...)
+		} else if r.Buf, err = fn(w.keys[i].AppendPresent(r.Buf), v); err != nil {
+			return nil, fmt.Errorf("column %s: %w", w.from.Columns[i].Name, err)
+		}
+		src = rest
+	}
+	return r.Buf[start:len(r.Buf):len(r.Buf)], nil
 }
 
 func (w *tableRewrite) key(r *Messages, row Row) Row {

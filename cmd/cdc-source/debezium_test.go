@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "write docs/options.md anew")
 var differs = map[string]string{
 	"topic.naming.strategy":                  "for MySQL and MariaDB, Debezium's default is DefaultTopicNamingStrategy, which gives the same names",
 	"event.converting.failure.handling.mode": "no value becomes null in silence",
+	"time.precision.mode":                    "for MySQL and MariaDB, Debezium's default is adaptive_time_microseconds, which is the same there",
 	"max.batch.size":                         "only the speed depends on it",
 	"snapshot.fetch.size":                    "only the speed depends on it; Debezium has 2,000 or 10,240, or reads row by row",
 	"errors.retry.timeout":                   "Kafka Connect's is for converters and transforms; ours is for all faults that may heal",
