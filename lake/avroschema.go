@@ -2,9 +2,11 @@ package lake
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -146,6 +148,64 @@ func (f Field) column() basefile.Column {
 		c.Nested = true
 	}
 	return c
+}
+
+// schemaOfFile returns the columns of the newest of the files, as Parquet has them.
+func (t *Table) schemaOfFile(ctx context.Context, files []BaseFile) (Schema, error) {
+	newest := slices.MaxFunc(files, func(a, b BaseFile) int { return strings.Compare(a.Instant, b.Instant) })
+	file, done, err := t.openFile(ctx, newest.Key)
+	if err != nil {
+		return Schema{}, err
+	}
+	defer done()
+	var s Schema
+	for i := range file.Columns() {
+		if c := &file.Columns()[i]; !isMeta(c.Name) {
+			s.Fields = append(s.Fields, Field{Name: c.Name, Type: typeOfColumn(c), Nullable: true})
+		}
+	}
+	return s, nil
+}
+
+// typeOfColumn is the type that a column of a file is read as.
+func typeOfColumn(c *basefile.Column) Type {
+	if c.Nested {
+		return Type{Kind: Other, Avro: `"nested"`}
+	}
+	switch c.Annotation {
+	case basefile.UTF8, basefile.Enum:
+		return Simple(String)
+	case basefile.Date:
+		return Simple(Date)
+	case basefile.TimeMillis:
+		return Simple(TimeMillis)
+	case basefile.TimeMicros:
+		return Simple(TimeMicros)
+	case basefile.TimestampMillis:
+		return Simple(TimestampMillis)
+	case basefile.TimestampMicros:
+		return Simple(TimestampMicros)
+	case basefile.Decimal:
+		return DecimalType(c.Precision, c.Scale)
+	}
+	switch c.Physical {
+	case basefile.Boolean:
+		return Simple(Boolean)
+	case basefile.Int32:
+		return Simple(Int)
+	case basefile.Int64:
+		return Simple(Long)
+	case basefile.Int96:
+		return Simple(TimestampMicros)
+	case basefile.Float:
+		return Simple(Float)
+	case basefile.Double:
+		return Simple(Double)
+	case basefile.FixedLen:
+		return Type{Kind: Fixed, Size: c.Size}
+	default:
+		return Simple(Bytes)
+	}
 }
 
 // ParseSchema reads an Avro record schema. Hudi's own columns are left out. A

@@ -154,6 +154,50 @@ func TestTablesWithoutCommits(t *testing.T) {
 	}
 }
 
+// TestTableWithoutSchema reads a table of which only the files tell the columns, as
+// engines do.
+func TestTableWithoutSchema(t *testing.T) {
+	for _, name := range []string{"hudi-0.15.0/types_bulk", "hudi-0.15.0/sale_late"} {
+		m := goldenStore(t, name)
+		whole, err := Open(t.Context(), m, "", Options{})
+		must(t, err)
+		before, err := whole.AsOf(t.Context(), "")
+		must(t, err)
+		want := readGolden(t, before, "")
+		for _, i := range whole.Timeline().Completed() {
+			c, err := whole.Commit(t.Context(), i)
+			must(t, err)
+			bare := *c
+			bare.Extra = nil
+			b, err := bare.format()
+			must(t, err)
+			put(t, m, whole.timelineKey(i), b)
+		}
+		tab, err := Open(t.Context(), m, "", Options{})
+		must(t, err)
+		s, err := tab.AsOf(t.Context(), "")
+		must(t, err)
+		if len(s.Schema().Fields) != len(before.Schema().Fields) {
+			t.Errorf("%s: columns %s, want %s", name, s.Schema().JSON(), before.Schema().JSON())
+		}
+		compareGolden(t, readGolden(t, s, ""), want)
+	}
+	// A commit without anything in it, and no file to ask.
+	m := new(blob.Mem)
+	put(t, m, propertiesFile, get(t, goldenStore(t, "hudi-0.15.0/sale_late"), propertiesFile))
+	put(t, m, ".hoodie/20240402144910683.commit", []byte("{}"))
+	if rows, err := readAll(t, m); err != nil || len(rows) > 0 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+	// One that is no commit is an error.
+	for _, body := range []string{"", `["should","not","be","an","array"]`, "{", "Obj\x01"} {
+		put(t, m, ".hoodie/20240402144910683.commit", []byte(body))
+		if rows, err := readAll(t, m); !fault.NeedsHuman(err) {
+			t.Errorf("%q: %d rows, %v", body, len(rows), err)
+		}
+	}
+}
+
 // TestRenamedColumns reads a column by the names that it had, where files are from
 // before it was renamed, and not one that is another by now.
 func TestRenamedColumns(t *testing.T) {

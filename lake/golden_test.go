@@ -712,3 +712,42 @@ func TestGoldenHudiRs(t *testing.T) {
 		}
 	})
 }
+
+// TestGoldenHudiRsAll reads every table of hudi-rs' own tests, at every instant:
+// each is read to its end, with as many rows as its commits tell of, or refused
+// with a sentence.
+func TestGoldenHudiRsAll(t *testing.T) {
+	copies := goldenCopies{}
+	for _, root := range goldenRoots(t, "hudi-format") {
+		zips, err := filepath.Glob(filepath.Join(root, "hudi-rs", "*", "*.zip"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, z := range zips {
+			base := strings.TrimSuffix(filepath.Base(z), ".zip")
+			name := "hudi-format/hudi-rs/" + filepath.Base(filepath.Dir(z)) + "/" + base
+			if copies.seen(t, name, z) {
+				continue
+			}
+			t.Run(name, func(t *testing.T) {
+				tab, err := Open(t.Context(), unzip(t, z), base, Options{})
+				if fault.NeedsHuman(err) && fault.Hint(err) != "" {
+					t.Log(err)
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				states, err := tab.States(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range states {
+					if rows := len(readGolden(t, s, "")); s.Rows() >= 0 && int64(rows) != s.Rows() {
+						t.Errorf("as of %s: %d rows, the commits tell of %d", s.Instant().Time, rows, s.Rows())
+					}
+				}
+			})
+		}
+	}
+}

@@ -116,6 +116,12 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 	}
 	s := &Snapshot{table: t, timeline: tl, at: at, store: t.store, instant: tl.AsOf(at), files: latestSlices(found.bases, tl, at, replaced)}
 	s.props, s.pathNames = t.props, t.props.pathColumns()
+	if len(schema.Fields) == 0 && len(s.files) > 0 {
+		// Neither commits nor properties tell the columns: the newest file does.
+		if schema, err = t.schemaOfFile(ctx, s.files); err != nil {
+			return nil, fmt.Errorf("read schema of %s: %w", t.base, err)
+		}
+	}
 	s.schema = schema.withPathColumns(s.pathNames)
 	if s.renames, err = t.renamesAt(ctx, tl, at); err != nil {
 		return nil, fmt.Errorf("read schema of %s: %w", t.base, err)
