@@ -129,13 +129,14 @@ func (h *history) remember(p *position, tables map[string]*table, cfg *settings)
 		}
 		tables[d.ID.String()] = t
 	}
+	h.adopt(tables) // those that are new
 	return nil
 }
 
-// adopt takes over what captured tables look like.
+// adopt takes over what captured tables look like of which nothing is known.
 func (h *history) adopt(tables map[string]*table) {
 	for name, t := range tables {
-		if t != nil && len(t.versions) > 0 && !t.stale {
+		if t != nil && len(t.versions) > 0 && !t.stale && h.defs[name] == nil {
 			h.defs[name] = t.current().def
 		}
 	}

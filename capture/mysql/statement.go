@@ -251,7 +251,7 @@ func (s *stream) noteDDL(schema string, text []byte) []envelope.TableID {
 		}
 	}
 	for name, d := range s.history.defs {
-		if names[strings.ToLower(d.ID.Name)] && s.tables[name] == nil {
+		if all || names[strings.ToLower(d.ID.Name)] { // the server knows
 			delete(s.history.defs, name)
 		}
 	}

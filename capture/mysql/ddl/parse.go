@@ -31,7 +31,7 @@ func (p *Parser) Parse(sql string, m Mode) (st *Statement, err error) {
 			st, err = nil, fmt.Errorf("statement that the parser cannot read: %v", r)
 		}
 	}()
-	in := tokens(sql, m.ANSIQuotes, !m.NoBackslashEscapes)
+	in := behindSet(tokens(sql, m.ANSIQuotes, !m.NoBackslashEscapes))
 	if len(in) == 0 {
 		return &Statement{}, nil
 	}
@@ -64,6 +64,19 @@ func (p *Parser) Parse(sql string, m Mode) (st *Statement, err error) {
 }
 
 var errUnread = errors.New("statement that the parser cannot read")
+
+// behindSet drops MariaDB's SET STATEMENT … FOR.
+func behindSet(in []token) []token {
+	if len(in) < 2 || !in[0].is("set") || !in[1].is("statement") {
+		return in
+	}
+	for i := range in {
+		if in[i].is("for") && i+1 < len(in) {
+			return in[i+1:]
+		}
+	}
+	return in
+}
 
 // kindOf tells by the first words of a statement whether it is of interest.
 func kindOf(in []token) (Kind, error) {
