@@ -43,6 +43,13 @@ func compare(a, b any) int {
 		return cmp.Compare(x, b.(tds.Clock))
 	case tds.GUID:
 		return compareGUID(x, b.(tds.GUID))
+	case tds.Variant:
+		// By the family of the type first, as ORDER BY has it.
+		y := b.(tds.Variant)
+		if d := rank[x.Type.Kind] - rank[y.Type.Kind]; d != 0 {
+			return d
+		}
+		return compare(x.Value, y.Value)
 	}
 	panic(fmt.Sprintf("no order for %T", a))
 }
@@ -123,6 +130,8 @@ func appendKey(dst []byte, v any) []byte {
 		return binary.BigEndian.AppendUint64(append(dst, 8), uint64(x))
 	case tds.GUID:
 		return append(append(dst, 9), x[:]...)
+	case tds.Variant:
+		return appendKey(append(append(append(dst, 10), x.Type.Kind...), 0), x.Value)
 	}
 	panic(fmt.Sprintf("no key of %T", v))
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tributary/internal/mssqltest/tds"
 )
 
 // Database is a database of the server.
@@ -256,6 +258,9 @@ func sameValue(a, b any) bool {
 		return x == b.(string)
 	case []byte:
 		return string(x) == string(b.([]byte))
+	case tds.Variant:
+		y := b.(tds.Variant)
+		return x.Type == y.Type && sameValue(x.Value, y.Value)
 	case time.Time:
 		y := b.(time.Time)
 		_, zx := x.Zone()

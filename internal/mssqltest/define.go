@@ -3,6 +3,7 @@ package mssqltest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -211,14 +212,26 @@ func (s *session) createTable(st *tsql.CreateTable) error {
 	})
 }
 
-// defaultText is a default as the catalog shows it: in parentheses, numbers in two.
+// defaultText is a default as the catalog shows it: in parentheses, numbers in two
+// and in a form of their own.
 func defaultText(x tsql.Expr, text string) string {
-	if l, ok := x.(*tsql.Lit); ok && (l.Kind == tsql.LitInt || l.Kind == tsql.LitDec || l.Kind == tsql.LitFloat) {
-		return "((" + strings.Trim(text, "()") + "))"
+	sign, inner := "", x
+	if u, ok := x.(*tsql.Unary); ok && u.Op == "-" {
+		sign, inner = "-", u.X
 	}
-	if u, ok := x.(*tsql.Unary); ok {
-		if _, ok := u.X.(*tsql.Lit); ok {
-			return "((" + strings.Trim(text, "()") + "))"
+	if l, ok := inner.(*tsql.Lit); ok {
+		switch l.Kind {
+		case tsql.LitInt:
+			if _, err := strconv.ParseInt(l.Text, 10, 32); err != nil {
+				return "((" + sign + l.Text + ".))"
+			}
+			return "((" + sign + l.Text + "))"
+		case tsql.LitDec:
+			return "((" + sign + l.Text + "))"
+		case tsql.LitFloat:
+			f, _ := strconv.ParseFloat(l.Text, 64)
+			m, e, _ := strings.Cut(strconv.FormatFloat(f, 'e', 16, 64), "e")
+			return fmt.Sprintf("((%s%se%c%03s))", sign, m, e[0], e[1:])
 		}
 	}
 	if strings.HasPrefix(text, "(") && strings.HasSuffix(text, ")") {

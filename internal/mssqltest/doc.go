@@ -44,6 +44,17 @@
 //   - data definition is not transactional: within a transaction it is refused
 //   - the agent never falls behind, and captures whole transactions in commit order
 //
+// # Checks
+//
+// Its clients in tests are go-mssqldb, pytds, pymssql and FreeTDS (go test), and
+// Microsoft's mssql-jdbc and the real Debezium connectors 3.0 and 3.5 (make
+// interop): all read the same values. Debezium's records of the scenarios below
+// tests/interop/mssql are kept in capture/sqlserver/testdata/debezium; the model is
+// deterministic, so that a replay gives the same LSNs. That shows what Debezium
+// makes of the model, not what a real server does: the timing of the capture job,
+// odd orders of sequence values, other collations, permissions and failovers stay
+// unknown.
+//
 // # Use
 //
 // Start a Server, make databases, tables and instances by its methods or by SQL,

@@ -797,6 +797,9 @@ func (c *compiler) cast(x *tsql.Cast) (value, error) {
 	if err != nil {
 		return v, err
 	}
+	if x.Parse && (!v.typ.Character() || t.Character() || t.Bytes()) {
+		return v, sqlError(10761, "Invalid data type %s in function PARSE.", t.Kind)
+	}
 	style := 0
 	if x.Style != nil {
 		s, err := c.expr(x.Style)

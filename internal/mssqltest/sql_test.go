@@ -29,18 +29,20 @@ func TestExpressions(t *testing.T) {
 		"CONVERT(varchar(10), CAST('2024-02-03' AS date), 23)": "2024-02-03",
 		"CASE WHEN NULL = NULL THEN 1 WHEN 2 > 1 THEN 2 END":   "2",
 		"CASE 'x' WHEN 'X ' THEN 'equal' ELSE 'not' END":       "equal",
-		"ISNULL(NULL, 5)":                         "5",
-		"COALESCE(NULL, NULL, 'z')":               "z",
-		"NULLIF(1, 1)":                            "NULL",
-		"LEN(N'ab😀  ')":                           "4",
-		"DATALENGTH(N'ab')":                       "4",
-		"SUBSTRING('abcdef', 2, 3)":               "bcd",
-		"SUBSTRING(0x010203, 2, 5)":               "0203",
-		"LEFT('abc', 2) + RIGHT('abc', 1)":        "abc",
-		"REPLACE('aXa', 'X', 'b')":                "aba",
-		"CHARINDEX('c', 'abc')":                   "3",
-		"UPPER('é') + LOWER('Ä')":                 "Éä",
-		"DATEPART(TZOFFSET, SYSDATETIMEOFFSET())": "0",
+		"PARSE('2019-02-03' AS date)":                          "2019-02-03T00:00:00Z",
+		"TRY_PARSE('x' AS int)":                                "NULL",
+		"ISNULL(NULL, 5)":                                      "5",
+		"COALESCE(NULL, NULL, 'z')":                            "z",
+		"NULLIF(1, 1)":                                         "NULL",
+		"LEN(N'ab😀  ')":                                        "4",
+		"DATALENGTH(N'ab')":                                    "4",
+		"SUBSTRING('abcdef', 2, 3)":                            "bcd",
+		"SUBSTRING(0x010203, 2, 5)":                            "0203",
+		"LEFT('abc', 2) + RIGHT('abc', 1)":                     "abc",
+		"REPLACE('aXa', 'X', 'b')":                             "aba",
+		"CHARINDEX('c', 'abc')":                                "3",
+		"UPPER('é') + LOWER('Ä')":                              "Éä",
+		"DATEPART(TZOFFSET, SYSDATETIMEOFFSET())":              "0",
 		"TODATETIMEOFFSET(CAST('2024-01-02T03:04:05.123' AS datetime), '+02:00')":  "2024-01-02T03:04:05.123+02:00",
 		"SWITCHOFFSET(CAST('2024-01-02 03:04:05 +02:00' AS datetimeoffset(0)), 0)": "2024-01-02T01:04:05Z",
 		"DATEADD(month, 1, CAST('2024-01-31' AS date))":                            "2024-02-29T00:00:00Z",
@@ -289,6 +291,9 @@ func TestCatalog(t *testing.T) {
 	equal(t, rows(t, c, "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, DATETIME_PRECISION FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 't' ORDER BY ORDINAL_POSITION"),
 		"[[a int NULL 10 NULL] [b nvarchar 5 NULL NULL] [c decimal NULL 10 NULL] [d datetime2 NULL NULL 3] [e varchar -1 NULL NULL] [f time NULL NULL 3]]")
 	equal(t, rows(t, c, "SELECT name, is_cdc_enabled, snapshot_isolation_state FROM sys.databases WHERE name = 'CRM'"), "[[crm false 0]]")
+	run(t, c, "CREATE TABLE d (a bigint DEFAULT 3147483648, b bigint DEFAULT -5, c float DEFAULT 1.2345e3, d bit DEFAULT (1), e varchar(9) DEFAULT ('x'))")
+	equal(t, rows(t, c, "SELECT definition FROM sys.default_constraints WHERE parent_object_id = OBJECT_ID('d') ORDER BY parent_column_id"),
+		"[[((3147483648.))] [((-5))] [((1.2345000000000000e+003))] [((1))] [('x')]]")
 	run(t, c, "EXEC sp_rename 's.t.c', 'cc', 'COLUMN'")
 	equal(t, rows(t, c, "SELECT cc FROM s.t"), "[]")
 	equal(t, fmt.Sprint(rows(t, c, "SELECT name FROM sys.databases ORDER BY database_id")), "[[master] [tempdb] [model] [msdb] [crm]]")

@@ -73,7 +73,7 @@ part() {
     for _ in $(seq 50); do grep -q ready "$run/server-$version.log" && break; sleep 0.1; done
     java -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$home/$version/classes:$home/$version/libs/*" RunDebezium \
         "jdbc:sqlserver://127.0.0.1:$port;user=sa;password=Secret1!;encrypt=false;databaseName=crm" \
-        "$here/scenarios/$scenario/changes.sql" 240 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
+        "$here/scenarios/$scenario/changes.sql" 100 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
     local rc=$?
     stop
     [ $rc = 0 ] || { echo "Debezium $version:"; grep -E '^failed|ERROR' "$run/debezium-$version.log" | head -20; }

@@ -106,12 +106,13 @@ type (
 	}
 	// When is an arm of CASE.
 	When struct{ Cond, Then Expr }
-	// Cast is CAST, CONVERT and their TRY_ forms.
+	// Cast is CAST, CONVERT, PARSE and their TRY_ forms.
 	Cast struct {
 		X     Expr
 		Type  TypeName
 		Style Expr
 		Try   bool
+		Parse bool
 	}
 	// Subquery is a query as a value.
 	Subquery struct{ Query *Query }

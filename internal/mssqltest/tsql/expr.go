@@ -197,6 +197,17 @@ func (p *parser) word() Expr {
 		c := &Cast{X: x, Type: p.typeName(), Try: w == "TRY_CAST"}
 		p.expect(")")
 		return c
+	case "PARSE", "TRY_PARSE":
+		if !p.ahead(1).is("(") {
+			break
+		}
+		p.next()
+		p.expect("(")
+		x := p.expr()
+		p.expect("AS")
+		c := &Cast{X: x, Type: p.typeName(), Try: w == "TRY_PARSE", Parse: true}
+		p.expect(")") // a culture is not in the subset
+		return c
 	case "CONVERT", "TRY_CONVERT":
 		p.next()
 		p.expect("(")
