@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"strings"
 	"time"
 
 	"tributary/internal/testdb"
@@ -143,6 +144,11 @@ func (g *rig) supervise(n *counts) error {
 		g.t.Logf("cdc-source ended with status 1: %s", g.source.tail(1))
 		return g.source.start()
 	default:
+		// Of two daemons either may be the one that is fenced off.
+		if code == 2 && n.of("second cdc-source") > 0 && strings.Contains(g.source.tail(12), "took over") {
+			n.did("cdc-source was fenced off")
+			return g.source.start()
+		}
 		return fmt.Errorf("cdc-source ended with status %d:\n%s", code, g.source.tail(12))
 	}
 	for _, d := range []*daemon{g.broker, g.registry} {

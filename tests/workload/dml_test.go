@@ -24,6 +24,12 @@ func (c *counts) did(what string) {
 	c.done[what]++
 }
 
+func (c *counts) of(what string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done[what]
+}
+
 func (c *counts) fault(err error) {
 	text := err.Error()
 	// What differs from one to the next is not to fill the table.
