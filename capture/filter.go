@@ -48,6 +48,18 @@ func (f *Filter) Table(id envelope.TableID) bool {
 	return f.schemas.allows(id.Schema) && f.tables.allows(name) || f.signals != "" && f.signals == name
 }
 
+// Rank is where a table stands in a snapshot: that of its entry in
+// table.include.list.
+func (f *Filter) Rank(id envelope.TableID) int {
+	name := id.String()
+	for i, re := range f.tables.include {
+		if re.MatchString(name) {
+			return i
+		}
+	}
+	return len(f.tables.include)
+}
+
 // Column reports whether a column of a captured table is. The columns of a key
 // always are.
 func (f *Filter) Column(id envelope.TableID, column string) bool {

@@ -199,11 +199,15 @@ func (f *Format) message() *EventFormat {
 	end("MessageKey")
 	key := string(w.b)
 	w = newSchemaWriter()
+	content := "bytes"
+	if f.opts.TextMessages {
+		content = "string"
+	}
 	record("MessageValue")
 	w.raw(`{"name":"op","type":"string"},{"name":"ts_ms","type":["null","long"],"default":null},{"name":"source","type":`)
 	w.source(b, b.Package)
 	w.raw(`},{"name":"transaction","type":` + transactionBlock + `,"default":null},{"name":"message","type":{"type":"record","name":"Message","fields":[`)
-	w.raw(`{"name":"prefix","type":["null","string"],"default":null},{"name":"content","type":["null","bytes"],"default":null}`)
+	w.raw(`{"name":"prefix","type":["null","string"],"default":null},{"name":"content","type":["null","` + content + `"],"default":null}`)
 	end("Message")
 	w.raw("}")
 	end("MessageValue")

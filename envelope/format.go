@@ -19,6 +19,8 @@ type Options struct {
 	Before        []Step  // transforms before the unwrapping, or all without it
 	After         []Step  // transforms of the flat form
 	Rewrite       Rewrite // done to rows before all else
+	// TextMessages is whether the content of logical messages is text.
+	TextMessages bool
 	// DeadLetters is the topic of changes that could not be decoded.
 	DeadLetters string
 	// Notifications is the topic of notifications, "" = none are written.

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,6 +44,8 @@ type Column struct {
 	Name     string
 	Type     Type
 	Nullable bool
+	// NullIsDefault has a null written as the default, as Kafka Connect does.
+	NullIsDefault bool
 	// Default is the bare Avro encoding (no union index) of the column's
 	// default, nil when it has none or it is NULL.
 	Default []byte
@@ -63,8 +66,14 @@ type SourceType struct {
 	Length, Scale int
 }
 
+// ErrNull is what an Append returns for a value that is to be written as null.
+var ErrNull = errors.New("the value is written as null")
+
 // AppendNull appends a null of a nullable column: the union index alone.
 func (c *Column) AppendNull(dst []byte) []byte {
+	if c.Default != nil && c.NullIsDefault {
+		return append(append(dst, 0), c.Default...)
+	}
 	if c.Default != nil {
 		return append(dst, 2) // [T, "null"]
 	}
@@ -148,6 +157,9 @@ func (c *Codec) AppendCell(dst []byte, i int, cell []byte) ([]byte, error) {
 	}
 	start := len(dst)
 	dst, err := c.Columns[i](col.AppendPresent(dst), cell)
+	if err == ErrNull && col.Nullable { //nolint:errorlint // it is returned as it is
+		return col.AppendNull(dst[:start]), nil
+	}
 	if err != nil && c.Bad != nil && col.Nullable {
 		c.Bad(col, err)
 		return col.AppendNull(dst[:start]), nil

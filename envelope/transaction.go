@@ -1,5 +1,11 @@
 package envelope
 
+import (
+	"cmp"
+	"slices"
+	"unicode/utf16"
+)
+
 // TableCount is how many events of a table a transaction had.
 type TableCount struct {
 	Table TableID
@@ -78,6 +84,28 @@ func (t *Transaction) End(out *Changes, s Source, tsNs int64) {
 	}
 	c := out.Next()
 	c.Op, c.Source, c.TsNs, c.Order = End, s, tsNs, t.total
+	JavaOrder(t.tables, func(c TableCount) string { return c.Table.String() })
 	c.Event = &Event{Tables: t.tables}
 	t.tables = nil // it is the event's now
+}
+
+// JavaOrder sorts a list, whose keys are different, as java.util.HashMap iterates,
+// in which Debezium keeps what events have in no order of its own: by the bucket
+// of the key's hash, in a table of the least power of two (from 16) that they fill
+// to three quarters at most.
+func JavaOrder[T any](list []T, key func(T) string) {
+	size := uint32(16)
+	for uint32(len(list)) > size/4*3 { //nolint:gosec // as many as fit into memory
+		size *= 2
+	}
+	bucket := func(v T) uint32 {
+		var h uint32
+		for _, c := range utf16.Encode([]rune(key(v))) {
+			h = 31*h + uint32(c)
+		}
+		return (h ^ h>>16) & (size - 1)
+	}
+	if len(list) > 1 {
+		slices.SortStableFunc(list, func(a, b T) int { return cmp.Compare(bucket(a), bucket(b)) })
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -412,8 +413,15 @@ func (x *Comparer) compare(t *testing.T, f *envelope.TableFormat, c *envelope.Ch
 	}
 	x.side(t, at+": key", c, got.Key, want.Key, f.KeySchema, want.KeySchema)
 	x.side(t, at+": value", c, got.Value, want.Value, f.ValueSchema, want.ValueSchema)
-	if got.Header != "" && want.Headers[got.Header] != string(got.HeaderValue) || got.Header == "" && len(want.Headers) > 0 {
-		t.Errorf("%s: header %s: %s, want %v", at, got.Header, got.HeaderValue, want.Headers)
+	headers := make(map[string]string)
+	if got.Header != "" {
+		headers[got.Header] = string(got.HeaderValue)
+	}
+	for _, h := range got.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	if !maps.Equal(headers, want.Headers) {
+		t.Errorf("%s: headers %v, want %v", at, headers, want.Headers)
 	}
 }
 

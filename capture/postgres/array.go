@@ -16,6 +16,9 @@ var errArray = errors.New("not an array")
 // the order of storage, the last subscript running fastest.
 func mapArray(t pgType, m *modes) (mapping, bool) {
 	elem := *t.elem
+	if m.defects.leavesOut(&elem) {
+		return mapping{}, false
+	}
 	elem.typmod = t.typmod
 	if elem.oid == oidTime {
 		elem.typmod = -1 // always in microseconds
@@ -28,7 +31,17 @@ func mapArray(t pgType, m *modes) (mapping, bool) {
 	if !ok {
 		return mapping{}, false
 	}
-	return mapping{typ: envelope.TypeArray(item.typ), encode: appendArray(item.encode, t.delim), unavailable: unavailableItems(&item), noDefault: true, array: true}, true
+	if m.defects.times && elem.oid == oidTime {
+		item.encode = m.defects.timeItems(item.encode, t.typmod, m.times)
+	}
+	encode, typ := appendArray(item.encode, t.delim), envelope.TypeArray(item.typ)
+	if m.defects.enums && elem.enum != nil {
+		encode, typ.ItemsNullable = appendStrict(item.encode, t.delim), false
+	}
+	if m.defects.dimensions && typ.ItemsNullable {
+		encode = m.defects.rows(encode)
+	}
+	return mapping{typ: typ, encode: encode, unavailable: unavailableItems(&item), noDefault: true, array: true}, true
 }
 
 // unavailableItems is an array that stands for an absent value: with the one
@@ -154,6 +167,33 @@ func appendArray(item envelope.Append, delim byte) envelope.Append {
 		}
 	}
 }
+
+// appendStrict is appendArray for elements that are never NULL.
+func appendStrict(item envelope.Append, delim byte) envelope.Append {
+	return func(dst, src []byte) ([]byte, error) {
+		n, err := (&arrayReader{rest: src, delim: delim}).count()
+		if err != nil || n == 0 {
+			return append(dst, 0), err
+		}
+		dst = envelope.AppendLong(dst, int64(n))
+		r := arrayReader{rest: src, delim: delim}
+		for range n {
+			cell, _, err := r.next()
+			if err == nil && cell == nil {
+				err = errArrayNull
+			}
+			if err == nil {
+				dst, err = item(dst, cell)
+			}
+			if err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, 0), nil
+	}
+}
+
+var errArrayNull = errors.New("an element is NULL, which debezium.defects leaves no form for")
 
 // arrayReader takes the text of an array apart.
 type arrayReader struct {

@@ -195,8 +195,8 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
 ORDER BY i.indisprimary DESC, c.relname`
 
-// tables reads the tables that the filter lets through, ordered by name. It
-// complains about entries of table.include.list that match nothing.
+// tables reads the tables that the filter lets through, in the order of
+// table.include.list and their names. It complains about entries of table.include.list that match nothing.
 func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 	var out []*tableInfo
 	err := c.query(ctx, func(conn *pgx.Conn) (err error) {
@@ -214,6 +214,7 @@ func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 				out = append(out, t)
 			}
 		}
+		slices.SortStableFunc(out, func(a, b *tableInfo) int { return c.build.filter.Rank(a.id) - c.build.filter.Rank(b.id) })
 		if missing := c.build.filter.Unmatched(ids); len(missing) > 0 {
 			return errNoTable(missing, ids, roots)
 		}

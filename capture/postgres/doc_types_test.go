@@ -72,6 +72,8 @@ var documented = []struct {
 	{"integer[][]", "{{1,2},{3,4}}", arrayOf(oidInt4, -1), nil},
 	{"text[]", `{a,"b c"}`, arrayOf(oidText, -1), nil},
 	{"time(n)[]", "{12:34:56.789}", arrayOf(oidTime, 3), nil},
+	{"timestamp(0) to (3)[]", `{"2024-02-29 12:34:56.789"}`, arrayOf(oidTimestamp, 3), nil},
+	{"int2vector, oidvector", "1 2", as(oidInt2Vector, -1), nil},
 	{"an array of any other type", "{2024-02-29}", arrayOf(oidDate, -1), nil},
 	{"line, lseg, box, path, polygon, circle", "[(0,0),(1,1)]", as(oidPath, -1), []string{"include.unknown.datatypes=true"}},
 	{"a composite, pg_lsn, tsquery, jsonpath, a multirange, …", `(1,"x y")`, named("pair"), []string{"include.unknown.datatypes=true"}},
@@ -111,7 +113,7 @@ const typesHeader = `# What PostgreSQL's types become
 Printed from the code: go test ./capture/postgres -run TestTypesAreDocumented -update. A domain is
 written as the type that it is based on. Snapshot and log give the same value. The column "written as"
 shows integers as they are in Avro, bytes in hexadecimal. What differs from Debezium, and why, is in
-capture/postgres/testdata/differences.txt.
+capture/postgres/testdata/differences.txt; debezium.defects keeps what of it consumers may count on.
 
 | PostgreSQL | option | Avro type | semantic type | example | written as |
 |---|---|---|---|---|---|
@@ -122,14 +124,19 @@ A type without a mapping is left out, with a warning in the log and in the plan 
 unless include.unknown.datatypes is true; then it is the text of the value, as binary.handling.mode says.
 
 NaN and infinity are values of real, double precision, and of numeric with decimal.handling.mode double or
-string; a numeric that is written as an exact decimal has no form for them, and capturing stops with an error
-that says so.
+string, where they are NAN, POSITIVE_INFINITY and NEGATIVE_INFINITY; a numeric that is written as an exact decimal
+has no form for them, and capturing stops with an error that says so. With event.converting.failure.handling.mode
+warn such a value is null, with a warning for its column.
+
+PostgreSQL has intervals of 178 million years and timestamps up to the year 294276. A long of microseconds ends
+before: what is beyond it is written as its end.
 
 Where the log does not carry an unchanged value (TOAST), it is ` + "`__debezium_unavailable_value`" + `: the text, its
-bytes for bytea, an array with it as its one element for arrays of texts and bytea, an array with the codes of its
-letters for arrays of integers, dates and times, and an entry with it as key and value for hstore. For numeric and
-arrays of float, numeric and boolean there is no such form: capturing stops with an error that asks for REPLICA
-IDENTITY FULL.
+bytes for bytea, bit varying and the well-known binary of geometries, an array with it as its one element for arrays
+of texts, bytea, zoned times and ranges (of its UUID of version 3 for arrays of UUIDs), an array with the codes of
+its letters for arrays of integers, dates, times and floats and for vectors, and an entry with it as key and value
+for hstore. For numeric and arrays of numeric and boolean there is no such form: capturing stops with an error that
+asks for REPLICA IDENTITY FULL.
 `
 
 // TestTypesAreDocumented holds docs/types-postgres.md against the code.

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"sort"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"tributary/envelope"
@@ -97,24 +95,9 @@ func hstoreWord(src []byte) (word, rest []byte, err error) {
 	return nil, nil, errHstore
 }
 
-// hashOrder sorts pairs as java.util.HashMap iterates: by the bucket of the
-// key's hash, in a table of the least power of two (from 16) that they fill to
-// three quarters at most.
+// hashOrder sorts pairs as Debezium has them.
 func hashOrder(pairs []pair) {
-	size := uint32(16)
-	for uint32(len(pairs)) > size/4*3 {
-		size *= 2
-	}
-	bucket := func(key []byte) uint32 {
-		var h uint32
-		for _, c := range utf16.Encode([]rune(string(key))) {
-			h = 31*h + uint32(c)
-		}
-		return (h ^ h>>16) & (size - 1)
-	}
-	if len(pairs) > 1 {
-		sort.SliceStable(pairs, func(i, j int) bool { return bucket(pairs[i].key) < bucket(pairs[j].key) })
-	}
+	envelope.JavaOrder(pairs, func(p pair) string { return string(p.key) })
 }
 
 func appendPairs(dst []byte, pairs []pair) []byte {

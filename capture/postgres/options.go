@@ -43,6 +43,8 @@ type Options struct {
 	Converting      string   `opt:"event.converting.failure.handling.mode" default:"fail" enum:"fail,warn,skip" doc:"what to do about a value that has no form in the type of its column, such as NaN in an exact decimal: stop, or write null with a warning, as Debezium does by default; event.processing.failure.handling.mode comes before"`
 	Version         string   `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: 3.5 adds origin and origin_lsn to the source block, and tsvector"`
 
+	Defects []string `opt:"debezium.defects" enum:"all,dimensions,defaults,arrays,enums,times,nulls,unavailable" doc:"defects of Debezium to keep, for consumers that count on them: dimensions (of an array of several dimensions each row is null), defaults (a default is what is between the first two quotes of an expression), arrays (those of money, name, interval, bit varying, xml, point and domains are left out), enums (elements of their arrays may not be null), times (arrays of time have milliseconds or are null), nulls (NULL is the default where there is one), unavailable (what the log does not carry is null where Debezium has no form for it)"`
+
 	Streaming    bool   `opt:"slot.streaming" default:"true" doc:"receive large transactions while they are still in work (PostgreSQL 14 and newer), and keep them in files until they commit"`
 	SpoolDir     string `opt:"slot.streaming.dir" doc:"folder for those files; the system's for temporary files when empty"`
 	StreamParams string `opt:"slot.stream.params" doc:"further options of the plugin: name=value;name=value"`
@@ -218,6 +220,7 @@ func (o *Options) modes() modes {
 	return modes{
 		decimals: o.Decimals, times: o.Times, binaries: o.Binaries, intervals: o.Intervals, hstores: o.Hstores,
 		moneyDigits: o.MoneyDigits, moneyServer: 2, unknown: o.Unknown, debezium35: o.Version == "3.5",
+		defects: o.defects(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tributary/capture"
@@ -79,6 +80,7 @@ type decoder struct {
 	skip      [256]bool                // operations left out
 	keep      bool                     // changes that cannot be decoded are kept aside, not faults
 	prefixes  func(prefix string) bool // logical messages wanted; nil = all
+	text      func([]byte) string      // what their content becomes, nil = it stays
 	now       func() time.Time
 	relations map[uint32]*relation
 
@@ -108,7 +110,7 @@ func newDecoder(l lookup, o *capture.Options, resume *position) *decoder {
 	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate, envelope.Logical} {
 		d.skip[op] = o.Skips(op)
 	}
-	d.keep = o.KeepsFailures()
+	d.keep, d.text = o.KeepsFailures(), textOfBytes(o.Binaries)
 	return d
 }
 
@@ -302,9 +304,13 @@ func (d *decoder) message(at lsn, data []byte, out *envelope.Changes) error {
 	if prefix == markPrefix || d.skip[envelope.Logical] || d.prefixes != nil && !d.prefixes(prefix) {
 		return nil
 	}
+	content = bytes.Clone(content)
+	if d.text != nil {
+		content = []byte(d.text(content))
+	}
 	c := out.Next()
 	c.Op, c.Source, c.TsNs = envelope.Logical, source, d.now().UnixNano()
-	c.Event = &envelope.Event{Message: &envelope.LogicalMessage{Prefix: prefix, Content: bytes.Clone(content)}}
+	c.Event = &envelope.Event{Message: &envelope.LogicalMessage{Prefix: prefix, Content: content}}
 	return nil
 }
 
@@ -395,8 +401,8 @@ func (d *decoder) update(rel *relation, at lsn, r *reader, out *envelope.Changes
 	if err := rel.tuple(r, rel.new); err != nil {
 		return err
 	}
-	if d.skip[envelope.Update] {
-		return nil
+	if d.skip[envelope.Update] && !(hasOld && rel.keyChanges()) {
+		return nil // a changed key is a delete and a create
 	}
 	if full {
 		for i, cell := range rel.new {
@@ -420,6 +426,14 @@ func (d *decoder) update(rel *relation, at lsn, r *reader, out *envelope.Changes
 		c.Before, err = rel.appendRow(rel.old, out)
 	}
 	return err
+}
+
+// keyChanges reports whether an update's cells have another key than the old ones.
+// One that is unchanged and stored apart is the old one.
+func (rel *relation) keyChanges() bool {
+	return slices.ContainsFunc(rel.codec.Table.Key, func(i int) bool {
+		return !isUnchanged(rel.new[i]) && !bytes.Equal(rel.old[i], rel.new[i])
+	})
 }
 
 func (d *decoder) delete(rel *relation, at lsn, r *reader, out *envelope.Changes) error {

@@ -20,6 +20,10 @@ type captured struct {
 	unavailable [][]byte
 }
 
+// null stands for a placeholder that is NULL. It is told by its length: no other
+// one is empty.
+var null = []byte{}
+
 // builder makes tables of what the catalog and the log say.
 type builder struct {
 	modes       modes
@@ -56,14 +60,17 @@ func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string)
 			}
 			continue
 		}
-		col := envelope.Column{Name: info.name, Type: m.typ, Nullable: !info.notNull, Native: info.native}
-		col.Default = defaultOf(&info, &col, m)
+		col := envelope.Column{Name: info.name, Type: m.typ, Nullable: !info.notNull, Native: info.native, NullIsDefault: b.modes.defects.nulls}
+		col.Default = defaultOf(&info, &col, m, &b.modes.defects)
 		name, length, scale := info.typ.origin()
 		col.Declared = &envelope.SourceType{Name: strings.ToUpper(name), Length: length, Scale: scale}
 		t.Columns = append(t.Columns, col)
 		c.codec.Columns = append(c.codec.Columns, m.encode)
 		var u []byte
-		if m.unavailable != nil {
+		switch d := &b.modes.defects; {
+		case d.unavailable && !d.keeps(&info.typ, &m, b.modes.binaries):
+			u = null
+		case m.unavailable != nil:
 			u = m.unavailable(b.placeholder)
 		}
 		c.unavailable = append(c.unavailable, u)
@@ -83,11 +90,14 @@ func (b *builder) table(id envelope.TableID, columns []columnInfo, key []string)
 // calls a function counts as the zero of a type that has a natural one, as
 // Debezium has it; others, and what does not fit, are no default at all. Neither
 // is one of a domain, or of a type for which Debezium tells none.
-func defaultOf(info *columnInfo, col *envelope.Column, m mapping) []byte {
+func defaultOf(info *columnInfo, col *envelope.Column, m mapping, d *defects) []byte {
 	if info.def == "" || m.noDefault || info.typ.declared != "" {
 		return nil
 	}
 	literal, ok := parseLiteral(info.def)
+	if d.defaults && !functionDefault.MatchString(info.def) {
+		literal, ok = d.literal(info.def)
+	}
 	switch {
 	case ok && literal == nil: // NULL
 		return nil

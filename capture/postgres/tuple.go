@@ -84,7 +84,11 @@ func (rel *relation) appendCell(i int, cell []byte, out *envelope.Changes) (err 
 	}
 	col := &rel.codec.Table.Columns[i]
 	u := rel.unavailable[i]
-	if u == nil {
+	if u != nil && len(u) == 0 && col.Nullable {
+		out.Buf = col.AppendNull(out.Buf)
+		return nil
+	}
+	if len(u) == 0 {
 		return fault.Human(fmt.Errorf("column %s (%s) of table %s is unchanged and stored apart, and its type has no way to say so", col.Name, col.Native, rel.codec.Table.ID),
 			fmt.Sprintf("ALTER TABLE %s.%s REPLICA IDENTITY FULL, so that the log carries the value", quoteIdent(rel.codec.Table.ID.Schema), quoteIdent(rel.codec.Table.ID.Name)))
 	}

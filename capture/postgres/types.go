@@ -80,6 +80,7 @@ type modes struct {
 	moneyServer int  // fraction digits of money in the database
 	unknown     bool // types without a mapping are written as their text
 	debezium35  bool // events as Debezium 3.5 has them, not 3.0
+	defects     defects
 }
 
 // mapping is how a type is written: its semantic type, the encoder of its
@@ -302,15 +303,8 @@ func special(number envelope.Append) envelope.Append {
 // binaryText is a type whose value is bytes, which decode makes of its text.
 func binaryText(mode string, decode func(src []byte) ([]byte, error)) mapping {
 	out := mapping{typ: envelope.TypeOf(envelope.String)}
-	var toText func([]byte) string
-	switch mode {
-	case "base64":
-		toText = base64.StdEncoding.EncodeToString
-	case "base64-url-safe":
-		toText = base64.URLEncoding.EncodeToString
-	case "hex":
-		toText = hex.EncodeToString
-	default:
+	toText := textOfBytes(mode)
+	if toText == nil {
 		out.typ = envelope.TypeOf(envelope.Bytes)
 		out.unavailable = placeholderText
 		out.encode = func(dst, src []byte) ([]byte, error) {
@@ -331,6 +325,19 @@ func binaryText(mode string, decode func(src []byte) ([]byte, error)) mapping {
 		return envelope.AppendString(dst, toText(raw)), nil
 	}
 	return out
+}
+
+// textOfBytes is how a binary.handling.mode writes bytes as text, nil for bytes.
+func textOfBytes(mode string) func([]byte) string {
+	switch mode {
+	case "base64":
+		return base64.StdEncoding.EncodeToString
+	case "base64-url-safe":
+		return base64.URLEncoding.EncodeToString
+	case "hex":
+		return hex.EncodeToString
+	}
+	return nil
 }
 
 // mapTime is the mapping of dates and times. Their type modifier is the number
