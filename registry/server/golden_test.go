@@ -34,10 +34,11 @@ type step struct {
 	}
 }
 
-// goldenRoots are the folders with recordings: the shared one and those that
+// goldenRoots are the folders with recordings: our own of further calls, the
+// shared one and those that
 // the environment adds.
 func goldenRoots() []string {
-	roots := []string{"../../../shared/fixtures"}
+	roots := []string{"testdata", "../../../shared/fixtures"}
 	for _, extra := range strings.Split(os.Getenv("GOLDEN_EXTRA"), ":") {
 		if extra != "" {
 			roots = append(roots, extra)
