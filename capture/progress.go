@@ -153,6 +153,15 @@ func (p *progress) complete(out *envelope.Changes) {
 	p.log.Info("snapshot complete", "rows", p.of.Done+p.rows, "took", took.Round(time.Millisecond).String(), "rows_per_second", int64(float64(p.rows)/max(took.Seconds(), 1e-3)))
 }
 
+// abort is told that the source has ended. What is read again is counted anew.
+func (p *progress) abort() {
+	if p.running {
+		p.notifier.Add(nil, InitialSnapshot, "ABORTED", "") // in the log: no batch is there to go with
+		p.metrics.running.Set(0)
+	}
+	p.running = false
+}
+
 // after is told of a batch that has been emitted.
 func (p *progress) after(b *Batch) {
 	if !b.Snapshot {

@@ -134,6 +134,13 @@ func TestNotifications(t *testing.T) {
 	if n := strings.Count(log.String(), "msg=notification"); n != len(want) {
 		t.Errorf("%d in the log", n)
 	}
+	// A source that ends before its snapshot is complete.
+	p.before(snapshotBatch(a, 1, envelope.SnapshotTrue))
+	p.abort()
+	p.abort()
+	if n := strings.Count(log.String(), "type=ABORTED"); n != 1 || value(t, p.metrics.running) != 0 {
+		t.Errorf("%d are told to be aborted", n)
+	}
 	// A start that goes on in the log has no snapshot.
 	p, _ = newProgress(&log, o)
 	var batch Batch

@@ -83,7 +83,7 @@ func (l *loop) run(ctx context.Context) error {
 		err := l.session(ctx)
 		l.opts.Ready(false)
 		l.metrics.up.Set(0)
-		l.progress.running = false // what is read again is counted anew
+		l.progress.abort()
 		if cerr := l.source.Close(); cerr != nil && err == nil {
 			err = cerr
 		}
