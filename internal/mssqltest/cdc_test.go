@@ -2,6 +2,7 @@ package mssqltest_test
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"testing"
 	"time"
@@ -205,6 +206,12 @@ func TestReadersOfSnapshotsSeeNoLaterChanges(t *testing.T) {
 	_, err = conn.ExecContext(t.Context(), "UPDATE item SET b = 5 WHERE id = 1")
 	equal(t, number(err), 3960)
 	equal(t, rows(t, conn, "SELECT @@TRANCOUNT, count(*) FROM item"), "[[0 2]]")
+	tx, err := c.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelSnapshot})
+	must(t, err)
+	equal(t, rows(t, tx, "SELECT count(*) FROM item"), "[[2]]")
+	run(t, c, "DELETE FROM item WHERE id = 2")
+	equal(t, rows(t, tx, "SELECT count(*) FROM item"), "[[2]]")
+	must(t, tx.Commit())
 }
 
 func TestCutInTheMiddleOfARow(t *testing.T) {

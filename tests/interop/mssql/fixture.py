@@ -10,6 +10,7 @@ from run to run (times, the run's id) is set to zero in both.
 import hashlib
 import json
 import os
+import re
 import sys
 
 MASKED = {"ts_ms", "ts_us", "ts_ns", "__ts_ms", "__source_ts_ms"}
@@ -21,6 +22,10 @@ def masked(v):
         return {k: 0 if k in MASKED and isinstance(x, int) else masked(x) for k, x in v.items()}
     if isinstance(v, list):
         return [masked(x) for x in v]
+    if isinstance(v, str):
+        # Debezium's own signals, which open and close the windows of a snapshot.
+        v = re.sub(r"^[0-9a-f-]{36}-(open|close)$", r"window-\1", v)
+        v = re.sub(r'"(open|close)WindowTimestamp": "[^"]*"', r'"\1WindowTimestamp": ""', v)
     return v
 
 
