@@ -136,7 +136,6 @@ func (g *golden) feed(t *testing.T, x *comparison) {
 	pipe := capture.NewPipe(cfg.Limits())
 	at := position{File: log.File, Pos: log.StreamStartPos}
 	st := newStream(t.Context(), cfg, catalog, pipe, quiet(), at, gtidSet{}, tables, g.history(catalog, log.StreamStartPos))
-	catalog.stream = st
 	p := replication.NewBinlogParser()
 	p.SetRawMode(true)
 	if g.maria {

@@ -174,7 +174,7 @@ func FuzzStream(f *testing.F) {
 			t.Fatal(err)
 		}
 		pipe := capture.NewPipe(capture.Limits{Changes: 1 << 20, Bytes: 1 << 30})
-		st := newStream(t.Context(), cfg, &goldenCatalog{stream: &stream{}}, pipe, quiet(), position{File: "bin.000001", Pos: 4}, gtidSet{}, map[string]*table{"ecomm.sale": tb}, newHistory(false))
+		st := newStream(t.Context(), cfg, &goldenCatalog{}, pipe, quiet(), position{File: "bin.000001", Pos: 4}, gtidSet{}, map[string]*table{"ecomm.sale": tb}, newHistory(false))
 		for _, e := range events[:2] {
 			if err := st.HandleEvent(e); err != nil {
 				t.Fatal(err)
