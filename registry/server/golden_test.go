@@ -35,8 +35,7 @@ type step struct {
 }
 
 // goldenRoots are the folders with recordings: our own of further calls, the
-// shared one and those that
-// the environment adds.
+// shared one and those that the environment adds.
 func goldenRoots() []string {
 	roots := []string{"testdata", "../../../shared/fixtures"}
 	for _, extra := range strings.Split(os.Getenv("GOLDEN_EXTRA"), ":") {
