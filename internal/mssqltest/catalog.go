@@ -17,10 +17,11 @@ type viewColumn struct {
 
 // view is a system view: its rows are computed from the model when it is read.
 type view struct {
-	cols   []viewColumn
-	rows   func(s *session, db *Database, st *state) [][]any
-	cdc    bool  // exists only where CDC is enabled
-	orders []int // the column by which it is ordered
+	cols     []viewColumn
+	rows     func(s *session, db *Database, st *state) [][]any
+	cdc      bool  // exists only where CDC is enabled
+	services bool  // does not exist on Azure SQL Database
+	orders   []int // the column by which it is ordered
 }
 
 func (c *compiler) systemView(db *Database, st *state, schema, name string) *relation {
@@ -28,7 +29,7 @@ func (c *compiler) systemView(db *Database, st *state, schema, name string) *rel
 	if ok && strings.EqualFold(schema, "dbo") && db.name != "msdb" {
 		ok = false
 	}
-	if !ok || v.cdc && !st.cdc {
+	if !ok || v.cdc && !st.cdc || v.services && c.s.srv.azure() {
 		return nil
 	}
 	r := &relation{seek: -1}
@@ -221,7 +222,7 @@ func serverViews() map[string]*view {
 				}
 				return out
 			}},
-		"sys.dm_server_services": {cols: cols("servicename", nvarchar(256), "startup_type?", intType, "startup_type_desc", nvarchar(256),
+		"sys.dm_server_services": {services: true, cols: cols("servicename", nvarchar(256), "startup_type?", intType, "startup_type_desc", nvarchar(256),
 			"status?", intType, "status_desc", nvarchar(256), "process_id?", intType, "last_startup_time?", dtoType, "service_account", nvarchar(256)),
 			rows: func(s *session, _ *Database, _ *state) [][]any {
 				agent, word := int64(4), "Running"

@@ -17,7 +17,7 @@ func (s *session) define(st tsql.Statement) error {
 	if s.tranCount > 0 {
 		return notInModel("data definition within a transaction")
 	}
-	if s.srv.opts.ReadOnlyReplica {
+	if s.srv.readOnly.Load() {
 		return sqlError(3906, "Failed to update database \"%s\" because the database is read-only.", s.db.name)
 	}
 	var err error

@@ -24,7 +24,7 @@ func (s *session) target(n tsql.Name) (*Database, *table, error) {
 	if tb == nil {
 		return nil, nil, invalidObject(strings.Join(n, "."))
 	}
-	if s.srv.opts.ReadOnlyReplica {
+	if s.srv.readOnly.Load() {
 		return nil, nil, sqlError(3906, "Failed to update database \"%s\" because the database is read-only.", db.name)
 	}
 	return db, tb, s.snapshotAllowed(db)

@@ -208,6 +208,9 @@ func (s *session) use(name string) error {
 	if db == nil {
 		return sqlError(911, "Database '%s' does not exist. Make sure that the name is entered correctly.", name)
 	}
+	if s.srv.azure() && db != s.db {
+		return sqlError(40508, "USE statement is not supported to switch between databases. Use a new connection to connect to a different database.")
+	}
 	before := s.db.name
 	s.db = db
 	return firstOf(

@@ -511,6 +511,9 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 	if s.Call {
 		return c.tableFunction(s, db, st, schema, name)
 	}
+	if err := c.s.srv.readable(db, schema, name); err != nil {
+		return nil, err
+	}
 	if r := c.systemView(db, st, schema, name); r != nil {
 		r.setTable(db.name, strings.ToLower(schema), name)
 		return r, nil

@@ -446,6 +446,9 @@ func spHelpCapture(s *session, db *Database, args []arg) error {
 	var rows [][]any
 	for _, in := range st.instances {
 		t := st.tables[in.sourceID]
+		if s.srv.permitted("SELECT "+t.schema+"."+t.name) == 0 {
+			continue // only what the caller may read is listed
+		}
 		if n := p.text("@source_name", ""); n != "" && !(strings.EqualFold(n, t.name) && strings.EqualFold(p.text("@source_schema", "dbo"), t.schema)) {
 			continue
 		}
@@ -489,6 +492,9 @@ func spHelpJobs(s *session, db *Database, _ []arg) error {
 		return notEnabled(db)
 	}
 	rows := jobs(db, st)
+	if s.srv.azure() {
+		rows = nil // a scheduler of Azure's own captures
+	}
 	for i, j := range rows {
 		rows[i] = []any{j[1], j[0], j[2], j[3], j[4], j[5], j[6], j[7], j[8]}
 	}

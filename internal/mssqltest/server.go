@@ -27,8 +27,11 @@ type Options struct {
 	Version        string
 	ProductVersion string
 	Edition        string
-	EngineEdition  int64 // 3 Enterprise, 5 Azure SQL Database, 8 Managed Instance
-	// ReadOnlyReplica makes all databases read-only, as on a readable secondary.
+	// EngineEdition is 3 for a server, 5 for Azure SQL Database, where there are no
+	// agent, no view of services and no USE, and 8 for a Managed Instance.
+	EngineEdition int64
+	// ReadOnlyReplica makes all databases read-only, as on a readable secondary;
+	// SetReadOnly does so later.
 	ReadOnlyReplica bool
 	// RDS adds Amazon's procedures in msdb.
 	RDS bool
@@ -36,9 +39,9 @@ type Options struct {
 	MaskLowFirst bool
 	// CompactRows sends rows with the absent values as bits (NBCROW).
 	CompactRows bool
-	// Denied are permissions (as HAS_PERMS_BY_NAME knows them), "role NAME" for
-	// memberships, "agent" for the view of the services, and "sysadmin", that the
-	// user lacks.
+	// Denied is what the user lacks: permissions as HAS_PERMS_BY_NAME knows them
+	// ("VIEW SERVER STATE"), those on an object ("SELECT cdc.change_tables",
+	// "SELECT dbo.customer"), "role NAME" for memberships, and "sysadmin".
 	Denied []string
 	// Encrypt makes a certificate and offers TLS.
 	Encrypt bool
@@ -59,7 +62,8 @@ type Server struct {
 	ctx    context.Context
 	wg     sync.WaitGroup
 
-	txs atomic.Uint64
+	txs      atomic.Uint64
+	readOnly atomic.Bool
 
 	mu       sync.Mutex
 	dbs      []*Database
@@ -87,6 +91,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, locks: newLocks(), views: allViews(), procs: procedures(), conns: map[int]*conn{}, nextID: 50, interval: opts.AgentInterval, wake: make(chan struct{})}
 	s.txs.Store(0x0A00)
+	s.readOnly.Store(opts.ReadOnlyReplica)
 	if opts.Encrypt {
 		k, err := newTLSKeys()
 		if err != nil {
@@ -224,6 +229,23 @@ func (s *Server) dropDatabase(name string) bool {
 // permitted is 1 unless the permission is among those denied.
 func (s *Server) permitted(what string) int64 {
 	return toInt(!slices.ContainsFunc(s.opts.Denied, func(d string) bool { return strings.EqualFold(d, what) }))
+}
+
+// SetReadOnly makes all databases read-only, as on a readable secondary, or not.
+func (s *Server) SetReadOnly(on bool) { s.readOnly.Store(on) }
+
+// azure says whether this is Azure SQL Database.
+func (s *Server) azure() bool { return s.opts.EngineEdition == 5 }
+
+// readable checks that the user may read an object.
+func (s *Server) readable(db *Database, schema, name string) error {
+	if s.permitted("SELECT "+schema+"."+name) == 0 {
+		return &Error{Number: 229, State: 5, Class: 14, Text: fmt.Sprintf("The SELECT permission was denied on the object '%s', database '%s', schema '%s'.", name, db.name, schema)}
+	}
+	if strings.EqualFold(schema, "sys") && strings.HasPrefix(strings.ToLower(name), "dm_") && s.permitted("VIEW SERVER STATE") == 0 {
+		return &Error{Number: 300, State: 1, Class: 14, Text: "VIEW SERVER STATE permission was denied on object 'server', database 'master'."}
+	}
+	return nil
 }
 
 // SessionInfo is a connection.

@@ -153,6 +153,10 @@ func (c *compiler) tableFunction(s *tsql.Table, db *Database, st *state, schema,
 	if in == nil || !st.cdc {
 		return nil, invalidObject("cdc." + name)
 	}
+	// Who may not read the source is told that there is no such function.
+	if t := st.tables[in.sourceID]; t == nil || c.s.srv.permitted("SELECT "+t.schema+"."+t.name) == 0 {
+		return nil, invalidObject("cdc." + name)
+	}
 	if len(s.Args) != 3 {
 		return nil, c.insufficient(name)
 	}
@@ -393,7 +397,7 @@ func databaseProperty(s *session, a []any) (any, error) {
 	text := func(t string) any { return tds.Variant{Type: nvarchar(128), Value: t} }
 	switch p := strings.ToLower(a[1].(string)); p {
 	case "updateability":
-		if s.srv.opts.ReadOnlyReplica {
+		if s.srv.readOnly.Load() {
 			return text("READ_ONLY"), nil
 		}
 		return text("READ_WRITE"), nil
@@ -440,7 +444,16 @@ func hasPermission(s *session, a []any) (any, error) {
 			a[i] = ""
 		}
 	}
-	return s.srv.permitted(a[2].(string)), nil
+	what := a[2].(string)
+	if s.srv.permitted(what) == 0 {
+		return int64(0), nil
+	}
+	if n, err := tsql.ParseName(a[0].(string)); err == nil {
+		if _, schema, name, err := s.objectName(n); err == nil {
+			return s.srv.permitted(what + " " + schema + "." + name), nil
+		}
+	}
+	return int64(1), nil
 }
 
 func (s *session) lastIdentity() any {

@@ -1,0 +1,68 @@
+package mssqltest_test
+
+import (
+	"testing"
+
+	"tributary/internal/mssqltest"
+)
+
+func TestRights(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{Denied: []string{"VIEW SERVER STATE", "SELECT cdc.change_tables", "SELECT dbo.item", "role db_owner"}})
+	c := open(t, srv)
+	for text, want := range map[string]int32{
+		"SELECT * FROM sys.dm_server_services":                                  300,
+		"SELECT * FROM sys.dm_cdc_log_scan_sessions":                            300,
+		"SELECT count(*) FROM [crm].cdc.change_tables":                          229,
+		"SELECT * FROM dbo.item":                                                229,
+		"SELECT * FROM cdc.captured_columns":                                    0,
+		"SELECT * FROM cdc.fn_cdc_get_all_changes_dbo_item(0x01, 0x01, N'all')": 208,
+	} {
+		_, err := tryRows(t, c, text)
+		if number(err) != want {
+			t.Errorf("%s: %v, want %d", text, err, want)
+		}
+	}
+	equal(t, rows(t, c, "EXEC sys.sp_cdc_help_change_data_capture"), "[]")
+	equal(t, rows(t, c, "SELECT HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE'), HAS_PERMS_BY_NAME('dbo.item', 'OBJECT', 'SELECT'), HAS_PERMS_BY_NAME('item', 'OBJECT', 'INSERT'), IS_MEMBER('db_owner'), IS_SRVROLEMEMBER('sysadmin')"),
+		"[[0 0 1 0 1]]")
+	other, _ := start(t, mssqltest.Options{Denied: []string{"sysadmin"}})
+	_, err := open(t, other).ExecContext(t.Context(), "EXEC sys.sp_cdc_enable_db")
+	equal(t, number(err), 22902)
+	must(t, db.Exec("SELECT 1"))
+}
+
+func TestAzureSQLDatabase(t *testing.T) {
+	srv, _ := tracked(t, mssqltest.Options{EngineEdition: 5, Edition: "SQL Azure"})
+	c := open(t, srv)
+	_, err := tryRows(t, c, "SELECT * FROM sys.dm_server_services")
+	equal(t, number(err), 208)
+	_, err = c.ExecContext(t.Context(), "USE master")
+	equal(t, number(err), 40508)
+	equal(t, rows(t, c, "EXEC sys.sp_cdc_help_jobs"), "[]")
+	run(t, c, "INSERT INTO item VALUES (1, 'x', 1)")
+	equal(t, rows(t, c, "SELECT count(*) FROM cdc.dbo_item_CT"), "[[1]]")
+}
+
+func TestReadOnlyReplica(t *testing.T) {
+	srv, db := start(t, mssqltest.Options{ReadOnlyReplica: true})
+	c := open(t, srv)
+	_, err := c.ExecContext(t.Context(), "CREATE TABLE t (id int)")
+	equal(t, number(err), 3906)
+	equal(t, rows(t, c, "SELECT DATABASEPROPERTYEX(DB_NAME(), 'Updateability')"), "[[READ_ONLY]]")
+	srv.SetReadOnly(false)
+	must(t, db.Exec("CREATE TABLE t (id int)"))
+	srv.SetReadOnly(true)
+	_, err = c.ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
+	equal(t, number(err), 3906)
+	equal(t, rows(t, c, "SELECT count(*) FROM t"), "[[0]]")
+}
+
+func TestRDS(t *testing.T) {
+	srv, _ := start(t, mssqltest.Options{RDS: true, Denied: []string{}})
+	c := open(t, srv)
+	run(t, c, "EXEC msdb.dbo.rds_cdc_enable_db 'crm'")
+	equal(t, rows(t, c, "SELECT is_cdc_enabled FROM sys.databases WHERE name = 'crm'"), "[[true]]")
+	plain, _ := start(t, mssqltest.Options{})
+	_, err := open(t, plain).ExecContext(t.Context(), "EXEC msdb.dbo.rds_cdc_enable_db 'crm'")
+	equal(t, number(err), 2812)
+}
