@@ -20,18 +20,18 @@ func mapArray(t pgType, m *modes) (mapping, bool) {
 		return mapping{}, false
 	}
 	elem.typmod = t.typmod
-	if elem.oid == oidTime {
+	if elem.oid == oidTime && !m.debezium35 {
 		elem.typmod = -1 // always in microseconds
 	}
 	em := *m
-	if elem.oid == oidTime && m.times == "connect" {
+	if elem.oid == oidTime && m.times == "connect" && !m.debezium35 {
 		em.times = "adaptive"
 	}
 	item, ok := mapType(elem, &em)
 	if !ok {
 		return mapping{}, false
 	}
-	if m.defects.times && elem.oid == oidTime {
+	if m.defects.times && elem.oid == oidTime && !m.debezium35 {
 		item.encode = m.defects.timeItems(item.encode, t.typmod, m.times)
 	}
 	encode, typ := appendArray(item.encode, t.delim), envelope.TypeArray(item.typ)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +38,17 @@ func liveSource(t *testing.T, db *testdb.Database, edit func(*Options)) *Source 
 }
 
 func TestSuite(t *testing.T) {
+	suite(t, func(t *testing.T) *testdb.Database { return testdb.PostgreSQL(t) })
+}
+
+// TestSuiteNewest is TestSuite on the newest release.
+func TestSuiteNewest(t *testing.T) {
+	suite(t, func(t *testing.T) *testdb.Database { return testdb.PostgreSQLRelease(t, slices.Max(testdb.Releases())) })
+}
+
+func suite(t *testing.T, open func(*testing.T) *testdb.Database) {
 	capturetest.Suite(t, func(t *testing.T) capturetest.Harness {
-		db := testdb.PostgreSQL(t)
+		db := open(t)
 		return capturetest.Harness{
 			DB: db,
 			Source: func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source {

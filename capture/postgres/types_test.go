@@ -53,6 +53,8 @@ func TestMoreValues(t *testing.T) {
 		{"an interval of parts beyond it", as(oidInterval, -1), nil, "3000000 mons -90000000 days", envelope.AppendLong(nil, 3000000*2629800000000-90000000*86400000000)},
 		{"the last timestamp", as(oidTimestamptz, -1), nil, "294276-12-31 23:59:59.999999+00", str("+294276-12-31T23:59:59.999999Z")},
 		{"the last timestamp in microseconds", as(oidTimestamp, -1), nil, "294276-12-31 23:59:59.999999", envelope.AppendLong(nil, math.MaxInt64)},
+		{"time(3)[]", arrayOf(oidTime, 3), nil, "{00:00:01}", []byte{2, 2, 0x80, 0x89, 0x7a, 0}},
+		{"time(3)[] of Debezium 3.5", arrayOf(oidTime, 3), set(func(m *modes) { m.debezium35 = true }), "{00:00:01}", []byte{2, 2, 0xd0, 0x0f, 0}},
 		{"int2vector", as(oidInt2Vector, -1), nil, "1 -2", []byte{4, 2, 3, 0}}, {"empty oidvector", as(oidOIDVector, -1), nil, "", []byte{0}},
 		{"money", as(oidMoney, -1), nil, "$92,233,720,368,547,758.07", append([]byte{16}, 0x7f, 255, 255, 255, 255, 255, 255, 255)},
 		{"negative money", as(oidMoney, -1), text, "-$1,234.50", str("-1234.50")},
