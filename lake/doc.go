@@ -23,9 +23,10 @@
 // # Writing
 //
 // Table.Lock takes the table's lease, undoes what a crashed writer left, and
-// loads the key index; Table.Upsert commits a batch of rows; Table.Close gives
-// the lease back. One goroutine writes a table at a time. The table knows
-// neither where rows come from nor what a change log is: which of two rows with
-// the same key wins is told by the precombine column alone, and the caller's
-// cursor travels in the commit's extra metadata.
+// loads the key index; Table.Upsert commits a batch of rows, Table.Insert one whose
+// keys are not looked for; Table.Close gives the lease back. One goroutine writes a
+// table at a time. The table knows neither where rows come from nor what a change
+// log is: which of two rows with the same key wins is told by the precombine column
+// and the table's Payload, and the caller's cursor travels in the commit's extra
+// metadata.
 package lake
