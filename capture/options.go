@@ -281,6 +281,7 @@ func (o *Options) Format(block envelope.Block) envelope.Options {
 		f.Rewrite.Times = o.Times // made of what the sources write
 	}
 	f.QuietFailures = o.Failures != "warn"
+	f.SkipDeletes, f.SkipCreates = o.Skips(envelope.Delete), o.Skips(envelope.Create)
 	f.TextMessages = o.Binaries != "" && o.Binaries != "bytes"
 	if slices.Contains(o.Notifications, "sink") {
 		f.Notifications = o.NotificationTopic

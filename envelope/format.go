@@ -19,6 +19,9 @@ type Options struct {
 	Before        []Step  // transforms before the unwrapping, or all without it
 	After         []Step  // transforms of the flat form
 	Rewrite       Rewrite // done to rows before all else
+	// SkipDeletes and SkipCreates leave out the one or the other event of an update
+	// that changed the key.
+	SkipDeletes, SkipCreates bool
 	// TextMessages is whether the content of logical messages is text.
 	TextMessages bool
 	// DeadLetters is the topic of changes that could not be decoded.
@@ -321,8 +324,13 @@ func (tf *TableFormat) Append(r *Messages, w Wire, c *Change) error {
 
 	half := *c
 	half.Op, half.Key, half.OldKey, half.After = Delete, c.OldKey, nil, nil
-	if err := tf.append(r, w, &half, headerNewKey, newKey); err != nil {
-		return err
+	if !tf.opts.SkipDeletes {
+		if err := tf.append(r, w, &half, headerNewKey, newKey); err != nil {
+			return err
+		}
+	}
+	if tf.opts.SkipCreates {
+		return nil
 	}
 	half = *c
 	half.Op, half.OldKey, half.Before = Create, nil, nil

@@ -1,0 +1,14 @@
+CREATE TABLE par (id int PRIMARY KEY, v text); CREATE TABLE kid (extra int) INHERITS (par); ALTER TABLE kid ADD PRIMARY KEY (id);
+INSERT INTO par VALUES (1,'p'); INSERT INTO kid VALUES (2,'k',3);
+CREATE TABLE uq (a int NOT NULL, b int, c text); CREATE UNIQUE INDEX uq_a ON uq(a); ALTER TABLE uq REPLICA IDENTITY USING INDEX uq_a; INSERT INTO uq VALUES (1,2,'x');
+CREATE TABLE uqn (a int, b text); CREATE UNIQUE INDEX uqn_a ON uqn(a); ALTER TABLE uqn REPLICA IDENTITY FULL; INSERT INTO uqn VALUES (1,'x'),(NULL,'y');
+CREATE TABLE uq2 (a int NOT NULL, b text NOT NULL, c int); CREATE UNIQUE INDEX uq2_ab ON uq2(b,a); ALTER TABLE uq2 REPLICA IDENTITY FULL; INSERT INTO uq2 VALUES (1,'x',1);
+CREATE TABLE uqx (a text NOT NULL, c int NOT NULL); CREATE UNIQUE INDEX uqx_l ON uqx(lower(a)); CREATE UNIQUE INDEX uqx_p ON uqx(c) WHERE c > 0; ALTER TABLE uqx REPLICA IDENTITY FULL; INSERT INTO uqx VALUES ('A',1);
+CREATE TABLE uqu (a int NOT NULL UNIQUE, b int NOT NULL UNIQUE); ALTER TABLE uqu REPLICA IDENTITY FULL; INSERT INTO uqu VALUES (1,2);
+CREATE TABLE noid (id int PRIMARY KEY, v text); ALTER TABLE noid REPLICA IDENTITY NOTHING; INSERT INTO noid VALUES (1,'x');
+CREATE TABLE full2 (a int, b text, c numeric(5,2), PRIMARY KEY (b, a)); ALTER TABLE full2 REPLICA IDENTITY FULL; INSERT INTO full2 VALUES (1,'x',1.5);
+CREATE TABLE onlypk (id bigint PRIMARY KEY); INSERT INTO onlypk VALUES (1);
+CREATE TABLE dflt (id int PRIMARY KEY, a int NOT NULL, b text NOT NULL, c bool NOT NULL, d numeric(5,2) NOT NULL, e timestamptz NOT NULL, f uuid NOT NULL, g jsonb NOT NULL, h bytea NOT NULL, i int[] NOT NULL, j date NOT NULL, k interval NOT NULL, l numeric NOT NULL, m point NOT NULL, n inet NOT NULL, o time NOT NULL, p timetz NOT NULL, q double precision NOT NULL, r bit(3) NOT NULL, s xml NOT NULL, u money NOT NULL, v varchar(3) NOT NULL, w char(3) NOT NULL, x bigint NOT NULL, y smallint NOT NULL, z text);
+INSERT INTO dflt VALUES (1,1,'b',true,1,'2024-01-01 00:00+00','a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11','{}','\x01','{1}','2024-01-01','1 day',1.5,'(1,2)','1.1.1.1','12:00','12:00+00',1.5,'101','<a/>',1,'v','w',1,1,NULL);
+CREATE TABLE tr1 (id int PRIMARY KEY); CREATE TABLE tr2 (id int PRIMARY KEY REFERENCES tr1); INSERT INTO tr1 VALUES (1);
+CREATE TABLE zend (id int PRIMARY KEY);
