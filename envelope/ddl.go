@@ -9,8 +9,10 @@ type SchemaChange struct {
 	// Table is what source.table says: the tables that it is about, with
 	// commas between them; nil is null.
 	Table   *string
-	DDL     string
+	DDL     string // "" with Schema = null
 	Changes []TableChange
+	// Schema is the table's schema, for databases that have such; "" = null.
+	Schema string
 }
 
 // TableChange is what a SchemaChange does to one table.
@@ -77,18 +79,26 @@ func (f *Format) schemaChange() *EventFormat {
 		value: func(dst []byte, c *Change) []byte {
 			s := c.Event.Schema
 			db := Block{Version: b.Version, Connector: b.Connector, Package: b.Package, Name: b.Name, Database: s.Database}
+			table := &Table{ID: TableID{Schema: s.Schema}}
+			if s.Schema != "" && s.Table != nil {
+				table.ID.Name = *s.Table
+			}
 			for i := range b.Fields {
 				f := &b.Fields[i]
 				if f.Name == "table" && f.Nullable && s.Table != nil {
 					dst = AppendString(append(dst, 2), *s.Table)
 					continue
 				}
-				dst = appendSegments(dst, f.segments(&db, &Table{}), c)
+				dst = appendSegments(dst, f.segments(&db, table), c)
 			}
 			dst = AppendLong(dst, floorDiv(c.TsNs, 1e6))
 			dst = AppendString(append(dst, 2), s.Database)
-			dst = append(dst, 0) // schemaName
-			dst = AppendString(append(dst, 2), s.DDL)
+			dst = appendNullable(dst, s.Schema)
+			if s.Schema == "" {
+				dst = AppendString(append(dst, 2), s.DDL)
+			} else {
+				dst = appendNullable(dst, s.DDL)
+			}
 			return s.appendChanges(dst)
 		},
 	}

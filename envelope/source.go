@@ -1,5 +1,7 @@
 package envelope
 
+import "encoding/hex"
+
 // Source says where in the database's log (or in which snapshot) a change was
 // found. It is the union of what the connectors know; each connector's Block
 // names the fields that it has. A zero number or empty string is written as
@@ -23,6 +25,33 @@ type Source struct {
 	Thread   int64
 	GTID     string
 	Query    string
+
+	// SQL Server. A zero LogPosition is null.
+	CommitLSN, ChangeLSN LogPosition
+	SerialNo             int64 // of the change among those with the same LSNs, from 1 on
+}
+
+// LogPosition is a place in the log of SQL Server. Places compare as bytes.
+type LogPosition [10]byte
+
+// Append appends the form in which Debezium and SQL Server's tools write it:
+// 00000027:000001d0:0003.
+func (p *LogPosition) Append(dst []byte) []byte {
+	dst = append(hex.AppendEncode(dst, p[:4]), ':')
+	dst = append(hex.AppendEncode(dst, p[4:8]), ':')
+	return hex.AppendEncode(dst, p[8:])
+}
+
+func (p *LogPosition) String() string { return string(p.Append(nil)) }
+
+// PositionField is a nullable field that tells a place in SQL Server's log.
+func PositionField(name string, get func(s *Source) *LogPosition) SourceField {
+	return SourceField{Name: name, Kind: String, Nullable: true,
+		Null: func(s *Source) bool { return *get(s) == LogPosition{} },
+		Append: func(dst []byte, s *Source) []byte {
+			var buf [24]byte
+			return AppendBytes(dst, get(s).Append(buf[:0]))
+		}}
 }
 
 // SourceField is one field of a connector's source block.
