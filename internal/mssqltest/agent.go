@@ -1,0 +1,86 @@
+package mssqltest
+
+import (
+	"time"
+)
+
+// SetAgent changes how often the agent captures: at each commit if interval is 0,
+// never by itself if it is negative.
+func (s *Server) SetAgent(interval time.Duration) {
+	s.mu.Lock()
+	s.interval = interval
+	close(s.wake)
+	s.wake = make(chan struct{})
+	s.mu.Unlock()
+	if interval == 0 {
+		s.committed()
+	}
+}
+
+// StopAgent stops the agent's service; StartAgent starts it again.
+func (s *Server) StopAgent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+}
+
+// StartAgent is the reverse of StopAgent.
+func (s *Server) StartAgent() {
+	s.mu.Lock()
+	s.stopped = false
+	s.mu.Unlock()
+	s.committed()
+}
+
+func (s *Server) agentRuns() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stopped
+}
+
+// committed captures at once, where the agent does.
+func (s *Server) committed() {
+	s.mu.Lock()
+	now := !s.stopped && s.interval == 0
+	s.mu.Unlock()
+	if now {
+		s.scan(false)
+	}
+}
+
+// scan captures in all databases whose capture job runs; all says to do so where
+// the log is empty too.
+func (s *Server) scan(all bool) {
+	for _, db := range s.databases() {
+		if !db.st.Load().agentRunning {
+			continue
+		}
+		db.mu.Lock()
+		n := len(db.log)
+		db.mu.Unlock()
+		if all || n > 0 {
+			db.capture()
+		}
+	}
+}
+
+func (s *Server) agent() {
+	for {
+		s.mu.Lock()
+		interval, wake := s.interval, s.wake
+		s.mu.Unlock()
+		var tick <-chan time.Time
+		if interval > 0 {
+			tick = time.After(interval)
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-wake:
+		case <-tick:
+			if s.agentRuns() {
+				s.scan(true)
+			}
+		}
+	}
+}
