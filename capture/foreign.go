@@ -77,6 +77,7 @@ var connectForeign = []Foreign{
 
 var avroConverters = []string{
 	"io.confluent.connect.avro.AvroConverter", "io.apicurio.registry.utils.converter.AvroConverter", "io.apicurio.registry.utils.converter.ExtJsonConverter.Avro",
+	"com.amazonaws.services.schemaregistry.kafkaconnect.AWSKafkaAvroConverter",
 }
 
 const jsonRecords = "records are Avro with their schemas in a registry; other forms are not written"

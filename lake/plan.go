@@ -123,6 +123,7 @@ func (t *Table) newChange(rows Rows, operation string, how *Insertion) (*change,
 	}
 	if c.order >= 0 {
 		in.Order = &batch.Cols[c.order]
+		in.Signed = schema.Fields[c.order].Type.Kind == Decimal
 	}
 	if how != nil && !how.Combine {
 		c.merge = merge.Each(in)

@@ -12,6 +12,7 @@ type Input struct {
 	Len     int
 	Keys    *column.Column  // Bytes, no nulls
 	Order   *column.Column  // the ordering column; nil: the place in the batch alone
+	Signed  bool            // Order's bytes are big-endian two's complement numbers of one scale, not texts
 	Deletes column.Bitmap   // events that remove the row
 	Keep    []column.Bitmap // by column: cells that stay as they were
 }
@@ -61,7 +62,7 @@ func Each(in Input) *Merge {
 // order nearly always, so that the walk is short.
 func (m *Merge) insert(g, r int32) {
 	at := &m.newest[g]
-	for *at >= 0 && m.in.Order != nil && compare(m.in.Order, int(*at), m.in.Order, int(r)) > 0 {
+	for *at >= 0 && m.in.Order != nil && m.compare(int(*at), m.in.Order, int(r)) > 0 {
 		at = &m.prev[*at]
 	}
 	m.prev[r] = *at
@@ -112,7 +113,7 @@ func (m *Merge) Decide(g int, order *column.Column, row int) Outcome {
 		m.decided[g] = true
 		m.lay(g, order, row)
 	}
-	if m.in.Order == nil || order == nil || compare(m.in.Order, int(newest), order, row) == 0 {
+	if m.in.Order == nil || order == nil || m.compare(int(newest), order, row) == 0 {
 		return Again
 	}
 	return Replace
@@ -156,7 +157,7 @@ func (m *Merge) DecideNew(g int) Outcome {
 
 // older reports whether event e is older than the stored row.
 func (m *Merge) older(e int32, order *column.Column, row int) bool {
-	return m.in.Order != nil && order != nil && compare(m.in.Order, int(e), order, row) < 0
+	return m.in.Order != nil && order != nil && m.compare(int(e), order, row) < 0
 }
 
 // Cell tells where the value of column c in the row of a decided group comes
@@ -176,9 +177,11 @@ func (m *Merge) Cell(g, c int) (event int, fromStored bool) {
 	return int(e), false
 }
 
-// compare orders two values of ordering columns of one kind; null comes first.
-func compare(a *column.Column, i int, b *column.Column, j int) int {
-	switch an, bn := a.IsNull(i), b.IsNull(j); {
+// compare orders the ordering value of event e and that at row of b, a column of
+// the same kind; null comes first.
+func (m *Merge) compare(e int, b *column.Column, row int) int {
+	a := m.in.Order
+	switch an, bn := a.IsNull(e), b.IsNull(row); {
 	case an && bn:
 		return 0
 	case an:
@@ -186,12 +189,43 @@ func compare(a *column.Column, i int, b *column.Column, j int) int {
 	case bn:
 		return 1
 	}
-	switch a.Kind {
-	case column.Int:
-		return cmp.Compare(a.Ints[i], b.Ints[j])
-	case column.Float:
-		return cmp.Compare(a.Floats[i], b.Floats[j])
+	switch {
+	case a.Kind == column.Int:
+		return cmp.Compare(a.Ints[e], b.Ints[row])
+	case a.Kind == column.Float:
+		return cmp.Compare(a.Floats[e], b.Floats[row])
+	case m.in.Signed:
+		return compareSigned(a.Value(e), b.Value(row))
 	default:
-		return bytes.Compare(a.Value(i), b.Value(j))
+		return bytes.Compare(a.Value(e), b.Value(row))
 	}
+}
+
+// compareSigned orders two numbers in big-endian two's complement, of any length;
+// no bytes are 0.
+func compareSigned(a, b []byte) int {
+	an, bn := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
+	if an != bn {
+		if an {
+			return -1
+		}
+		return 1
+	}
+	sign := byte(0)
+	if an {
+		sign = 0xff
+	}
+	for len(a) > len(b) {
+		if a[0] != sign {
+			return cmp.Compare(a[0], sign)
+		}
+		a = a[1:]
+	}
+	for len(b) > len(a) {
+		if b[0] != sign {
+			return cmp.Compare(sign, b[0])
+		}
+		b = b[1:]
+	}
+	return bytes.Compare(a, b)
 }

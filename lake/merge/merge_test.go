@@ -1,8 +1,10 @@
 package merge
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"testing"
 
@@ -225,7 +227,7 @@ func TestNullOrderComesFirst(t *testing.T) {
 	order.AppendString("a")
 	for i := range 3 {
 		for j := range 3 {
-			got := compare(&order, i, &order, j)
+			got := (&Merge{in: Input{Order: &order}}).compare(i, &order, j)
 			if want := max(-1, min(1, i-j)); got != want {
 				t.Errorf("compare %d with %d: %d, want %d", i, j, got, want)
 			}
@@ -305,4 +307,31 @@ func BenchmarkNew(b *testing.B) {
 		New(Input{Len: n, Keys: &keys, Order: &order})
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
+}
+
+// Decimals order as the numbers that they are, negative ones and such of another
+// width included.
+func TestDecimalsOrderAsNumbers(t *testing.T) {
+	ordered := []*big.Int{}
+	for _, n := range []int64{-1 << 40, -70000, -257, -256, -129, -128, -1, 0, 1, 127, 128, 255, 256, 70000, 1 << 40} {
+		ordered = append(ordered, big.NewInt(n))
+	}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			for _, width := range []int{6, 8} {
+				if got, want := compareSigned(twosComplement(a, 6), twosComplement(b, width)), cmp.Compare(i, j); got != want {
+					t.Errorf("%v against %v in %d bytes: %d, want %d", a, b, width, got, want)
+				}
+			}
+		}
+	}
+	if compareSigned(nil, []byte{0}) != 0 || compareSigned(nil, []byte{0xff}) != 1 {
+		t.Error("no bytes are not 0")
+	}
+}
+
+func twosComplement(n *big.Int, width int) []byte {
+	m := new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*width)))
+	b := m.FillBytes(make([]byte, width+1))
+	return b[1:]
 }
