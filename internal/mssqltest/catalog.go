@@ -22,6 +22,9 @@ type view struct {
 	cdc      bool  // exists only where CDC is enabled
 	services bool  // does not exist on Azure SQL Database
 	orders   []int // the column by which it is ordered
+	// after, where it is set, gives the rows from a value of that column on, instead
+	// of rows: a row is good until the next.
+	after func(st *state, from any, yield func([]any) bool)
 }
 
 func (c *compiler) systemView(db *Database, st *state, schema, name string) *relation {
@@ -41,6 +44,10 @@ func (c *compiler) systemView(db *Database, st *state, schema, name string) *rel
 		r.orders, r.seek = [][]int{v.orders}, v.orders[0]
 	}
 	r.scan = func(_ *env, from any, yield func([]any) bool) error {
+		if v.after != nil {
+			v.after(st, from, yield)
+			return nil
+		}
 		for _, row := range v.rows(c.s, db, st) {
 			if from != nil && compare(row[r.seek], from) < 0 {
 				continue

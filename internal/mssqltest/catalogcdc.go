@@ -1,5 +1,7 @@
 package mssqltest
 
+import "slices"
+
 func cdcViews() map[string]*view {
 	return map[string]*view{
 		"cdc.change_tables": {cdc: true, cols: cols("object_id", intType, "version?", intType, "source_object_id?", intType, "capture_instance", sysname,
@@ -52,11 +54,18 @@ func cdcViews() map[string]*view {
 			}},
 		"cdc.lsn_time_mapping": {cdc: true, orders: []int{0}, cols: cols("start_lsn", lsnType, "tran_begin_time?", dtType, "tran_end_time?", dtType,
 			"tran_id?", varbinary(10), "tran_begin_lsn?", lsnType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.times {
-					out = append(out, []any{t.lsn.Bytes(), t.begin, t.end, t.tranID, t.beginLSN.orNull()})
+			after: func(st *state, from any, yield func([]any) bool) {
+				k := 0
+				if b, ok := from.([]byte); ok {
+					k, _ = slices.BinarySearchFunc(st.times, b, func(r timeRow, b []byte) int { return compareBytes(r.lsn[:], b) })
 				}
-				return out
+				row := make([]any, 5)
+				for _, t := range st.times[k:] {
+					row[0], row[1], row[2], row[3], row[4] = t.lsn.Bytes(), t.begin, t.end, t.tranID, t.beginLSN.orNull()
+					if !yield(row) {
+						break
+					}
+				}
 			}},
 		"sys.dm_cdc_log_scan_sessions": {cols: cols("session_id", intType, "start_time?", dtType, "end_time?", dtType, "duration?", intType, "scan_phase?", nvarchar(200),
 			"error_count?", intType, "start_lsn?", nvarchar(23), "current_lsn?", nvarchar(23), "end_lsn?", nvarchar(23), "tran_count?", bigType,

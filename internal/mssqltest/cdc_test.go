@@ -103,6 +103,8 @@ func TestValidityInterval(t *testing.T) {
 	}
 	got, _ = changes(lsns[2], lsns[3])
 	equal(t, got, "[[2] [3]]")
+	equal(t, rows(t, c, "SELECT d.id, CASE WHEN l.tran_end_time IS NULL THEN 0 ELSE 1 END FROM cdc.dbo_item_CT d LEFT JOIN cdc.lsn_time_mapping l ON l.start_lsn = d.__$start_lsn WHERE d.__$start_lsn > @p1 OR d.__$start_lsn = @p1", lsns[2].Bytes()),
+		"[[2 1] [3 1]]")
 	// The change table itself says nothing of what is gone.
 	equal(t, rows(t, c, "SELECT id FROM cdc.dbo_item_CT WHERE __$start_lsn >= @p1", low.Bytes()), "[[2] [3]]")
 	equal(t, rows(t, c, "SELECT min(start_lsn) FROM cdc.change_tables"), [][]string{{fmt.Sprintf("%x", lsns[2][:])}})

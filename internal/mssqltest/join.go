@@ -160,6 +160,21 @@ func (j *joinRun) hash(row []any, up *env, side int) (string, bool, error) {
 	return string(b), true, nil
 }
 
+// rightFrom is from, where the right is sought by what equals the left's column: no
+// row below it can match.
+func (j *joinRun) rightFrom(from any) any {
+	if j.kind != "INNER" && j.kind != "LEFT" {
+		return nil
+	}
+	for _, p := range j.pairs {
+		l, r := p[0].col, p[1].col
+		if l != nil && r != nil && l.index == j.l.seek && r.index == j.left+j.r.seek {
+			return from
+		}
+	}
+	return nil
+}
+
 func (j *joinRun) run(e *env, from any, yield func([]any) bool) error {
 	type right struct {
 		row  []any // as wide as the result
@@ -168,7 +183,7 @@ func (j *joinRun) run(e *env, from any, yield func([]any) bool) error {
 	var rights []*right
 	table := map[string][]*right{}
 	var bad error
-	err := j.r.scan(&env{up: e.up}, nil, func(row []any) bool {
+	err := j.r.scan(&env{up: e.up}, j.rightFrom(from), func(row []any) bool {
 		w := make([]any, j.width)
 		copy(w[j.left:], row)
 		r := &right{row: w}

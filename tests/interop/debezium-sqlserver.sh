@@ -81,7 +81,7 @@ part() {
 }
 
 failed=0
-for scenario in ${SCENARIOS:-types crud alter}; do
+for scenario in ${SCENARIOS:-types crud alter odd signal}; do
     echo "== $scenario"
     rm -rf "$home/run/$scenario"
     mkdir -p "$home/run/$scenario"
