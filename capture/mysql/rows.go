@@ -75,6 +75,9 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		row++
 		list, buf := len(batch.List), len(batch.Buf)
 		rest, err := s.image(batch, r, b, &source, ts, src)
+		if err == nil && len(rest) == len(src) { // how many such rows there are cannot be known
+			err = fmt.Errorf("%w: row without bytes", binlog.ErrMalformed)
+		}
 		if err != nil {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]
 			if !s.cfg.KeepsFailures() || s.tx.xa {

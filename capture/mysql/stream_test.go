@@ -162,6 +162,7 @@ func FuzzStream(f *testing.F) {
 		f.Add(byte(e.Header.EventType), g.Data)
 	}
 	f.Add(byte(binlog.TypeQuery), append(make([]byte, 13), "\x00\x00TRUNCATE TABLE ecomm.sale"...))
+	f.Add(byte(binlog.TypeWriteRowsV2), []byte("\a\x00\x00\x00\x00\x00\x01\x00\x02\x00\n\x00\x00\x00\x00")) // rows of no columns
 	f.Add(byte(binlog.TypeTransactionPayload), []byte{2, 1, 255, 0, 1, 0, 0, 0, 30, 1, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9})
 	o := Options{Options: capture.Options{Class: "mysql", Prefix: "t", BatchSize: 10_000, BatchBytes: 4 << 20, Skipped: []string{"none"}}}
 	cfg, err := newSettings(&o)
