@@ -78,7 +78,12 @@ func keyRule(rule string) (envelope.KeyRule, error) {
 	if err != nil {
 		return envelope.KeyRule{}, err
 	}
-	k := envelope.KeyRule{Match: func(id envelope.TableID) bool { return re.MatchString(id.String()) }}
+	k := envelope.KeyRule{Match: func(id envelope.TableID) bool {
+		if id.Catalog != "" && id.Schema != "" && re.MatchString(id.Schema+"."+id.Name) {
+			return true // SQL Server's tables may be named without their database
+		}
+		return re.MatchString(id.String())
+	}}
 	for c := range strings.SplitSeq(rule[i+1:], ",") {
 		k.Columns = append(k.Columns, strings.TrimSpace(c))
 	}

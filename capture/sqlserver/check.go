@@ -1,0 +1,200 @@
+package sqlserver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+
+	"tributary/envelope"
+	"tributary/internal/fault"
+)
+
+// check looks at what capturing a database needs, and says how to mend what is
+// missing.
+func (d *database) check(ctx context.Context) error {
+	var enabled, snapshots bool
+	err := d.conn.rows(ctx, "SELECT is_cdc_enabled, snapshot_isolation_state FROM sys.databases WHERE name = @p1", []any{d.name}, func(v []driver.Value) error {
+		enabled, snapshots = asInt(v[0]) != 0, asInt(v[1]) == 1
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the settings of database %s: %w", d.name, err)
+	}
+	if !enabled {
+		return fault.Humanf(d.enable(ctx), "change data capture is not enabled in database %s", d.name)
+	}
+	if _, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.change_tables"); err != nil {
+		if n := number(err); n == errDenied || n == errMissingObject {
+			return fault.Human(fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err),
+				"give the user the rights: USE "+quoted(d.name)+"; GRANT SELECT ON SCHEMA::[cdc] TO "+quoted(d.cfg.User)+"; GRANT SELECT ON SCHEMA::[dbo] TO "+quoted(d.cfg.User)+
+					"; and membership in the role that sp_cdc_enable_table was given, if any: ALTER ROLE [ROLE] ADD MEMBER "+quoted(d.cfg.User))
+		}
+		return fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err)
+	}
+	if d.cfg.isolation() == isolationSnapshot && !snapshots && !d.cfg.readOnly() && d.cfg.readsRows() {
+		return fault.Humanf("execute ALTER DATABASE "+quoted(d.name)+" SET ALLOW_SNAPSHOT_ISOLATION ON, or choose another snapshot.isolation.mode",
+			"snapshot.isolation.mode snapshot needs ALLOW_SNAPSHOT_ISOLATION in database %s", d.name)
+	}
+	return d.agent(ctx)
+}
+
+// enable is how to enable change data capture in the database.
+func (d *database) enable(ctx context.Context) string {
+	rds, err := d.conn.one(ctx, "SELECT CASE WHEN OBJECT_ID(N'msdb.dbo.rds_cdc_enable_db') IS NULL THEN 0 ELSE 1 END")
+	if err == nil && asInt(rds) == 1 {
+		return "execute EXEC msdb.dbo.rds_cdc_enable_db " + literal(d.name)
+	}
+	return "execute as sysadmin (on Azure SQL Database as db_owner): USE " + quoted(d.name) + "; EXEC sys.sp_cdc_enable_db (on Amazon RDS: EXEC msdb.dbo.rds_cdc_enable_db " + literal(d.name) + ")"
+}
+
+// agent warns if the SQL Server Agent does not run, where the user may see that:
+// without it no change arrives. Azure SQL Database has none, and a secondary none
+// that captures.
+func (d *database) agent(ctx context.Context) error {
+	if d.cfg.readOnly() {
+		return nil
+	}
+	edition, err := d.conn.one(ctx, "SELECT CAST(SERVERPROPERTY('EngineEdition') AS int)")
+	if err != nil || asInt(edition) == 5 {
+		return nil //nolint:nilerr // it is only for a warning
+	}
+	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM sys.dm_server_services WHERE servicename LIKE N'SQL Server Agent (%' AND status <> 4")
+	if err != nil {
+		d.log.Debug("whether the SQL Server Agent runs cannot be seen", "error", err)
+		return nil
+	}
+	if asInt(v) > 0 {
+		d.log.Warn("the SQL Server Agent does not run: no change is captured until it does", "to_do", "start the service SQL Server Agent, and see msdb.dbo.cdc_jobs and sys.dm_cdc_errors")
+	}
+	return nil
+}
+
+// untracked is the error about tables that are to be captured and have no capture
+// instance, with the statements that make one. missing are the entries of
+// table.include.list that match nothing; nil = there is no table at all.
+func (n *session) untracked(ctx context.Context, missing []string) error {
+	var todo []string
+	for _, d := range n.databases {
+		tables, err := d.sourceTables(ctx, d.conn)
+		if err != nil {
+			return err
+		}
+		for _, t := range tables {
+			if n.cfg.include(t.id) && !d.has(t.id) {
+				todo = append(todo, "USE "+quoted(d.name)+"; "+enableTable(t.id))
+			}
+		}
+	}
+	err := errors.New("no table has a capture instance")
+	if missing != nil {
+		err = fmt.Errorf("no table with a capture instance matches %s of table.include.list", strings.Join(missing, ", "))
+	}
+	if len(todo) == 0 {
+		return fault.Human(err, "correct table.include.list (database.schema.table or schema.table), create the table, or let the user see it")
+	}
+	const most = 5
+	hint := "execute as db_owner: " + strings.Join(todo[:min(len(todo), most)], "; ")
+	if len(todo) > most {
+		hint += fmt.Sprintf("; and %d more such", len(todo)-most)
+	}
+	return fault.Human(err, hint)
+}
+
+func enableTable(id envelope.TableID) string {
+	return "EXEC sys.sp_cdc_enable_table @source_schema = " + literal(id.Schema) + ", @source_name = " + literal(id.Name) + ", @role_name = NULL, @supports_net_changes = 0"
+}
+
+func (d *database) has(id envelope.TableID) bool {
+	for _, in := range d.list {
+		if in.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// checkPosition reports a position that does not fit the databases, or whose
+// changes have been cleaned up.
+func (n *session) checkPosition(ctx context.Context, at *position) error {
+	for _, d := range n.databases {
+		p, ok := at.Databases[d.name]
+		if !ok {
+			return fault.Humanf("capture the database with a connector of its own, or take a new snapshot of all: cdc-source offsets reset",
+				"the stored position tells nothing of database %s: it was added to database.names after the snapshot", d.name)
+		}
+		v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
+		if err != nil {
+			return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
+		}
+		if end := asLSN(v); compareLSN(end, lsn(p.Commit)) < 0 {
+			l := lsn(p.Commit)
+			return fault.Humanf(wayOut, "the position %s is behind the end of what database %s has captured (%s): the database was restored, or change data capture was enabled anew", l.String(), d.name, end.String())
+		}
+		if err := d.overtaken(ctx, p, d.list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const wayOut = "take a new snapshot: cdc-source offsets reset, or snapshot.mode when_needed"
+
+// overtaken reports whether the clean-up has removed changes after a place.
+func (d *database) overtaken(ctx context.Context, p *place, list []*instance) error {
+	for _, object := range p.Instances {
+		var in *instance
+		for _, x := range list {
+			if x.object == object {
+				in = x
+			}
+		}
+		if in == nil {
+			if err := d.vanished(p, object); err != nil {
+				return err
+			}
+			continue
+		}
+		if in.stop != (lsn{}) && compareLSN(lsn(p.Commit), in.stop) >= 0 {
+			continue // it is done with
+		}
+		v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_min_lsn(@p1)", in.name)
+		if err != nil {
+			return fmt.Errorf("read the low end of capture instance %s: %w", in.name, err)
+		}
+		low := asLSN(v)
+		if low == (lsn{}) {
+			continue // it was dropped just now
+		}
+		if next := increment(lsn(p.Commit)); compareLSN(low, next) > 0 && !p.partial() || p.partial() && compareLSN(low, lsn(p.Commit)) > 0 {
+			l := lsn(p.Commit)
+			return fault.Humanf(wayOut+". To keep changes for longer, as minutes: USE "+quoted(d.name)+"; EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 10080",
+				"changes of %s after our position %s have been removed: its change table begins at %s (retention)", in.id, l.String(), low.String())
+		}
+	}
+	return nil
+}
+
+// vanished is called for an instance that was read and is not there any more.
+func (d *database) vanished(p *place, object int64) error {
+	if d.gone == nil {
+		d.gone = make(map[int64]bool)
+	}
+	if !d.gone[object] {
+		d.gone[object] = true
+		l := lsn(p.Commit)
+		d.log.Warn("a capture instance was dropped: changes between our position and its end are not seen", "object_id", object, "position", l.String())
+	}
+	return nil
+}
+
+// increment is the next LSN.
+func increment(l lsn) lsn {
+	for i := len(l) - 1; i >= 0; i-- {
+		if l[i]++; l[i] != 0 {
+			break
+		}
+	}
+	return l
+}

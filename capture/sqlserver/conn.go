@@ -1,0 +1,261 @@
+package sqlserver
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	mssql "github.com/microsoft/go-mssqldb"
+
+	"tributary/capture"
+	"tributary/internal/fault"
+)
+
+// conn is a connection to the server. It is used by one goroutine at a time.
+type conn struct {
+	raw *mssql.Conn
+	tx  driver.Tx // nil unless a transaction is open
+}
+
+// dial connects to a database.
+func dial(ctx context.Context, o *Options, database string) (*conn, error) {
+	host := o.Host
+	if o.Instance == "" {
+		host += ":" + strconv.Itoa(o.Port)
+	}
+	q := url.Values{
+		"database": {database}, "app name": {"tributary"}, "encrypt": {o.Encrypt}, "TrustServerCertificate": {strconv.FormatBool(o.Trust)},
+		"dial timeout": {strconv.Itoa(max(int(o.ConnectTimeout.Seconds()), 1))}, "multisubnetfailover": {strconv.FormatBool(o.MultiSubnet)},
+	}
+	if o.Encrypt == "false" {
+		q.Set("encrypt", "disable")
+	}
+	for key, value := range map[string]string{"certificate": o.CA, "hostNameInCertificate": o.CertificateFor} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	if o.readOnly() {
+		q.Set("ApplicationIntent", readOnly)
+	}
+	u := url.URL{Scheme: "sqlserver", User: url.UserPassword(o.User, o.Password.Reveal()), Host: host, Path: o.Instance, RawQuery: q.Encode()}
+	connector, err := mssql.NewConnector(u.String())
+	if err != nil {
+		return nil, fault.Human(fmt.Errorf("connect to %s: %w", o.Host, err), "correct database.hostname and the options driver.*")
+	}
+	c, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, explain(fmt.Errorf("connect to %s, database %s: %w", o.Host, database, err))
+	}
+	raw, ok := c.(*mssql.Conn)
+	if !ok {
+		return nil, fmt.Errorf("connect: the driver gives a %T", c)
+	}
+	out := &conn{raw: raw}
+	for _, s := range capture.Statements(o.Initial) {
+		if err := out.exec(ctx, s); err != nil {
+			return nil, errors.Join(fault.Human(fmt.Errorf("execute database.initial.statements: %w", err), "correct database.initial.statements"), out.close())
+		}
+	}
+	return out, nil
+}
+
+// close is of a connection that nobody needs any more: what the server says to it
+// does not matter.
+func (c *conn) close() error {
+	if c == nil || c.raw == nil {
+		return nil
+	}
+	_ = c.raw.Close()
+	c.raw = nil
+	return nil
+}
+
+// begin starts a transaction.
+func (c *conn) begin(ctx context.Context, level sql.IsolationLevel) (err error) {
+	c.tx, err = c.raw.BeginTx(ctx, driver.TxOptions{Isolation: driver.IsolationLevel(level)})
+	if err != nil {
+		c.tx = nil
+		return explain(fmt.Errorf("begin transaction: %w", err))
+	}
+	return nil
+}
+
+// end ends it. Nothing was written in it.
+func (c *conn) end() error {
+	if c.tx == nil || c.raw == nil {
+		return nil
+	}
+	err := c.tx.Rollback()
+	c.tx = nil
+	if err != nil {
+		return fmt.Errorf("end transaction: %w", err)
+	}
+	return nil
+}
+
+// named gives arguments the places @p1, @p2, …
+func named(args []any) []driver.NamedValue {
+	out := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		out[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	return out
+}
+
+// rows calls row for each row of a query. The values are in the driver's forms;
+// the slice is used again for the next row, the values are not.
+func (c *conn) rows(ctx context.Context, query string, args []any, row func(v []driver.Value) error) error {
+	return c.query(ctx, query, args, func(rs driver.Rows) error {
+		v := make([]driver.Value, len(rs.Columns()))
+		for {
+			switch err := rs.Next(v); {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil:
+				return explain(err)
+			}
+			if err := row(v); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func (c *conn) query(ctx context.Context, query string, args []any, use func(driver.Rows) error) error {
+	if c.raw == nil {
+		return errors.New("the connection is closed")
+	}
+	st, err := c.raw.PrepareContext(ctx, query)
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { _ = st.Close() }() // nothing of it is on the server
+	run, ok := st.(driver.StmtQueryContext)
+	if !ok {
+		return fmt.Errorf("the driver gives a %T", st)
+	}
+	rs, err := run.QueryContext(ctx, named(args))
+	if err != nil {
+		return explain(err)
+	}
+	err = use(rs)
+	if cerr := rs.Close(); cerr != nil && err == nil {
+		err = explain(cerr)
+	}
+	return err
+}
+
+// exec executes a statement without results.
+func (c *conn) exec(ctx context.Context, query string, args ...any) error {
+	st, err := c.raw.PrepareContext(ctx, query)
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { _ = st.Close() }() // nothing of it is on the server
+	run, ok := st.(driver.StmtExecContext)
+	if !ok {
+		return fmt.Errorf("the driver gives a %T", st)
+	}
+	if _, err := run.ExecContext(ctx, named(args)); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// one returns the first value of the only row, nil if there is none.
+func (c *conn) one(ctx context.Context, query string, args ...any) (out driver.Value, err error) {
+	err = c.rows(ctx, query, args, func(v []driver.Value) error {
+		out = v[0]
+		return nil
+	})
+	return out, err
+}
+
+// Numbers of the server's errors.
+const (
+	errMissingObject  = 208
+	errMissingColumn  = 207
+	errDenied         = 229
+	errOutOfRange     = 313 // LSNs that a change function does not have
+	errLockTimeout    = 1222
+	errDeadlock       = 1205
+	errNoSnapshots    = 3952
+	errNoSuchDatabase = 4060
+	errNoLogin        = 18456
+	errDeniedDatabase = 916
+)
+
+// number is that of the server's error, 0 for others.
+func number(err error) int32 {
+	var e mssql.Error
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+// explain says what to do about errors that do not heal by themselves.
+func explain(err error) error {
+	err = capture.Quiet(err)
+	if fault.NeedsHuman(err) {
+		return err
+	}
+	if hint := hints[number(err)]; hint != "" {
+		return fault.Human(err, hint)
+	}
+	if strings.Contains(err.Error(), "x509: ") {
+		return fault.Human(err, "have the server show a certificate that is trusted, name its file in driver.certificate, or take any with driver.trustServerCertificate: true")
+	}
+	return err
+}
+
+var hints = map[int32]string{
+	errNoLogin:        "correct database.user and database.password",
+	errNoSuchDatabase: "correct database.names, or give the user access: USE [DATABASE]; CREATE USER [USER] FOR LOGIN [USER]",
+	errDeniedDatabase: "give the user access to the database: USE [DATABASE]; CREATE USER [USER] FOR LOGIN [USER]",
+	errDenied:         "grant the right that is missing: USE [DATABASE]; GRANT SELECT ON SCHEMA::[SCHEMA] TO [USER]; GRANT SELECT ON SCHEMA::[cdc] TO [USER]",
+	errNoSnapshots:    "execute ALTER DATABASE [DATABASE] SET ALLOW_SNAPSHOT_ISOLATION ON, or choose another snapshot.isolation.mode",
+}
+
+// quoted is a name in brackets.
+func quoted(name string) string { return "[" + strings.ReplaceAll(name, "]", "]]") + "]" }
+
+// literal is a text as a literal.
+func literal(text string) string { return "N'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+// The driver's values, which have one form for each type; zero for NULL.
+func asInt(v driver.Value) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case bool:
+		if v {
+			return 1
+		}
+	}
+	return 0
+}
+
+func asText(v driver.Value) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return ""
+}
+
+func asLSN(v driver.Value) (l lsn) {
+	if b, ok := v.([]byte); ok {
+		copy(l[:], b)
+	}
+	return l
+}

@@ -1,0 +1,176 @@
+package sqlserver
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// key is where a row of a change table stands in the log.
+type key struct {
+	commit  lsn
+	command int64
+	change  lsn
+	op      int64
+}
+
+// compare orders rows: by commit, command, sequence value and operation.
+func (k *key) compare(o *key) int {
+	if n := bytes.Compare(k.commit[:], o.commit[:]); n != 0 {
+		return n
+	}
+	if k.command != o.command {
+		return int(k.command - o.command)
+	}
+	if n := bytes.Compare(k.change[:], o.change[:]); n != 0 {
+		return n
+	}
+	return int(k.op - o.op)
+}
+
+// change is a row of a change table.
+type change struct {
+	key
+	mask   []byte
+	at     time.Time // of the transaction
+	values []driver.Value
+}
+
+// cursor reads the rows of a capture instance in an interval, page by page.
+type cursor struct {
+	in *instance
+	d  *database
+	interval
+
+	rows []change
+	next int
+	last key  // of the last row that was read
+	same int  // rows that were read with it
+	any  bool // a page has been read
+	all  bool // there are no more
+}
+
+const metaColumns = 6
+
+// head is the row that is next, nil at the end.
+func (c *cursor) head() *change {
+	if c.next < len(c.rows) {
+		return &c.rows[c.next]
+	}
+	return nil
+}
+
+// advance goes to the row after head. Before the last page's rows are used up it
+// reads the next one and makes sure that nothing of it was cleaned up.
+func (c *cursor) advance(ctx context.Context, p *place) error {
+	c.next++
+	if c.next < len(c.rows) || c.all {
+		return nil
+	}
+	if err := c.fetch(ctx); err != nil {
+		return err
+	}
+	return c.d.overtaken(ctx, p, []*instance{c.in})
+}
+
+// fetch reads the next page. Rows that stand at the same place as the last one are
+// read again and passed over: a page may end between them.
+func (c *cursor) fetch(ctx context.Context) error {
+	if compareLSN(c.to, c.from) < 0 || compareLSN(c.to, c.from) == 0 && !c.within {
+		c.rows, c.all = nil, true
+		return nil
+	}
+	limit := c.d.cfg.page() + c.same
+	query, args := c.query(limit)
+	c.rows, c.next = c.rows[:0], 0
+	pass, n := c.same, 0
+	err := c.d.conn.rows(ctx, query, args, func(v []driver.Value) error {
+		n++
+		r := change{key: key{asLSN(v[0]), asInt(v[1]), asLSN(v[2]), asInt(v[3])}}
+		if c.any && r.key == c.last {
+			if pass > 0 {
+				pass--
+				return nil
+			}
+			c.same++
+		} else {
+			c.last, c.same = r.key, 1
+			c.any = true
+		}
+		if b, ok := v[4].([]byte); ok {
+			r.mask = b
+		}
+		if t, ok := v[5].(time.Time); ok {
+			r.at = t
+		}
+		r.values = append([]driver.Value(nil), v[metaColumns:]...)
+		c.rows = append(c.rows, r)
+		return nil
+	})
+	if number(err) == errMissingObject && c.d.dropped(ctx, c.in) {
+		c.d.log.Warn("a capture instance was dropped while it was read", "table", c.in.id.String(), "instance", c.in.name)
+		c.all = true
+		return nil
+	}
+	if number(err) == errOutOfRange { // the LSNs are out of what the function has
+		if e := c.d.overtaken(ctx, &place{Commit: lsnText(before(c.from)), Instances: []int64{c.in.object}}, []*instance{c.in}); e != nil {
+			return e
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read the changes of %s: %w", c.in.id, err)
+	}
+	c.all = n < limit
+	return nil
+}
+
+// query selects a page of rows behind the last one.
+func (c *cursor) query(limit int) (string, []any) {
+	var b strings.Builder
+	low := c.from
+	if !c.within {
+		low = increment(low)
+	}
+	if compareLSN(low, c.in.start) < 0 {
+		low = c.in.start
+	}
+	args := []any{append([]byte{}, low[:]...), append([]byte{}, c.to[:]...)}
+	command, from := "c.[__$command_id]", "cdc."+quoted(c.in.name+"_CT")
+	if c.d.cfg.QueryMode == "function" {
+		command, from = "CAST(0 AS int)", "cdc."+quoted("fn_cdc_get_all_changes_"+c.in.name)+"(@p1, @p2, N'all update old')"
+	}
+	fmt.Fprintf(&b, "SELECT TOP (%d) c.[__$start_lsn], %s, c.[__$seqval], c.[__$operation], c.[__$update_mask], TODATETIMEOFFSET(l.tran_begin_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET()))", limit, command)
+	if len(c.in.table.columns) > 0 {
+		b.WriteString(", " + c.in.table.list("c."))
+	}
+	b.WriteString(" FROM " + from + " AS c LEFT JOIN cdc.lsn_time_mapping AS l ON l.start_lsn = c.[__$start_lsn] WHERE c.[__$start_lsn] >= @p1 AND c.[__$start_lsn] <= @p2")
+	if c.any {
+		place := func(v any) string {
+			args = append(args, v)
+			return fmt.Sprintf("@p%d", len(args))
+		}
+		commit, change := place(append([]byte{}, c.last.commit[:]...)), place(append([]byte{}, c.last.change[:]...))
+		op := place(c.last.op)
+		inner := fmt.Sprintf("(c.[__$seqval] > %s OR (c.[__$seqval] = %s AND c.[__$operation] >= %s))", change, change, op)
+		if c.d.cfg.QueryMode != "function" {
+			cmd := place(c.last.command)
+			inner = fmt.Sprintf("(c.[__$command_id] > %s OR (c.[__$command_id] = %s AND %s))", cmd, cmd, inner)
+		}
+		fmt.Fprintf(&b, " AND (c.[__$start_lsn] > %s OR (c.[__$start_lsn] = %s AND %s))", commit, commit, inner)
+	}
+	b.WriteString(" ORDER BY c.[__$start_lsn], ")
+	if c.d.cfg.QueryMode != "function" {
+		b.WriteString("c.[__$command_id], ")
+	}
+	b.WriteString("c.[__$seqval], c.[__$operation]")
+	return b.String(), args
+}
+
+// dropped reports whether an instance is not there any more.
+func (d *database) dropped(ctx context.Context, in *instance) bool {
+	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.change_tables WHERE object_id = @p1", in.object)
+	return err == nil && asInt(v) == 0
+}

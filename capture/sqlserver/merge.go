@@ -1,0 +1,265 @@
+package sqlserver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"tributary/envelope"
+)
+
+// merge delivers the rows of several cursors in the order of the log.
+type merge struct {
+	*stream
+	d *database
+	interval
+	before  place // where the interval begins
+	cursors []*cursor
+	tx      envelope.Transaction
+
+	open   bool // a transaction is in work
+	source envelope.Source
+	last   key // of the row before
+	same   int
+	serial int64
+
+	beforeCells, afterCells [][]byte
+	buf                     []byte
+}
+
+// least is the cursor whose row is next, nil at the end.
+func (m *merge) least() (c *cursor) {
+	for _, x := range m.cursors {
+		h := x.head()
+		if h == nil {
+			continue
+		}
+		if c == nil || h.compare(&c.head().key) < 0 {
+			c = x
+		}
+	}
+	return c
+}
+
+func (m *merge) run(ctx context.Context) error {
+	for c := m.least(); c != nil; c = m.least() {
+		if err := m.row(ctx, c); err != nil {
+			return err
+		}
+	}
+	return m.finish()
+}
+
+// finish ends the transaction in work.
+func (m *merge) finish() error {
+	if m.open {
+		m.tx.End(&m.batch.Changes, m.source, time.Now().UnixNano())
+	}
+	m.open = false
+	return nil
+}
+
+// row delivers the row at the head of a cursor; for an update also the one that
+// follows.
+func (m *merge) row(ctx context.Context, c *cursor) error {
+	r := *c.head()
+	if !m.open || r.commit != m.source.CommitLSN {
+		if err := m.begin(ctx, &r); err != nil {
+			return err
+		}
+	}
+	if err := c.advance(ctx, &m.before); err != nil {
+		return err
+	}
+	var old *change
+	if r.op == opBefore {
+		h := c.head()
+		if h == nil || h.op != opAfter || h.commit != r.commit || h.change != r.change {
+			return fmt.Errorf("the change table of %s has the first half of an update without the second, at %s", c.in.id, r.change.String())
+		}
+		first := r
+		old, r = &first, *h
+		if err := c.advance(ctx, &m.before); err != nil {
+			return err
+		}
+	}
+	if r.commit == m.last.commit && r.change == m.last.change {
+		m.serial++
+	} else {
+		m.serial = 1
+	}
+	if old != nil {
+		m.serial++
+	}
+	if r.key == m.last {
+		m.same++
+	} else {
+		m.last, m.same = r.key, 1
+	}
+	m.source.ChangeLSN, m.source.SerialNo = r.change, m.serial
+	return m.deliver(ctx, c.in, old, &r)
+}
+
+// begin starts the transaction of a row.
+func (m *merge) begin(ctx context.Context, r *change) error {
+	if err := m.finish(); err != nil {
+		return err
+	}
+	if m.source.CommitLSN != (lsn{}) {
+		*m.at.Databases[m.d.name] = place{Commit: lsnText(m.source.CommitLSN), Instances: m.before.Instances}
+		m.moved = true
+	}
+	if m.pipe.Limits().Full(m.batch) {
+		if err := m.put(ctx); err != nil {
+			return err
+		}
+	}
+	m.switches(r.commit)
+	m.source = envelope.Source{CommitLSN: r.commit, TsNs: r.at.UnixNano()}
+	if r.at.IsZero() {
+		m.source.TsNs = time.Now().UnixNano()
+	}
+	m.open = true
+	if m.delivered(r.commit) {
+		m.tx.Begin(nil, m.source, 0)
+	} else {
+		m.tx.Begin(&m.batch.Changes, m.source, time.Now().UnixNano())
+	}
+	return nil
+}
+
+// delivered reports whether a part of the transaction was delivered before.
+func (m *merge) delivered(commit lsn) bool { return m.within && commit == m.from }
+
+// passed reports whether the row at hand was delivered before.
+func (m *merge) passed() bool {
+	if !m.delivered(m.last.commit) {
+		return false
+	}
+	p := &m.before
+	if p.Command == nil { // a position of Debezium's
+		if n := compareLSN(m.last.change, lsn(p.Change)); n != 0 {
+			return n < 0
+		}
+		return m.serial <= p.SerialNo
+	}
+	stored := key{lsn(p.Commit), *p.Command, lsn(p.Change), p.Operation}
+	if n := m.last.compare(&stored); n != 0 {
+		return n < 0
+	}
+	return m.same <= p.Same
+}
+
+// switches tells of tables of which the transaction of commit is the first behind
+// the beginning of a further capture instance.
+func (m *merge) switches(commit lsn) {
+	for _, in := range m.d.list {
+		if in.stop == (lsn{}) || compareLSN(in.stop, commit) > 0 {
+			continue
+		}
+		since := m.source.CommitLSN
+		if since == (lsn{}) {
+			since = lsn(m.before.Commit)
+		}
+		if compareLSN(in.stop, since) <= 0 {
+			continue // it was told
+		}
+		for _, newer := range m.d.list {
+			if newer.id != in.id || newer.start != in.stop {
+				continue
+			}
+			m.log.Info("the table has a further capture instance", "table", in.id.String(), "from", in.name, "to", newer.name)
+			if m.cfg.SchemaChanges {
+				source := m.source
+				source.TsNs = time.Now().UnixNano()
+				if source.CommitLSN == (lsn{}) {
+					source.CommitLSN = since
+				}
+				appendSchemaChange(&m.batch.Changes, newer.table, "ALTER", "N/A", source)
+			}
+		}
+	}
+}
+
+// deliver makes the change of a row.
+func (m *merge) deliver(ctx context.Context, in *instance, old, r *change) error {
+	t := in.table
+	op := map[int64]envelope.Op{opDelete: envelope.Delete, opInsert: envelope.Create, opAfter: envelope.Update}[r.op]
+	if op == 0 {
+		return fmt.Errorf("the change table of %s has the operation %d, which is not known", in.id, r.op)
+	}
+	if m.marks.own(in, r) || m.cfg.skipOp[op] {
+		return nil
+	}
+	b := m.batch
+	n, start := len(b.List), len(b.Buf)
+	c := b.Next()
+	c.Op, c.Table, c.Source, c.TsNs = op, t.codec.Table, m.source, time.Now().UnixNano()
+	err := m.encode(c, t, old, r)
+	if err != nil {
+		if !m.cfg.KeepsFailures() {
+			return err
+		}
+		b.List, b.Buf = b.List[:n], b.Buf[:start]
+		c = b.Next()
+		c.Op, c.Source, c.TsNs = envelope.Failed, m.source, time.Now().UnixNano()
+		c.Event = &envelope.Event{Failure: &envelope.Failure{Table: in.id, Reason: err.Error(), Raw: bytes.Join(m.afterCells, []byte{'\t'})}}
+	} else {
+		m.tx.Count(c)
+	}
+	if m.passed() { // it was only counted
+		b.List, b.Buf = b.List[:n], b.Buf[:start]
+		return nil
+	}
+	if !m.pipe.Limits().Full(b) {
+		return nil
+	}
+	// The batch ends within the transaction, or at its end, which is not known.
+	command := m.last.command
+	*m.at.Databases[m.d.name] = place{Commit: lsnText(r.commit), Change: lsnText(r.change), SerialNo: m.serial, Command: &command,
+		Operation: r.op, Same: m.same, Instances: m.before.Instances}
+	return m.put(ctx)
+}
+
+// encode fills in the rows and keys of a change.
+func (m *merge) encode(c *envelope.Change, t *table, old, r *change) (err error) {
+	b := m.batch
+	row := func(cells [][]byte, x *change) (out [][]byte, row, key envelope.Row, err error) {
+		cells, m.buf = t.row(cells, m.buf[:0], x.values)
+		t.complete(cells, x.op, x.mask)
+		start := len(b.Buf)
+		if b.Buf, err = t.codec.AppendRow(b.Buf, cells); err != nil {
+			return cells, nil, nil, err
+		}
+		row = b.Buf[start:len(b.Buf):len(b.Buf)]
+		if len(t.codec.Table.Key) > 0 {
+			start = len(b.Buf)
+			if b.Buf, err = t.codec.AppendKey(b.Buf, cells); err != nil {
+				return cells, nil, nil, err
+			}
+			key = b.Buf[start:len(b.Buf):len(b.Buf)]
+		}
+		return cells, row, key, nil
+	}
+	switch r.op {
+	case opInsert:
+		m.afterCells, c.After, c.Key, err = row(m.afterCells, r)
+	case opDelete:
+		m.afterCells, c.Before, c.Key, err = row(m.afterCells, r)
+	default:
+		var oldKey envelope.Row
+		if old != nil {
+			if m.beforeCells, c.Before, oldKey, err = row(m.beforeCells, old); err != nil {
+				return err
+			}
+		}
+		if m.afterCells, c.After, c.Key, err = row(m.afterCells, r); err != nil {
+			return err
+		}
+		if oldKey != nil && !bytes.Equal(oldKey, c.Key) {
+			c.OldKey = oldKey
+		}
+	}
+	return err
+}

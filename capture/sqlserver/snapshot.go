@@ -1,0 +1,362 @@
+package sqlserver
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tributary/capture"
+	"tributary/capture/snapshot"
+	"tributary/envelope"
+)
+
+var levels = map[string]sql.IsolationLevel{
+	isolationSnapshot: sql.LevelSnapshot, isolationExclusive: sql.LevelRepeatableRead, isolationRepeatable: sql.LevelRepeatableRead,
+	"read_committed": sql.LevelReadCommitted, "read_uncommitted": sql.LevelReadUncommitted,
+}
+
+// begin finds where a first start begins. Without rows to read it tells of the
+// tables and of the position.
+func (n *session) begin(ctx context.Context) error {
+	for _, d := range n.databases {
+		if err := d.start(ctx, n.at.Databases[d.name]); err != nil {
+			return err
+		}
+	}
+	if n.cfg.readsRows() {
+		n.at.Snapshot = &snapshot.Progress{}
+		return nil
+	}
+	b := n.pipe.Batch()
+	for _, d := range n.databases {
+		if err := d.tell(ctx, b, lsn(n.at.Databases[d.name].Commit)); err != nil {
+			return err
+		}
+	}
+	var err error
+	if b.End, err = n.at.append(b.End[:0]); err != nil {
+		return err
+	}
+	_, err = n.pipe.Put(ctx, b)
+	return err
+}
+
+// start makes a place the present end of what the database has captured.
+func (d *database) start(ctx context.Context, p *place) error {
+	v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
+	if err != nil {
+		return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
+	}
+	*p = place{Commit: lsnText(asLSN(v)), Instances: d.objects()}
+	return nil
+}
+
+func (d *database) objects() (out []int64) {
+	for _, in := range d.list {
+		out = append(out, in.object)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// current are the versions that a snapshot reads: of each table that of its newest
+// capture instance, in the order of table.include.list and of their names.
+func (d *database) current() []*table {
+	var out []*table
+	for i, in := range d.list {
+		if i+1 == len(d.list) || d.list[i+1].id != in.id {
+			out = append(out, in.table)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *table) int { return d.cfg.rank(a.id) - d.cfg.rank(b.id) })
+	return out
+}
+
+// snapshot reads the rows that are left, database after database.
+func (n *session) snapshot(ctx context.Context) error {
+	var names []string
+	for _, d := range n.databases {
+		for _, t := range d.current() {
+			names = append(names, t.id.String())
+		}
+	}
+	n.planned.Store(&capture.SnapshotPlan{Tables: names, Rows: n.estimate(ctx), Done: n.at.Snapshot.Rows})
+	began := time.Now()
+	for i, d := range n.databases {
+		if d.complete(n.at.Snapshot) && i+1 < len(n.databases) {
+			continue
+		}
+		if err := n.snapshotOf(ctx, d, i+1 < len(n.databases)); err != nil {
+			return err
+		}
+	}
+	n.log.Info("snapshot read", "took", time.Since(began).Round(time.Millisecond).String())
+	return nil
+}
+
+// complete reports whether nothing is left to read of the database.
+func (d *database) complete(p *snapshot.Progress) bool {
+	for _, t := range d.current() {
+		if d.cfg.snapshotOf(t.id) && !slices.Contains(p.Done, t.id.String()) {
+			return false
+		}
+	}
+	return true
+}
+
+// touched reports whether rows of the database have been read.
+func (d *database) touched(p *snapshot.Progress) bool {
+	for _, t := range d.current() {
+		if slices.Contains(p.Done, t.id.String()) || p.Table == t.id.String() {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *session) snapshotOf(ctx context.Context, d *database, more bool) (err error) {
+	p := n.at.Databases[d.name]
+	fresh := !d.touched(n.at.Snapshot)
+	if err := d.view(ctx, p, fresh); err != nil {
+		return err
+	}
+	defer func() {
+		if e := d.conn.end(); e != nil && err == nil {
+			err = e
+		}
+	}()
+	f := &flusher{n: n, batch: n.pipe.Batch()}
+	plan := snapshot.Plan{Progress: *n.at.Snapshot, ChunkRows: n.cfg.FetchSize, Aside: n.cfg.KeepsFailures()}
+	plan.Source.CommitLSN = lsn(p.Commit)
+	v, err := d.conn.one(ctx, "SELECT SYSDATETIMEOFFSET()")
+	if err != nil {
+		return fmt.Errorf("read the time: %w", err)
+	}
+	if t, ok := v.(time.Time); ok {
+		plan.Source.TsNs = t.UnixNano()
+	}
+	r := &reader{d: d, tables: make(map[*envelope.Table]*table)}
+	for _, t := range d.current() {
+		if d.cfg.snapshotOf(t.id) {
+			plan.Tables = append(plan.Tables, t.codec)
+			r.tables[t.codec.Table] = t
+		}
+	}
+	if fresh {
+		if err := d.tell(ctx, f.batch, lsn(p.Commit)); err != nil {
+			return err
+		}
+	}
+	if more { // the progress goes on with the next database
+		f.done = append(slices.Clone(n.at.Snapshot.Done), plan.Names()...)
+	}
+	l := lsn(p.Commit)
+	d.log.Info("snapshot begins", "tables", len(plan.Tables), "commit_lsn", l.String(), "isolation", d.cfg.isolation())
+	return plan.Run(ctx, r, &f.batch.Changes, f)
+}
+
+// view begins the transaction in which the snapshot is read. A fresh one also
+// finds the place from which the changes are read afterwards.
+func (d *database) view(ctx context.Context, p *place, fresh bool) error {
+	mode := d.cfg.isolation()
+	if err := d.conn.begin(ctx, levels[mode]); err != nil {
+		return err
+	}
+	locks := (mode == isolationExclusive || mode == isolationRepeatable) && d.cfg.Locking != "none"
+	if locks {
+		if err := d.lock(ctx); err != nil {
+			return err
+		}
+	}
+	if fresh {
+		if err := d.start(ctx, p); err != nil {
+			return err
+		}
+	}
+	if locks && mode != isolationExclusive { // the locks were for the moment
+		if err := d.conn.exec(ctx, "ROLLBACK TRANSACTION tributary_view"); err != nil {
+			return fmt.Errorf("release the locks: %w", err)
+		}
+	}
+	return nil
+}
+
+// lock takes the tables for itself, so that what is captured until then and what
+// is read from then on has nothing between.
+func (d *database) lock(ctx context.Context) error {
+	for _, q := range []string{"SAVE TRANSACTION tributary_view", fmt.Sprintf("SET LOCK_TIMEOUT %d", d.cfg.LockTimeout.Milliseconds())} {
+		if err := d.conn.exec(ctx, q); err != nil {
+			return fmt.Errorf("prepare to lock tables: %w", err)
+		}
+	}
+	for _, t := range d.current() {
+		if !d.cfg.snapshotOf(t.id) {
+			continue
+		}
+		if _, err := d.conn.one(ctx, "SELECT TOP (1) 1 FROM "+tableName(t.id)+" WITH (TABLOCKX)"); err != nil {
+			if number(err) == errLockTimeout {
+				return fmt.Errorf("lock table %s for the moment at which the snapshot begins: others hold it for longer than snapshot.lock.timeout.ms; snapshot.isolation.mode snapshot and snapshot.locking.mode none lock nothing: %w", t.id, err)
+			}
+			return fmt.Errorf("lock table %s: %w", t.id, err)
+		}
+	}
+	if err := d.conn.exec(ctx, "SET LOCK_TIMEOUT -1"); err != nil {
+		return fmt.Errorf("lock tables: %w", err)
+	}
+	return nil
+}
+
+func tableName(id envelope.TableID) string { return quoted(id.Schema) + "." + quoted(id.Name) }
+
+// estimate is about how many rows the tables have, as the server's statistics say;
+// 0 where it does not.
+func (n *session) estimate(ctx context.Context) (rows int64) {
+	for _, d := range n.databases {
+		for _, t := range d.current() {
+			rows += estimate(ctx, d.conn, t.id)
+		}
+	}
+	return rows
+}
+
+func estimate(ctx context.Context, c *conn, id envelope.TableID) int64 {
+	v, err := c.one(ctx, "SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = OBJECT_ID(@p1) AND p.index_id < 2", tableName(id))
+	if err != nil {
+		return 0 // it is only to tell how far a snapshot is
+	}
+	return asInt(v)
+}
+
+// reader reads chunks of tables. It implements snapshot.Reader.
+type reader struct {
+	d         *database
+	conn      *conn // nil = that of d
+	tables    map[*envelope.Table]*table
+	recompile bool
+
+	cells [][]byte
+	buf   []byte
+}
+
+// Read implements snapshot.Reader.
+func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
+	t := r.tables[c.Codec.Table]
+	query, args := t.query(c, r.d.cfg.override(t.id))
+	if r.recompile {
+		query += " OPTION (RECOMPILE)"
+	}
+	from := r.conn
+	if from == nil {
+		from = r.d.conn
+	}
+	return from.rows(ctx, query, args, func(v []driver.Value) error {
+		r.cells, r.buf = t.row(r.cells, r.buf[:0], v)
+		return row(r.cells)
+	})
+}
+
+// query selects a chunk's rows in the order of the key: of the table, or of the
+// rows that a statement gives.
+func (t *table) query(c snapshot.Chunk, override string) (string, []any) {
+	var b strings.Builder
+	var args []any
+	b.WriteString("SELECT ")
+	if c.Limit > 0 {
+		fmt.Fprintf(&b, "TOP (%d) ", c.Limit)
+	}
+	b.WriteString(t.list(""))
+	if override == "" {
+		b.WriteString(" FROM " + tableName(t.id))
+	} else {
+		b.WriteString(" FROM (" + override + ") AS chosen")
+	}
+	var conditions []string
+	if c.Filter != "" {
+		conditions = append(conditions, "("+c.Filter+")")
+	}
+	if c.After != nil {
+		conditions = append(conditions, "("+t.after(c.Codec.Table.Key, c.After, &args)+")")
+	}
+	if len(conditions) > 0 {
+		b.WriteString(" WHERE " + strings.Join(conditions, " AND "))
+	}
+	for i, k := range c.Codec.Table.Key {
+		if i == 0 {
+			b.WriteString(" ORDER BY ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(quoted(t.columns[k].name))
+	}
+	return b.String(), args
+}
+
+// after is the condition for rows behind a key, in a form for which the server
+// finds the range in the index: a >= 1 AND (a > 1 OR (a = 1 AND b > 2)).
+func (t *table) after(key []int, cells [][]byte, args *[]any) string {
+	exprs := make([]string, len(key))
+	for i, k := range key {
+		value, expr := argument(t.columns[k], cells[i], fmt.Sprintf("@p%d", len(*args)+1))
+		*args = append(*args, value)
+		exprs[i] = expr
+	}
+	cond := ""
+	for i := len(key) - 1; i >= 0; i-- {
+		name := quoted(t.columns[key[i]].name)
+		if cond == "" {
+			cond = name + " > " + exprs[i]
+			continue
+		}
+		cond = name + " >= " + exprs[i] + " AND (" + name + " > " + exprs[i] + " OR (" + name + " = " + exprs[i] + " AND " + cond + "))"
+	}
+	return cond
+}
+
+// tell appends what a snapshot finds of the database's tables, if that is wanted.
+func (d *database) tell(ctx context.Context, b *capture.Batch, at lsn) error {
+	if !d.cfg.SchemaChanges {
+		return nil
+	}
+	all, err := d.sourceTables(ctx, d.conn)
+	if err != nil {
+		return err
+	}
+	captured := make(map[envelope.TableID]*table)
+	for _, t := range d.current() {
+		captured[t.id] = t
+	}
+	for _, s := range all {
+		t := captured[s.id]
+		if t == nil {
+			if d.cfg.OnlyTables {
+				continue
+			}
+			list, err := columns(ctx, d.conn, s.object)
+			if err != nil {
+				return err
+			}
+			key, err := keyOf(ctx, d.conn, s.object)
+			if err != nil {
+				return err
+			}
+			t = &table{id: s.id, all: list, key: key}
+		}
+		source := envelope.Source{Snapshot: envelope.SnapshotTrue, CommitLSN: at, TsNs: time.Now().UnixNano()}
+		appendSchemaChange(&b.Changes, t, "CREATE", "", source)
+	}
+	return nil
+}
+
+func appendSchemaChange(out *envelope.Changes, t *table, kind, text string, source envelope.Source) {
+	name := t.id.Name
+	c := out.Next()
+	c.Op, c.Source, c.TsNs = envelope.DDL, source, time.Now().UnixNano()
+	c.Event = &envelope.Event{Schema: &envelope.SchemaChange{
+		Database: t.id.Catalog, Schema: t.id.Schema, Table: &name, DDL: text,
+		Changes: []envelope.TableChange{{Type: kind, ID: t.id, Table: t.schema()}},
+	}}
+}
