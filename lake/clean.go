@@ -21,6 +21,10 @@ type Retention struct {
 
 const defaultHours = 24
 
+// maxHours, more than a century, stands for any longer retention: the product
+// with a long one's nanoseconds would not fit.
+const maxHours = 1_000_000
+
 // from returns the oldest instant that stays readable, or "" when there is
 // nothing older: an instant of the timeline.
 func (r Retention) from(tl *Timeline, now time.Time) string {
@@ -36,7 +40,7 @@ func (r Retention) from(tl *Timeline, now time.Time) string {
 		oldest = done[len(done)-r.Commits].Time
 	}
 	if r.Hours > 0 {
-		oldest = min(oldest, tl.AsOf(FormatInstant(now.Add(-time.Duration(r.Hours)*time.Hour))).Time)
+		oldest = min(oldest, tl.AsOf(FormatInstant(now.Add(-time.Duration(min(r.Hours, maxHours))*time.Hour))).Time)
 	}
 	return oldest
 }

@@ -391,7 +391,7 @@ func (r *modelRun) rollback(t *rapid.T) {
 		return
 	}
 	newest := r.now().instant
-	if newest < r.tab.Timeline().Horizon() || newest == r.pin {
+	if newest <= r.tab.Timeline().Horizon() || newest == r.pin {
 		if err := r.tab.Rollback(r.t.Context(), newest); !fault.NeedsHuman(err) {
 			t.Fatalf("rolled back to what is cleaned: %v", err)
 		}

@@ -3,6 +3,7 @@ package lake
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tributary/internal/fault"
 	"tributary/lake/blob"
 )
 
@@ -76,6 +78,8 @@ func TestCleanKeepsWhatIsAskedFor(t *testing.T) {
 		{"one commit", Retention{Commits: 1}, 29},
 		{"commits, but hours as well", Retention{Commits: 4, Hours: 10}, 20},
 		{"more than there is", Retention{Hours: 100}, -1},
+		{"more than nanoseconds can count", Retention{Hours: 2_562_048}, -1},
+		{"for ever", Retention{Hours: math.MaxInt}, -1},
 		{"more commits than there are", Retention{Commits: 30}, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,4 +324,25 @@ func FuzzArchive(f *testing.F) {
 			t.Errorf("%d entries in %d bytes", len(entries), len(b))
 		}
 	})
+}
+
+// TestRollbackStopsAtTheHorizon asks for the commit that is the oldest to be read:
+// without it, the table would have no state that is whole for certain.
+func TestRollbackStopsAtTheHorizon(t *testing.T) {
+	mem, clk := new(blob.Mem), newClock()
+	tab, instants, held := history(t, mem, clk, 5, nil)
+	_, err := tab.Clean(t.Context(), Retention{Commits: 2})
+	must(t, err)
+	must(t, tab.Rollback(t.Context(), instants[4]))
+	newest := instants[3]
+	if h := tab.Timeline().Horizon(); h != newest {
+		t.Fatalf("the horizon is %s, want %s", h, newest)
+	}
+	if _, err := tab.PlanRollback(t.Context(), newest); !fault.NeedsHuman(err) {
+		t.Errorf("plan of the horizon's rollback: %v", err)
+	}
+	if err := tab.Rollback(t.Context(), newest); !fault.NeedsHuman(err) {
+		t.Errorf("rollback of the horizon: %v", err)
+	}
+	wantLines(t, "afterwards", dump(t, openTable(t, mem, Options{}), ""), held[newest]...)
 }

@@ -98,7 +98,7 @@ func (t *Table) rollbackTarget(ctx context.Context, instant string) (Instant, er
 		return Instant{}, fault.Humanf("roll back the newest commit, or restore to a savepoint", "table %s: %s is not the newest commit, which is %s", t.base, instant, newest.Time)
 	case slices.Contains(tl.Savepoints(), instant):
 		return Instant{}, fault.Humanf("drop the savepoint first", "table %s: %s is savepointed", t.base, instant)
-	case instant < tl.Horizon():
+	case instant <= tl.Horizon(): // what would be the newest could not be read
 		return Instant{}, fault.Humanf("restore to a savepoint", "table %s: the files that %s replaced are cleaned", t.base, instant)
 	case len(tl.Completed()) < 2:
 		if gone, err := t.archived(ctx); err != nil || gone {

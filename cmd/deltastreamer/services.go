@@ -79,6 +79,7 @@ func newCall(ctx context.Context, name, usage string, args []string, log *slog.L
 	case "savepoint":
 		fs.StringVar(&c.comment, "comment", "", "a note for people")
 	}
+	given := map[string]int{}
 	for rest := args; ; {
 		if err := fs.Parse(rest); err != nil {
 			return nil, c.misuse(err)
@@ -88,11 +89,21 @@ func newCall(ctx context.Context, name, usage string, args []string, log *slog.L
 		}
 		c.args, rest = append(c.args, fs.Arg(0)), fs.Args()[1:]
 	}
+	fs.Visit(func(f *flag.Flag) {
+		if n, ok := f.Value.(flag.Getter).Get().(int); ok {
+			given[f.Name] = n
+		}
+	})
 	switch {
 	case *path == "":
 		return nil, c.misuse(errors.New("a configuration file is needed"))
-	case c.hours < 0 || c.commits < 0 || c.files < 0:
-		return nil, c.misuse(errors.New("a number of nothing"))
+	case name == "clean" && len(given) > 1:
+		return nil, c.misuse(errors.New("--hours and --commits exclude each other"))
+	}
+	for flag, n := range given {
+		if n < 1 {
+			return nil, c.misuse(fmt.Errorf("--%s %d: must be 1 or more", flag, n))
+		}
 	}
 	return c, config.Load(*path, c.opt)
 }

@@ -126,7 +126,10 @@ func TestServicesRefuse(t *testing.T) {
 	}{
 		{"clean -c FILE", "takes a table"},
 		{"clean sale", "configuration file is needed"},
-		{"clean -c FILE --hours -1 sale", "number of nothing"},
+		{"clean -c FILE --hours -1 sale", "--hours -1: must be 1 or more"},
+		{"clean -c FILE --hours 0 sale", "--hours 0: must be 1 or more"},
+		{"clean -c FILE sale --commits 0", "--commits 0: must be 1 or more"},
+		{"clean -c FILE --hours 3 sale --commits 2", "exclude each other"},
 		{"clean -c FILE nope", "no hudi table"},
 		{"rollback -c FILE sale", "an instant"},
 		{"restore -c FILE sale 20260101000000000", "no savepoint 20260101000000000"},
