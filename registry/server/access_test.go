@@ -83,6 +83,56 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// Who may only read cannot write, however the path is spelt; and can do what
+// POST only reads.
+func TestAnonymousReads(t *testing.T) {
+	s := opened(t, Config{Users: secret(t, "ann:secret"), AnonymousRead: true})
+	const schema = `{"schema":"\"int\""}`
+	login := func() string {
+		r, _ := http.NewRequest("GET", "http://x", nil)
+		r.SetBasicAuth("ann", "secret")
+		return r.Header.Get("Authorization")
+	}()
+	must(t, s, "POST", "/apis/ccompat/v7/subjects/s/versions", schema, "Authorization", login)
+	for _, c := range [][2]string{
+		{"POST", "/apis/ccompat/v7/subjects/s/versions/"},
+		{"POST", "/apis/ccompat/v7/subjects/a%2Fcompatibility%2Fb/versions"},
+		{"POST", "/apis/ccompat/v7/subjects/a%2Fversions%2F/versions"},
+		{"POST", "/apis/registry/v3/groups/search/artifacts"},
+		{"POST", "/apis/registry/v3/groups/search/artifacts/a/versions"},
+		{"POST", "/apis/registry/v2/groups/x%2Fsearch%2Fy/artifacts"},
+		{"POST", "/apis/registry/v2/groups/g/artifacts/meta/versions"},
+		{"POST", "/apis/registry/v2/groups/meta/artifacts"},
+		{"POST", "/apis/registry/v3/groups/g/artifacts/x%2Fcontent%2Fcanonicalize/rules"},
+		{"POST", "/apis/registry/v3//groups/search/artifacts"},
+		{"PUT", "/apis/ccompat/v7/mode/compatibility"},
+		{"PUT", "/apis/ccompat/v7/config"},
+		{"DELETE", "/apis/ccompat/v7/subjects/s"},
+		{"GET", "/apis/registry/v3/admin/export/"},
+		{"HEAD", "/apis/registry/v2/admin/export"},
+		{"POST", "/apis/registry/v3/none"},
+	} {
+		if w := ask(t, s, c[0], c[1], schema); w.Code != http.StatusUnauthorized && w.Code != http.StatusTemporaryRedirect {
+			t.Errorf("%s %s by nobody: %d %s", c[0], c[1], w.Code, w.Body)
+		}
+	}
+	for _, path := range []string{
+		"/apis/registry/v3/search/artifacts", "/apis/registry/v3/search/versions", "/apis/registry/v2/search/artifacts", "/apis/ccompat/v7/subjects/s/",
+		"/apis/registry/v2/groups/default/artifacts/s/meta", "/apis/ccompat/v7/compatibility/subjects/s/versions", "/apis/ccompat/v6/compatibility/subjects/s/versions/latest",
+	} {
+		if w := ask(t, s, "POST", path, schema); w.Code == http.StatusUnauthorized || w.Code == http.StatusMethodNotAllowed {
+			t.Errorf("POST %s by nobody: %d %s", path, w.Code, w.Body)
+		}
+	}
+	must(t, s, "GET", "/apis/registry/v3/groups/admin/artifacts", "")
+	if w := ask(t, s, "GET", "/none", ""); w.Code != http.StatusNotFound {
+		t.Errorf("GET of nothing: %d", w.Code)
+	}
+	if got := must(t, s, "GET", "/apis/ccompat/v7/subjects", ""); got != `["s"]` {
+		t.Errorf("subjects = %s", got)
+	}
+}
+
 // certificate makes one of its own for 127.0.0.1 and returns its files.
 func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 	t.Helper()

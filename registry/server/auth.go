@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strings"
 
 	"tributary/internal/config"
@@ -67,23 +68,42 @@ func (a *auth) who(r *http.Request) (name string, ok bool) {
 	return name, known && same
 }
 
-// reads reports whether a request cannot change anything.
-func reads(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
+// readingPosts are the routes of POST that change nothing, below their API's
+// base: searches, look-ups and checks.
+var readingPosts = []string{
+	"/search/artifacts", "/search/versions", "/content/canonicalize", "/groups/{group}/artifacts/{artifact}/meta",
+	"/subjects/{subject}", "/compatibility/subjects/{subject}/versions", "/compatibility/subjects/{subject}/versions/{version}",
+}
+
+// reads reports whether requests of the route cannot change anything. The
+// route's pattern is judged, not the request's path, into which a client can
+// write what it likes.
+func reads(pattern string) bool {
+	method, route, _ := strings.Cut(pattern, " ")
+	if strings.Contains(route, "/admin/") {
+		return false // what it tells is not for everybody
+	}
+	if method == http.MethodGet {
 		return true
-	case http.MethodPost: // searches and checks
-		p := r.URL.Path
-		return strings.HasPrefix(p, v2Base) && strings.HasSuffix(p, "/meta") || strings.HasPrefix(p, "/apis/ccompat/") && strings.Contains(p, "/compatibility/") ||
-			strings.Contains(p, "/search/") || strings.HasSuffix(p, "/content/canonicalize") ||
-			strings.HasPrefix(p, "/apis/ccompat/") && !strings.HasSuffix(p, "/versions") && !strings.Contains(p, "/mode")
+	}
+	for _, base := range append([]string{v2Base, v3Base}, ccompatBases...) {
+		if below, ok := strings.CutPrefix(route, base); ok && method == http.MethodPost {
+			return slices.Contains(readingPosts, below)
+		}
 	}
 	return false
 }
 
+// reads reports whether a request cannot change anything. What no route takes
+// is answered by a refusal, if it is no GET.
+func (a *auth) reads(mux *http.ServeMux, r *http.Request) bool {
+	_, pattern := mux.Handler(r)
+	return reads(pattern) || pattern == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
 // guard lets through whom it knows, to everything but the health probes, which
 // are open.
-func (a *auth) guard(next http.Handler) http.Handler {
+func (a *auth) guard(next *http.ServeMux) http.Handler {
 	if len(a.users) == 0 && len(a.tokens) == 0 {
 		return next
 	}
@@ -93,7 +113,7 @@ func (a *auth) guard(next http.Handler) http.Handler {
 		case ok:
 			r = r.WithContext(context.WithValue(r.Context(), userKey{}, name))
 		case isProbe(r.URL.Path):
-		case a.anonymous && r.Header.Get("Authorization") == "" && reads(r) && !strings.Contains(r.URL.Path, "/admin/"):
+		case a.anonymous && r.Header.Get("Authorization") == "" && a.reads(next, r):
 		default:
 			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
 			w.Header().Set("Content-Type", "application/json")

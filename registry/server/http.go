@@ -49,8 +49,8 @@ func done(err error) (answer, error) { return answer{status: http.StatusNoConten
 // call serves one request. Its errors are *problem or internal ones.
 type call func(r *http.Request) (answer, error)
 
-// routes returns the handler of all APIs.
-func (h *handler) routes() http.Handler {
+// routes returns the handler of all APIs, which lets in whom a knows.
+func (h *handler) routes(a *auth) http.Handler {
 	mux := http.NewServeMux()
 	h.health(mux)
 	h.page(mux)
@@ -58,7 +58,7 @@ func (h *handler) routes() http.Handler {
 	h.v3(mux)
 	h.ccompat(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.unrouted(mux, w, r) })
-	return h.guard(mux)
+	return h.guard(a.guard(mux))
 }
 
 // methods are those that a path may have, in the order of Apicurio's Allow.
@@ -132,12 +132,12 @@ func (h *handler) guard(next http.Handler) http.Handler {
 			}
 		}()
 		w.Header().Set("Server", "tributary-registry")
-		if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") {
+		if path := r.URL.EscapedPath(); len(path) > 1 && strings.HasSuffix(path, "/") {
 			r.URL.Path = strings.TrimSuffix(r.URL.Path, "/")
 			r.URL.RawPath = strings.TrimSuffix(r.URL.RawPath, "/")
 		}
 		limit := h.maxBody
-		if strings.HasSuffix(r.URL.Path, "/admin/import") {
+		if r.URL.Path == v2Base+"/admin/import" || r.URL.Path == v3Base+"/admin/import" {
 			limit = h.maxImport
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)

@@ -98,7 +98,7 @@ func Open(c Config, log *slog.Logger) (*Server, error) {
 	}
 	return &Server{
 		store: s, manage: h.management(),
-		handler: h.metrics.measure(c.MaxRequests, newAuth(c).guard(h.routes())),
+		handler: h.metrics.measure(c.MaxRequests, h.routes(newAuth(c))),
 	}, nil
 }
 
