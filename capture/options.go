@@ -17,7 +17,7 @@ import (
 // each.
 type Options struct {
 	Name   string `opt:"name" required:"true" doc:"name of this connector: its Kafka transactions and its position go under it"`
-	Class  string `opt:"connector.class" required:"true" doc:"database: postgres, mysql or mariadb, or Debezium's class name"`
+	Class  string `opt:"connector.class" required:"true" doc:"database: postgres, mysql, mariadb or sqlserver, or Debezium's class name"`
 	Prefix string `opt:"topic.prefix" required:"true" doc:"first part of every topic name, and the server's name in every event"`
 
 	IncludeTables  []string `opt:"table.include.list" doc:"regular expressions of tables to capture (schema.table, or database.table); all when empty"`

@@ -19,14 +19,9 @@ var levels = map[string]sql.IsolationLevel{
 	"read_committed": sql.LevelReadCommitted, "read_uncommitted": sql.LevelReadUncommitted,
 }
 
-// begin finds where a first start begins. Without rows to read it tells of the
+// begin has a first start read the rows. Without rows to read it tells of the
 // tables and of the position.
 func (n *session) begin(ctx context.Context) error {
-	for _, d := range n.databases {
-		if err := d.start(ctx, n.at.Databases[d.name]); err != nil {
-			return err
-		}
-	}
 	if n.cfg.readsRows() {
 		n.at.Snapshot = &snapshot.Progress{}
 		return nil

@@ -176,7 +176,11 @@ func (d *database) refresh(ctx context.Context) error {
 func (s *Source) startAt(ctx context.Context, n *session, resume capture.Position) error {
 	now := &position{Databases: make(map[string]*place)}
 	for _, d := range n.databases {
-		now.Databases[d.name] = &place{}
+		p := &place{}
+		if err := d.start(ctx, p); err != nil {
+			return err
+		}
+		now.Databases[d.name] = p
 	}
 	if len(resume) > 0 {
 		at, err := parsePosition(resume)

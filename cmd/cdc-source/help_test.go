@@ -20,7 +20,7 @@ func TestHelpHasEveryOption(t *testing.T) {
 			printed[o.Name] = true
 		}
 	}
-	for _, dst := range []any{&postgresOptions{}, &mysqlOptions{}} {
+	for _, dst := range []any{&postgresOptions{}, &mysqlOptions{}, &sqlserverOptions{}} {
 		for _, o := range config.Options(dst) {
 			if !printed[o.Name] {
 				t.Errorf("--help leaves out %s", o.Name)

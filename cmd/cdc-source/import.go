@@ -247,8 +247,10 @@ func optionsOf(class string) (map[string]config.Option, error) {
 		list = config.Options(&postgresOptions{})
 	case "mysql":
 		list = config.Options(&mysqlOptions{})
+	case "sqlserver":
+		list = config.Options(&sqlserverOptions{})
 	default:
-		return nil, fault.Humanf("only connectors of PostgreSQL, MySQL and MariaDB can be imported", "connector.class %q is not known", class)
+		return nil, fault.Humanf("only connectors of PostgreSQL, MySQL, MariaDB and SQL Server can be imported", "connector.class %q is not known", class)
 	}
 	known := make(map[string]config.Option, len(list))
 	for _, o := range list {

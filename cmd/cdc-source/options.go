@@ -14,6 +14,7 @@ import (
 	"tributary/capture/postgres"
 	"tributary/capture/rdsauth"
 	"tributary/capture/snapshot"
+	"tributary/capture/sqlserver"
 	"tributary/envelope"
 	"tributary/internal/config"
 	"tributary/internal/ops"
@@ -31,6 +32,26 @@ type mysqlOptions struct {
 	Source mysql.Options
 	Emit   emit.Options
 	Daemon daemonOptions
+}
+
+// sqlserverOptions are the options of a file with connector.class sqlserver.
+type sqlserverOptions struct {
+	Source sqlserver.Options
+	Emit   emit.Options
+	Daemon daemonOptions
+}
+
+// Validate returns what the tags cannot express.
+func (o *sqlserverOptions) Validate() []config.Problem {
+	return append(o.Source.Validate(), o.Emit.Check()...)
+}
+
+// Complete implements config.Completer.
+func (o *sqlserverOptions) Complete() { o.Source.Complete() }
+
+// Foreign implements config.Foreigner.
+func (*sqlserverOptions) Foreign(key, value string) (config.Verdict, bool) {
+	return foreign(key, value)
 }
 
 // Validate returns what the tags cannot express.
@@ -102,6 +123,7 @@ func optionGroups() []ops.Group {
 	return []ops.Group{
 		{Title: "Only for connector.class postgres", Options: &postgres.Options{}},
 		{Title: "Only for connector.class mysql or mariadb", Options: &mysql.Options{}},
+		{Title: "Only for connector.class sqlserver", Options: &sqlserver.Options{}},
 		{Title: "Kafka, schema registry and daemon", Options: &struct {
 			Emit   emit.Options
 			Daemon daemonOptions
@@ -111,7 +133,7 @@ func optionGroups() []ops.Group {
 
 // class reads which database a file is about before its options are known.
 type class struct {
-	Class string            `opt:"connector.class" required:"true" doc:"database: postgres, mysql or mariadb, or Debezium's class name"`
+	Class string            `opt:"connector.class" required:"true" doc:"database: postgres, mysql, mariadb or sqlserver, or Debezium's class name"`
 	Rest  map[string]string `opt:"*"`
 }
 
@@ -128,6 +150,7 @@ var databases = []struct{ class, name string }{
 	{"postgres", "postgres"}, {"postgresql", "postgres"}, {"io.debezium.connector.postgresql.PostgresConnector", "postgres"},
 	{"mysql", "mysql"}, {"io.debezium.connector.mysql.MySqlConnector", "mysql"},
 	{"mariadb", "mysql"}, {"io.debezium.connector.mariadb.MariaDbConnector", "mysql"},
+	{"sqlserver", "sqlserver"}, {"io.debezium.connector.sqlserver.SqlServerConnector", "sqlserver"},
 }
 
 // databaseOf returns the package for a connector.class, "" if there is none.
@@ -185,6 +208,16 @@ func load(ctx context.Context, verb string, args []string, log *slog.Logger) (*c
 			common: &o.Source.Options, emit: o.Emit, listen: o.Daemon.Listen,
 			block:  func(v string) envelope.Block { return mysql.Block(&o.Source, v) },
 			source: func(log *slog.Logger) (source, error) { return mysql.New(o.Source, log) },
+		}, nil
+	case "sqlserver":
+		o := &sqlserverOptions{}
+		if err := read(path, o, log); err != nil {
+			return nil, err
+		}
+		return &connector{
+			common: &o.Source.Options, emit: o.Emit, listen: o.Daemon.Listen,
+			block:  func(v string) envelope.Block { return sqlserver.Block(&o.Source, v) },
+			source: func(log *slog.Logger) (source, error) { return sqlserver.New(o.Source, log) },
 		}, nil
 	}
 	return nil, fmt.Errorf("connector.class %q passed the check of the file but has no database", peek.Class)
