@@ -118,10 +118,10 @@ func (t *Table) rollback(ctx context.Context, i Instant) error {
 	if err := t.putTimeline(ctx, r, nil); err != nil {
 		return err
 	}
-	if i.State == StateCompleted {
-		if err := t.deletePaths(ctx, []string{".hoodie/" + timelineFile(i)}); err != nil {
-			return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
-		}
+	// Of a pending write too: its writer's last put may have been late.
+	i.State = StateCompleted
+	if err := t.deletePaths(ctx, []string{".hoodie/" + timelineFile(i)}); err != nil {
+		return fmt.Errorf("roll back %s of %s: %w", i.Time, t.base, err)
 	}
 	return t.finishRollback(ctx, r, i, files)
 }

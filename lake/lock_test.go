@@ -1,9 +1,12 @@
 package lake
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -220,6 +223,96 @@ func TestOwnerOfAnotherMachineIsNotGone(t *testing.T) {
 	} {
 		if ownerIsGone(o) {
 			t.Errorf("owner %q is taken for gone", o)
+		}
+	}
+}
+
+// lateStore is a store that carries out the put of a commit late.
+type lateStore struct {
+	blob.Store
+	late func()
+	err  error // that the writer gets at once, instead of waiting
+	put  func()
+}
+
+func (s *lateStore) Put(ctx context.Context, key string, r io.Reader, size int64, cond blob.Cond) (blob.ETag, error) {
+	if !strings.HasSuffix(key, ".commit") || s.late == nil {
+		return s.Store.Put(ctx, key, r, size, cond)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return "", err
+	}
+	late := s.late
+	s.late = nil
+	put := func() (blob.ETag, error) {
+		late()
+		return s.Store.Put(context.Background(), key, bytes.NewReader(b), size, cond)
+	}
+	if s.err != nil {
+		s.put = func() { _, _ = put() }
+		return "", s.err
+	}
+	return put()
+}
+
+// TestLateCommitDoesNotCount has the put of a commit land after another writer has
+// taken the lease and rolled the write back: while its own writer waits for it, and
+// after that has given up.
+func TestLateCommitDoesNotCount(t *testing.T) {
+	for _, waits := range []bool{true, false} {
+		for _, writes := range []bool{true, false} {
+			t.Run(fmt.Sprintf("waits=%v,other writes=%v", waits, writes), func(t *testing.T) {
+				clk, mem := newClock(), new(blob.Mem)
+				setup := create(t, mem, saleConfig(), Options{Now: clk.now})
+				upsert(t, setup, map[string]string{"cursor": "1"}, manyRows(1, 5, 0)...)
+				must(t, setup.Close(t.Context()))
+				want := dump(t, setup, "")
+				store := &lateStore{Store: mem}
+				if !waits {
+					store.err = fmt.Errorf("put: %w", context.DeadlineExceeded)
+				}
+				store.late = func() {
+					clk.at = clk.at.Add(5 * time.Minute)
+					other := openTable(t, mem, Options{Now: clk.now})
+					must(t, other.Lock(t.Context()))
+					if writes {
+						upsert(t, other, map[string]string{"cursor": "3"}, row{id: 1, qty: 500, seq: 500})
+					}
+					want = dump(t, other, "")
+					must(t, other.Close(t.Context()))
+				}
+				zombie := openTable(t, store, Options{Now: clk.now, LockValidity: time.Minute})
+				_, err := zombie.Upsert(t.Context(), rowsOf(row{id: 2, qty: 400, seq: 400}), map[string]string{"cursor": "2"})
+				if !errors.Is(err, ErrLockLost) {
+					t.Errorf("the late commit: %v", err)
+				}
+				if !waits {
+					store.put()
+				}
+				left := countFiles(t, mem, ".commit")
+				reader := openTable(t, mem, Options{Now: clk.now})
+				wantLines(t, "afterwards", dump(t, reader, ""), want...)
+				cursor, _, _, err := reader.Extra(t.Context(), "cursor")
+				must(t, err)
+				commits := 1
+				if writes {
+					commits = 2
+				}
+				if want := map[bool]string{true: "3", false: "1"}[writes]; cursor != want || len(reader.Timeline().Completed()) != commits {
+					t.Errorf("cursor %s of %v, want %s", cursor, reader.Timeline().Completed(), want)
+				}
+				if waits && left != commits {
+					t.Errorf("%d commits are left", left)
+				}
+				must(t, reader.Lock(t.Context()))
+				nothingLeft(t, "healed", mem, reader)
+				if left = countFiles(t, mem, ".commit"); left != commits {
+					t.Errorf("%d commits after the healing", left)
+				}
+				wantLines(t, "healed", dump(t, reader, ""), want...)
+				must(t, reader.Close(t.Context()))
+			})
 		}
 	}
 }

@@ -24,7 +24,8 @@ var (
 	// ErrLocked is returned when another writer holds the table's lease.
 	ErrLocked = errors.New("table is locked by another writer")
 	// ErrLockLost is returned when the lease passed to another writer while this
-	// one was at work. Nothing was committed.
+	// one was at work. Nothing was committed, unless that happened while the commit
+	// itself was being put: then the newest commit tells.
 	ErrLockLost = errors.New("table lock was lost to another writer")
 	// ErrHorizon is returned for an instant whose rows cleaning has removed.
 	ErrHorizon = errors.New("instant is older than the oldest that can be read")
@@ -298,6 +299,9 @@ func (t *Table) Refresh(ctx context.Context) error {
 		return fmt.Errorf("read timeline of %s: %w", t.base, err)
 	}
 	if err := t.applyRestores(ctx, tl); err != nil {
+		return fmt.Errorf("read timeline of %s: %w", t.base, err)
+	}
+	if err := t.applyRollbacks(ctx, tl); err != nil {
 		return fmt.Errorf("read timeline of %s: %w", t.base, err)
 	}
 	if tl.horizon, err = t.readHorizon(ctx, tl); err != nil {

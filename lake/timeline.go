@@ -13,6 +13,7 @@ import (
 type Timeline struct {
 	all     []Instant
 	horizon string
+	bare    map[string]bool // times of completed writes without a requested or inflight file
 }
 
 // All returns every instant, each in its furthest state.
@@ -150,6 +151,7 @@ func readTimeline(ctx context.Context, store blob.Store, folder string) (*Timeli
 	prefix := folder + "/"
 	reached := map[Instant]State{} // by instant without its state
 	done := map[Instant]string{}   // and its completion
+	begun := map[string]bool{}     // times that have a file of another state
 	for info, err := range store.List(ctx, prefix, prefix+"/") {
 		if err != nil {
 			return nil, err
@@ -163,6 +165,9 @@ func readTimeline(ctx context.Context, store blob.Store, folder string) (*Timeli
 			continue
 		}
 		state, at := i.State, i.Done
+		if state != StateCompleted {
+			begun[i.Time] = true
+		}
 		i.State, i.Done = "", ""
 		if order(state) > order(reached[i]) {
 			reached[i], done[i] = state, at
@@ -178,6 +183,12 @@ func readTimeline(ctx context.Context, store blob.Store, folder string) (*Timeli
 		}
 		i.State, i.Done = s, done[i]
 		t.all = append(t.all, i)
+		if s == StateCompleted && i.Action.writesData() && !begun[i.Time] {
+			if t.bare == nil {
+				t.bare = map[string]bool{}
+			}
+			t.bare[i.Time] = true
+		}
 	}
 	sort.Slice(t.all, func(a, b int) bool {
 		x, y := t.all[a], t.all[b]

@@ -150,6 +150,9 @@ func (c *change) commit(ctx context.Context, plans []*filePlan, extra map[string
 	t.w.buf.release()
 	i.State = StateCompleted
 	err = t.w.lease.during(ctx, func(ctx context.Context) error { return c.publish(ctx, i, done) })
+	if err == nil {
+		err = t.stillOurs(ctx, i)
+	}
 	if err != nil {
 		return Instant{}, err
 	}
