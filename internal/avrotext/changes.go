@@ -33,7 +33,7 @@ func (c Change) Against(level string) bool {
 // Changes lists which fields differ from an older schema to a newer one, by
 // name and however deep: what Avro's own verdict, that a union lacks a branch,
 // leaves to be guessed. A type that is used in several places is told of at
-// the first.
+// the first. Of more than MaxIncompatibilities, the first are told.
 func Changes(older, newer *Schema) []Change {
 	w := &walk{seen: make(map[[2]*Schema]bool)}
 	w.schemas(older, newer, "")
@@ -43,9 +43,13 @@ func Changes(older, newer *Schema) []Change {
 type walk struct {
 	seen  map[[2]*Schema]bool
 	found []Change
+	work  int // done, of maxWork
 }
 
 func (w *walk) add(field, breaks, remedy, format string, args ...any) {
+	if len(w.found) >= MaxIncompatibilities {
+		return
+	}
 	if field == "" {
 		field = "the schema"
 	}
@@ -64,7 +68,7 @@ const (
 )
 
 func (w *walk) schemas(a, b *Schema, at string) {
-	if w.seen[[2]*Schema{a, b}] || len(w.seen) > maxPairs {
+	if w.seen[[2]*Schema{a, b}] || len(w.seen) > maxPairs || w.work > maxWork || len(w.found) >= MaxIncompatibilities {
 		return
 	}
 	w.seen[[2]*Schema{a, b}] = true
@@ -92,13 +96,15 @@ func (w *walk) schemas(a, b *Schema, at string) {
 	case "record", "error":
 		w.records(a, b, at)
 	case "enum":
+		w.work += len(a.symbols) + len(b.symbols)
+		before, now := set(a.symbols), set(b.symbols)
 		for _, s := range a.symbols {
-			if !slices.Contains(b.symbols, s) {
+			if !now[s] {
 				w.add(at, "backward", keepSymbol, "lost the symbol %s", s)
 			}
 		}
 		for _, s := range b.symbols {
-			if !slices.Contains(a.symbols, s) {
+			if !before[s] {
 				w.add(at, "forward", addAnother, "got the symbol %s", s)
 			}
 		}
@@ -124,16 +130,18 @@ func (w *walk) unions(a, b *Schema, at string) {
 		w.schemas(before[0], now[0], at)
 		return
 	}
+	w.work += len(before) + len(now)
+	was, is := byType(before), byType(now)
 	for _, x := range before {
-		i := slices.IndexFunc(now, func(y *Schema) bool { return typeName(x) == typeName(y) })
-		if i < 0 {
+		y := is[typeName(x)]
+		if y == nil {
 			w.add(at, "backward", addAnother, "is no %s any more", typeName(x))
 			continue
 		}
-		w.schemas(x, now[i], at)
+		w.schemas(x, y, at)
 	}
 	for _, y := range now {
-		if !slices.ContainsFunc(before, func(x *Schema) bool { return typeName(x) == typeName(y) }) {
+		if was[typeName(y)] == nil {
 			w.add(at, "forward", addAnother, "may be %s now", typeName(y))
 		}
 	}
@@ -144,6 +152,25 @@ func branches(s *Schema) []*Schema {
 		return slices.Clone(s.types)
 	}
 	return []*Schema{s}
+}
+
+// byType finds the first of each type.
+func byType(types []*Schema) map[string]*Schema {
+	first := make(map[string]*Schema, len(types))
+	for _, s := range types {
+		if name := typeName(s); first[name] == nil {
+			first[name] = s
+		}
+	}
+	return first
+}
+
+func set(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
 }
 
 func isNull(s *Schema) bool { return s.kind == "null" }
@@ -162,10 +189,23 @@ func (w *walk) records(a, b *Schema, at string) {
 	path := func(name string) string {
 		return strings.TrimPrefix(at+"."+name, ".")
 	}
+	w.work += len(a.fields) + len(b.fields)
+	now := make(map[string]*schemaField, len(b.fields)) // the first that has the name, or had it
+	for i := range b.fields {
+		g := &b.fields[i]
+		w.work += len(g.aliases)
+		for _, name := range append([]string{g.name}, g.aliases...) {
+			if now[name] == nil {
+				now[name] = g
+			}
+		}
+	}
+	before := make(map[string]bool, len(a.fields))
 	for i := range a.fields {
 		f := &a.fields[i]
-		j := slices.IndexFunc(b.fields, func(g schemaField) bool { return g.name == f.name || slices.Contains(g.aliases, f.name) })
-		if j < 0 {
+		before[f.name] = true
+		g := now[f.name]
+		if g == nil {
 			if f.hasDefault {
 				w.add(path(f.name), "", "", "was removed")
 			} else {
@@ -173,7 +213,6 @@ func (w *walk) records(a, b *Schema, at string) {
 			}
 			continue
 		}
-		g := &b.fields[j]
 		if f.hasDefault != g.hasDefault {
 			if g.hasDefault {
 				w.add(path(f.name), "", "", "got a default")
@@ -185,7 +224,7 @@ func (w *walk) records(a, b *Schema, at string) {
 	}
 	for i := range b.fields {
 		g := &b.fields[i]
-		if slices.ContainsFunc(a.fields, func(f schemaField) bool { return f.name == g.name || slices.Contains(g.aliases, f.name) }) {
+		if before[g.name] || slices.ContainsFunc(g.aliases, func(name string) bool { return before[name] }) {
 			continue
 		}
 		if g.hasDefault {

@@ -32,9 +32,10 @@ type Incompatibility struct {
 // with reader by Avro's rules of resolution, as its Java library finds them:
 // names are compared without their namespace, a reader's aliases count,
 // logical types do not, and a record within a union that differs is reported
-// as the union's missing branch. None means that it can be read.
+// as the union's missing branch. None means that it can be read; of more than
+// MaxIncompatibilities, the first are told.
 func Compatible(reader, writer *Schema) []Incompatibility {
-	c := &checker{done: make(map[[2]*Schema][]Incompatibility), busy: make(map[[2]*Schema]bool)}
+	c := &checker{done: make(map[[2]*Schema][]Incompatibility), busy: make(map[[2]*Schema]bool), fields: make(map[*Schema]map[string]*schemaField)}
 	return c.check(reader, writer, nil)
 }
 
@@ -42,11 +43,30 @@ func Compatible(reader, writer *Schema) []Incompatibility {
 // unions would make it quadratic. Real schemas need some hundreds.
 const maxPairs = 1_000_000
 
+// maxWork bounds the fields, aliases and symbols that one comparison looks at,
+// each time that it does: the same large type may be compared with many.
+const maxWork = 20_000_000
+
+// MaxIncompatibilities bounds the reasons of one comparison.
+const MaxIncompatibilities = 1000
+
+// maxMissing bounds the symbols that one reason names.
+const maxMissing = 100
+
 // checker remembers the pairs that it has judged; a pair that it is judging
 // already, in a recursive schema, is taken for compatible.
 type checker struct {
 	done map[[2]*Schema][]Incompatibility
 	busy map[[2]*Schema]bool
+	work int // done, of maxWork
+
+	fields map[*Schema]map[string]*schemaField // of writers, by name
+}
+
+// bounded cuts reasons off at their bound: one type's are told again for each
+// of its uses.
+func bounded(found []Incompatibility) []Incompatibility {
+	return found[:min(len(found), MaxIncompatibilities)]
 }
 
 // path is a place in the reader's schema, its parts.
@@ -66,7 +86,7 @@ func (c *checker) check(reader, writer *Schema, at path) []Incompatibility {
 	if c.busy[pair] {
 		return nil
 	}
-	if len(c.done) >= maxPairs {
+	if len(c.done) >= maxPairs || c.work >= maxWork {
 		return at.incompatible(TypeMismatch, reader, writer, "schemas are too large to compare")
 	}
 	c.busy[pair] = true
@@ -83,7 +103,7 @@ func (c *checker) judge(reader, writer *Schema, at path) []Incompatibility {
 	var out []Incompatibility
 	if writer.kind == "union" {
 		for i, branch := range writer.types {
-			out = append(out, c.check(reader, branch, at.and(strconv.Itoa(i)))...)
+			out = bounded(append(out, c.check(reader, branch, at.and(strconv.Itoa(i)))...))
 		}
 		return out
 	}
@@ -129,9 +149,9 @@ func (c *checker) same(reader, writer *Schema, at path) []Incompatibility {
 		}
 		return out
 	case "enum":
-		return append(names(reader, writer, at), enums(reader, writer, at)...)
+		return append(names(reader, writer, at), c.enums(reader, writer, at)...)
 	case "record", "error":
-		return append(names(reader, writer, at), c.records(reader, writer, at.and("fields"))...)
+		return bounded(append(names(reader, writer, at), c.records(reader, writer, at.and("fields"))...))
 	case "union":
 		var out []Incompatibility
 		for i, branch := range writer.types {
@@ -139,7 +159,7 @@ func (c *checker) same(reader, writer *Schema, at path) []Incompatibility {
 				out = append(out, at.and(strconv.Itoa(i)).incompatible(MissingUnionBranch, reader, writer, "reader union lacking writer type: %s", kindName(branch))...)
 			}
 		}
-		return out
+		return bounded(out)
 	}
 	return nil
 }
@@ -151,23 +171,38 @@ func names(reader, writer *Schema, at path) []Incompatibility {
 	return at.and("name").incompatible(NameMismatch, reader, writer, "expected: %s", writer.name)
 }
 
-func enums(reader, writer *Schema, at path) []Incompatibility {
-	missing := slices.DeleteFunc(slices.Clone(writer.symbols), func(s string) bool { return slices.Contains(reader.symbols, s) })
-	if d, ok := reader.enumDefault(); len(missing) == 0 || ok && slices.Contains(reader.symbols, d) {
+func (c *checker) enums(reader, writer *Schema, at path) []Incompatibility {
+	c.work += len(reader.symbols) + len(writer.symbols)
+	known := make(map[string]bool, len(reader.symbols))
+	for _, s := range reader.symbols {
+		known[s] = true
+	}
+	var missing []string
+	for _, s := range writer.symbols {
+		if !known[s] {
+			missing = append(missing, s)
+		}
+	}
+	if d, ok := reader.enumDefault(); len(missing) == 0 || ok && known[d] {
 		return nil
 	}
 	slices.Sort(missing)
+	if more := len(missing) - maxMissing; more > 0 {
+		missing = append(missing[:maxMissing:maxMissing], fmt.Sprintf("and %d more", more))
+	}
 	return at.and("symbols").incompatible(MissingEnumSymbols, reader, writer, "[%s]", strings.Join(missing, ", "))
 }
 
 func (c *checker) records(reader, writer *Schema, at path) []Incompatibility {
-	byName := make(map[string]*schemaField, len(writer.fields))
-	for i := range writer.fields {
-		byName[writer.fields[i].name] = &writer.fields[i]
-	}
+	c.work += len(reader.fields)
+	byName := c.fieldsOf(writer)
 	var out []Incompatibility
 	for i, f := range reader.fields {
+		if len(out) >= MaxIncompatibilities {
+			break // there is no more to be told
+		}
 		from := byName[f.name]
+		c.work += len(f.aliases)
 		for _, a := range f.aliases {
 			if from == nil {
 				from = byName[a]
@@ -176,11 +211,25 @@ func (c *checker) records(reader, writer *Schema, at path) []Incompatibility {
 		here := at.and(strconv.Itoa(i))
 		switch {
 		case from != nil:
-			out = append(out, c.check(f.schema, from.schema, here.and("type"))...)
+			out = bounded(append(out, c.check(f.schema, from.schema, here.and("type"))...))
 		case f.hasDefault:
 		default:
 			out = append(out, here.incompatible(MissingDefault, reader, writer, "%s", f.name)...)
 		}
 	}
 	return out
+}
+
+// fieldsOf returns a record's fields by name, which many may be compared with.
+func (c *checker) fieldsOf(record *Schema) map[string]*schemaField {
+	byName, ok := c.fields[record]
+	if !ok {
+		c.work += len(record.fields)
+		byName = make(map[string]*schemaField, len(record.fields))
+		for i := range record.fields {
+			byName[record.fields[i].name] = &record.fields[i]
+		}
+		c.fields[record] = byName
+	}
+	return byName
 }

@@ -110,6 +110,7 @@ func (h *handler) subjectDraft(r *http.Request) (*draft, error) {
 		return nil, unprocessable("The request has no schema.")
 	}
 	d := &draft{
+		ctx: r.Context(),
 		key: subjectKey(r), artifactType: q.SchemaType, text: []byte(*q.Schema), ifExists: existsEnabled,
 		canonical: h.flavour == v33, inherit: h.flavour == v26, contentID: q.ID, order: q.Version,
 	}

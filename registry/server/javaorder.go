@@ -9,9 +9,10 @@ import (
 // gives them, which is the order of the reasons in Apicurio's answers.
 func javaOrder(list []violation, hash func(violation) uint32) []violation {
 	var distinct []violation
+	seen := make(map[violation]bool, len(list))
 	for _, v := range list {
-		if !slices.Contains(distinct, v) {
-			distinct = append(distinct, v)
+		if !seen[v] {
+			distinct, seen[v] = append(distinct, v), true
 		}
 	}
 	size := uint32(16) // the table doubles when it is three quarters full

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"tributary/internal/avrotext"
 )
 
 // jsonDifferences compares two JSON Schemas and returns what makes documents
@@ -198,6 +200,9 @@ func (d *jsonDiff) add(reason, at string) {
 	if at == "" {
 		at = "/"
 	}
+	if len(d.found) >= avrotext.MaxIncompatibilities {
+		return
+	}
 	d.found = append(d.found, difference{violation: violation{reason, at}})
 }
 
@@ -247,8 +252,12 @@ func (d *jsonDiff) schemas(older, newer any, at string) {
 	}
 	from, to := jsonKind(a), jsonKind(b)
 	if list, ok := b["type"].([]any); ok { // more types than before are fine
+		known := make(map[string]bool, len(list))
+		for _, t := range list {
+			known[jsonText(t)] = true // not every value can be compared as it is
+		}
 		for _, t := range typesOf(a) {
-			if !slices.Contains(list, t) {
+			if !known[jsonText(t)] {
 				d.add("SUBSCHEMA_TYPE_CHANGED", at)
 				return
 			}
@@ -293,6 +302,12 @@ func typesOf(o map[string]any) []any {
 	return []any{nil}
 }
 
+// jsonText is the same for equal values.
+func jsonText(v any) string {
+	text, _ := json.Marshal(v) // what was decoded encodes
+	return string(text)
+}
+
 // values compares enum and const.
 func (d *jsonDiff) values(a, b map[string]any, at string) {
 	now, limited := b["enum"].([]any)
@@ -300,8 +315,12 @@ func (d *jsonDiff) values(a, b map[string]any, at string) {
 	if limited && !was {
 		d.add("SUBSCHEMA_TYPE_CHANGED", at)
 	}
+	left := make(map[string]bool, len(now))
+	for _, v := range now {
+		left[jsonText(v)] = true
+	}
 	for _, v := range before {
-		if limited && !slices.ContainsFunc(now, func(x any) bool { return reflect.DeepEqual(x, v) }) {
+		if limited && !left[jsonText(v)] {
 			d.add("ENUM_TYPE_VALUES_MEMBER_REMOVED", at+"/enum")
 			break
 		}
@@ -374,7 +393,11 @@ func (d *jsonDiff) objects(a, b map[string]any, at string) {
 		// Older documents may have had anything under the new names.
 		d.add("OBJECT_TYPE_PROPERTY_SCHEMAS_NARROWED", at+"/propertySchemasAdded")
 	}
-	if slices.ContainsFunc(now, func(r string) bool { return !slices.Contains(before, r) }) {
+	were := make(map[string]bool, len(before))
+	for _, r := range before {
+		were[r] = true
+	}
+	if slices.ContainsFunc(now, func(r string) bool { return !were[r] }) {
 		d.add("OBJECT_TYPE_REQUIRED_PROPERTIES_MEMBER_ADDED", at+"/required")
 	}
 	var common []string

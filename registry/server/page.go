@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -249,8 +250,11 @@ func (h *handler) diffPage(r *http.Request) (any, error) {
 			return nil // one of them is no schema: there is no verdict
 		}
 		d.Compared = true
-		for _, b := range backward {
+		for _, b := range backward[:min(len(backward), maxTold)] {
 			d.Verdict = append(d.Verdict, b.violation)
+		}
+		if more := len(backward) - maxTold; more > 0 {
+			d.Verdict = append(d.Verdict, violation{fmt.Sprintf("and %d more", more), "/"})
 		}
 		d.Changes = t.changes(kind, contents)
 		return nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -28,7 +29,8 @@ const (
 // draft is a version to be registered.
 type draft struct {
 	key
-	artifactType string // "" is AVRO, or that of the artifact
+	ctx          context.Context // of the request: judging ends with it; nil goes on
+	artifactType string          // "" is AVRO, or that of the artifact
 	text         []byte
 	mediaType    string
 	refs         []reference

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,8 +32,7 @@ func (s scope) rule(kind string) []byte { return append(slices.Clip([]byte(s)), 
 // rule returns a rule's configuration, or "" where there is none.
 func (t tx) rule(s scope, kind string) string { return string(t.Bucket(bRules).Get(s.rule(kind))) }
 
-// rules returns the rules of the scope, in their order of time… which is that
-// of ruleTypes.
+// rules returns the types of the scope's rules, in the order of ruleTypes.
 func (t tx) rules(s scope) []string {
 	list := []string{}
 	for _, kind := range ruleTypes {
@@ -240,6 +240,12 @@ func (s *store) compatibleWith(t tx, d *draft, level string, older []*version) e
 	var backward, forward []difference
 	seen := make(map[int64]bool)
 	for _, v := range older {
+		if d.ctx != nil && d.ctx.Err() != nil {
+			return d.ctx.Err() // nobody waits for the verdict
+		}
+		if len(backward)+len(forward) >= avrotext.MaxIncompatibilities {
+			break // there is enough to tell
+		}
 		if seen[v.ContentID] {
 			continue // its reasons are told once only
 		}
@@ -267,18 +273,30 @@ func (s *store) compatibleWith(t tx, d *draft, level string, older []*version) e
 	if s.flavour == v33 {
 		listed = javaOrder(found, func(v violation) uint32 { return 31 + v.javaHash() })
 	}
+	count, more := len(listed), ""
+	if len(causes) > maxTold {
+		causes = append(causes[:maxTold:maxTold], violation{fmt.Sprintf("and %d more", len(causes)-maxTold), "/"})
+	}
+	if count > maxTold {
+		listed, more = listed[:maxTold], fmt.Sprintf(", and %d more", count-maxTold)
+	}
 	texts := make([]string, len(listed))
 	for i, l := range listed {
 		texts[i] = l.Description + " at " + l.Context
 	}
-	return refusal(fmt.Sprintf("Incompatible artifact: %s [%s], num of incompatible diffs: {%d}, list of diff types: [%s]",
-		d.artifact, d.artifactType, len(listed), strings.Join(texts, ", ")), causes...)
+	return refusal(fmt.Sprintf("Incompatible artifact: %s [%s], num of incompatible diffs: {%d}, list of diff types: [%s%s]",
+		d.artifact, d.artifactType, count, strings.Join(texts, ", "), more), causes...)
 }
 
-// difference is a violation between two types.
+// maxTold bounds the incompatibilities that a refusal names; how many more
+// there are, it counts.
+const maxTold = 100
+
+// difference is a violation between two types, which are told apart by the
+// hashes of their schemas.
 type difference struct {
 	violation
-	reader, writer string
+	reader, writer [sha256.Size]byte
 }
 
 // comparison tells what keeps the draft from reading what was written with an
@@ -353,8 +371,18 @@ func uncomparable(err error) error {
 
 func differences(found []avrotext.Incompatibility) []difference {
 	list := make([]difference, len(found))
+	// All fields of a record tell of that record: it is printed once.
+	hashes := make(map[*avrotext.Schema][sha256.Size]byte)
+	hash := func(s *avrotext.Schema) [sha256.Size]byte {
+		h, ok := hashes[s]
+		if !ok {
+			h = sha256.Sum256([]byte(s.String()))
+			hashes[s] = h
+		}
+		return h
+	}
 	for i, f := range found {
-		list[i] = difference{violation{f.Message, f.Location}, f.Reader.String(), f.Writer.String()}
+		list[i] = difference{violation{f.Message, f.Location}, hash(f.Reader), hash(f.Writer)}
 	}
 	return list
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -443,7 +444,14 @@ func FuzzRequest(f *testing.F) {
 			r := httptest.NewRequest("GET", "/", bytes.NewReader(body))
 			r.Method, r.URL, r.RequestURI = method, u, path
 			w := httptest.NewRecorder()
+			began := time.Now()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			s.ServeHTTP(w, r)
+			runtime.ReadMemStats(&after)
+			if took, all := time.Since(began), after.TotalAlloc-before.TotalAlloc; took > 5*time.Second || all > 1<<30 {
+				t.Errorf("%s %s %q: %s, %d MB", method, path, body, took, all>>20)
+			}
 			// Apicurio's answer where a reference is gone.
 			if w.Code >= 500 && !strings.Contains(w.Body.String(), "Undefined schema") {
 				t.Errorf("%s %s %q: %d %s", method, path, body, w.Code, w.Body)

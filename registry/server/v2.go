@@ -162,6 +162,7 @@ func (h *handler) v2Draft(r *http.Request) (*draft, error) {
 		return nil, err
 	}
 	d := &draft{
+		ctx: r.Context(),
 		key: artifactKey(r), version: r.Header.Get("X-Registry-Version"), canonical: r.URL.Query().Get("canonical") == "true",
 		inherit: h.flavour == v26, renames: h.flavour == v33,
 	}

@@ -195,6 +195,7 @@ func (h *handler) v3Create(r *http.Request) (answer, error) {
 		return answer{}, missing("body.artifactType")
 	}
 	d := &draft{
+		ctx: r.Context(),
 		key: key{r.PathValue("group"), q.ArtifactID}, artifactType: q.ArtifactType, ifExists: exists,
 		canonical: r.URL.Query().Get("canonical") == "true", dryRun: isDryRun(r),
 		artifactMeta: meta{Name: q.Name, Description: q.Description, Labels: q.Labels},
@@ -225,7 +226,7 @@ func (h *handler) v3CreateVersion(r *http.Request) (answer, error) {
 	if err := bodyJSON(r, &q); err != nil {
 		return answer{}, err
 	}
-	d := &draft{key: artifactKey(r), ifExists: mustExist, dryRun: isDryRun(r)}
+	d := &draft{ctx: r.Context(), key: artifactKey(r), ifExists: mustExist, dryRun: isDryRun(r)}
 	if err := q.into(d, ""); err != nil {
 		return answer{}, err
 	}
