@@ -302,3 +302,10 @@ func (t *Table) OldestReadable(ctx context.Context) (string, error) {
 
 // savepointed reports whether a savepoint pins the instant.
 func (t *Timeline) savepointed(at string) bool { return slices.Contains(t.Savepoints(), at) }
+
+// Unabridged reports whether the active timeline has every commit of the table:
+// none is archived.
+func (t *Table) Unabridged(ctx context.Context) (bool, error) {
+	gone, err := t.archived(ctx)
+	return !gone, err
+}

@@ -117,6 +117,52 @@ func TestHistory(t *testing.T) {
 	refuse(t, dir, []string{"history", "sale", "77"}, "no row with the key 77")
 }
 
+// TestHistoryAfterCleaning asks for rows of which the oldest instant that can be
+// read does not tell whether they came with it.
+func TestHistoryAfterCleaning(t *testing.T) {
+	dir, at := testLake(t)
+	store, err := blob.NewDir(dir)
+	must(t, err)
+	table, err := lake.Open(t.Context(), store, "silver/tickit/sale", lake.Options{})
+	must(t, err)
+	must(t, table.Savepoint(t.Context(), at[0], "me", ""))
+	_, err = table.Upsert(t.Context(), rowsOf(table.Schema(), sale{1, "Ada", 3, 90}), nil)
+	must(t, err)
+	clean := func() {
+		t.Helper()
+		_, err = table.Clean(t.Context(), lake.Retention{Commits: 1})
+		must(t, err)
+	}
+	clean()
+	changes := func(key string) string {
+		t.Helper()
+		got := lakeq(t, "", "--lake", dir, "history", "sale", key, "-o", "json")
+		if got.code != 0 {
+			t.Fatalf("history of %s: %s", key, got.err)
+		}
+		var out []string
+		for _, l := range strings.Split(got.out, "\n") {
+			if _, c, ok := strings.Cut(l, `"_change":"`); ok {
+				c, _, _ = strings.Cut(c, `"`)
+				out = append(out, c)
+			}
+		}
+		return strings.Join(out, "; ")
+	}
+	if got := changes("1"); got != "inserted; updated" {
+		t.Errorf("a row that the savepoint has: %s", got)
+	}
+	if got := changes("3"); got != "there already, from "+at[1] {
+		t.Errorf("a row that has not changed since: %s", got)
+	}
+	must(t, table.DropSavepoint(t.Context(), at[0]))
+	clean()
+	if got := changes("1"); got != "inserted or updated" {
+		t.Errorf("a row that was updated at the oldest instant: %s", got)
+	}
+	must(t, table.Close(t.Context()))
+}
+
 func TestValidate(t *testing.T) {
 	dir, _ := testLake(t)
 	expect(t, dir, "table,severity,object,problem\n", "validate", "-o", "csv")

@@ -51,7 +51,15 @@ func (c *historyCmd) Run(a *app) error {
 	}
 	cols := []resultColumn{{"_instant", "VARCHAR"}, {"_time", "TIMESTAMP"}, {"_change", "VARCHAR"}}
 	cols = append(cols, versions.cols...)
-	rows := versions.life(states)
+	follows, err := following(a.ctx, t, states)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", ref.Name, err)
+	}
+	rows := versions.life(states, follows)
+	if newest := t.Timeline().Newest(); len(states) == 0 && !newest.IsZero() {
+		return fault.Humanf("ask for the row now with lakeq sql", "table %s has no instant whose history can be read: "+
+			"the newest commit %s is older than the oldest that cleaning has kept, %s", ref.Name, newest.Time, t.Timeline().Horizon())
+	}
 	if len(rows) == 0 {
 		return fault.Humanf("see its keys with lakeq sql --meta", "table %s has had no row with the key %s at any instant that can be read", ref.Name, c.Key)
 	}
@@ -183,8 +191,32 @@ func readVersion(ctx context.Context, db *sql.DB, paths []string, fields []lake.
 	return v, rows.Err()
 }
 
-// life returns a line for each instant at which the row came, changed or went.
-func (v *versions) life(states []*lake.Snapshot) [][]any {
+// following reports of each state whether it is that of the commit right after the
+// state before it, or of the table's first: what came between is not known else.
+func following(ctx context.Context, t *lake.Table, states []*lake.Snapshot) ([]bool, error) {
+	out := make([]bool, len(states))
+	begins, err := t.Unabridged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last := ""
+	if !begins {
+		last = "none of them"
+	}
+	n := 0
+	for _, i := range t.Timeline().Completed() {
+		if n < len(states) && states[n].Instant().Time == i.Time {
+			out[n] = last == "" || n > 0 && states[n-1].Instant().Time == last
+			n++
+		}
+		last = i.Time
+	}
+	return out, nil
+}
+
+// life returns a line for each instant at which the row came, changed or went. Of a
+// state that does not follow the one before it, it claims no more than is known.
+func (v *versions) life(states []*lake.Snapshot, follows []bool) [][]any {
 	var out [][]any
 	var last string // the commit that wrote the row as it was; "" while it is not there
 	var lastRow string
@@ -195,8 +227,13 @@ func (v *versions) life(states []*lake.Snapshot) [][]any {
 		switch {
 		case at == "" && last != "":
 			change, row = "deleted", make([]any, len(v.cols))
+			if !follows[n] {
+				change = "gone already"
+			}
 		case at != "" && last == "" && at < s.Instant().Time:
-			change = "there already" // since before the oldest instant that can be read
+			change = "there already, from " + at // from before the oldest instant that can be read
+		case at != "" && last == "" && !follows[n]:
+			change = "inserted or updated"
 		case at != "" && last == "":
 			change = "inserted"
 		case at != last && text != lastRow:
