@@ -143,6 +143,9 @@ const wayOut = "take a new snapshot: cdc-source offsets reset, or snapshot.mode 
 
 // overtaken reports whether the clean-up has removed changes after a place.
 func (d *database) overtaken(ctx context.Context, p *place, list []*instance) error {
+	if p.Commit == (lsnText{}) {
+		return nil // nothing had been captured when the place was found
+	}
 	for _, object := range p.Instances {
 		var in *instance
 		for _, x := range list {

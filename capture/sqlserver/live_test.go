@@ -344,3 +344,129 @@ func TestPositionOfDebezium(t *testing.T) {
 		t.Errorf("a position of another database: %v", err)
 	}
 }
+
+// TestUnchangedLargeValues holds the update mask against values that the change
+// table does not have: they must not become null.
+func TestUnchangedLargeValues(t *testing.T) {
+	srv := serve(t, mssqltest.Options{})
+	db := srv.DB("crm")
+	exec(t, db, "EXEC sys.sp_cdc_enable_db",
+		"CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, a int, b int, c int, d int, e int, f int, g int, note nvarchar(max), raw varbinary(max), old text, small nvarchar(10))")
+	check(t, db.EnableTable("dbo", "t", ""))
+	exec(t, db, "INSERT INTO dbo.t (id, note, raw, old, small) VALUES (1, N'long', 0x0102, 'older', N's')")
+	s := open(t, optionsFor(t, srv, map[string]string{"snapshot.mode": "no_data"}), nil)
+	exec(t, db, "UPDATE dbo.t SET a = 5", "UPDATE dbo.t SET note = NULL, small = NULL", "UPDATE dbo.t SET old = 'newer', raw = 0x03", "DELETE FROM dbo.t")
+	var got []string
+	for len(got) < 4 {
+		events, _ := next(t, s)
+		got = append(got, events...)
+	}
+	const no = "__debezium_unavailable_value"
+	want := []string{
+		"u crm.t 1,,,,,,,,no,no,no,s 1,5,,,,,,,no,no,no,s",
+		"u crm.t 1,5,,,,,,,long,no,no,s 1,5,,,,,,,,no,no,",
+		"u crm.t 1,5,,,,,,,no,AQI=,no, 1,5,,,,,,,no,Aw==,newer,",
+		"d crm.t 1,5,,,,,,,,Aw==,no,",
+	}
+	for i := range want {
+		want[i] = strings.ReplaceAll(want[i], "no,", no+",")
+		got[i] = strings.NewReplacer("X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", no, `"`, "").Replace(got[i])
+		if got[i] != want[i] {
+			t.Errorf("got  %s\nwant %s", got[i], want[i])
+		}
+	}
+}
+
+// TestAlteredType has a column become wider while the source runs.
+func TestAlteredType(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	s := open(t, optionsFor(t, srv, map[string]string{"snapshot.mode": "no_data"}), nil)
+	exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+	var got []string
+	for len(got) < 1 {
+		events, _ := next(t, s)
+		got = append(got, events...)
+	}
+	if err := db.Exec("ALTER TABLE dbo.t ALTER COLUMN v bigint NOT NULL"); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "INSERT INTO dbo.t VALUES (2, 5000000000)")
+	for len(got) < 2 {
+		events, _ := next(t, s)
+		got = append(got, events...)
+	}
+	if want := []string{"c crm.t 1,1", "c crm.t 2,5000000000"}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestSnapshotUnderWriters has snapshots of all isolation modes meet the changes
+// while others write, and ends the source again and again: whoever keeps the newest
+// state by key has that of the table.
+func TestSnapshotUnderWriters(t *testing.T) {
+	for _, mode := range []string{"snapshot", "repeatable_read", "exclusive", "read_committed", "read_uncommitted"} {
+		t.Run(mode, func(t *testing.T) {
+			srv, db := tracked(t, mssqltest.Options{AgentInterval: 3 * time.Millisecond})
+			check(t, db.AllowSnapshot(true))
+			for i := range 60 {
+				exec(t, db, fmt.Sprintf("INSERT INTO dbo.t VALUES (%d, 0)", i))
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for i := range 200 {
+					if err := db.Exec([]string{"UPDATE dbo.t SET v = v + 1 WHERE id = @p1", "DELETE FROM dbo.t WHERE id = @p1 + 20", "INSERT INTO dbo.t VALUES (@p1 + 1000, 1)"}[i%3], i%60); err != nil && !strings.Contains(err.Error(), "duplicate") && !strings.Contains(err.Error(), "PRIMARY") {
+						t.Errorf("write: %v", err)
+					}
+				}
+			}()
+			o := optionsFor(t, srv, map[string]string{"snapshot.isolation.mode": mode, "snapshot.fetch.size": "5", "max.batch.size": "8"})
+			rows := make(map[string]string)
+			var pos capture.Position
+			marked := false
+			for end, n := false, 0; !end; n++ {
+				s, err := New(o, slog.New(slog.DiscardHandler))
+				check(t, err, s.Open(t.Context(), pos))
+				for range 1 + n%4 {
+					if p, err := parsePosition(pos); !marked && err == nil && p.Snapshot == nil {
+						<-done
+						exec(t, db, "INSERT INTO dbo.u VALUES (1, 1)")
+						marked = true
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+					b, err := s.Next(ctx)
+					cancel()
+					check(t, err)
+					for i := range b.List {
+						c := &b.List[i]
+						switch {
+						case c.Table == nil:
+						case c.Table.ID.Name == "u":
+							end = end || c.Op == envelope.Create
+						case c.Op == envelope.Delete:
+							delete(rows, c.Table.Texts(c.Before)[0])
+						default:
+							row := c.Table.Texts(c.After)
+							rows[row[0]] = row[1]
+						}
+					}
+					pos = append(pos[:0], b.End...)
+					if end {
+						break
+					}
+				}
+				check(t, s.Close())
+			}
+			want, err := db.Query("SELECT id, v FROM dbo.t")
+			check(t, err)
+			for _, w := range want {
+				if id := fmt.Sprint(w[0]); rows[id] != fmt.Sprint(w[1]) {
+					t.Errorf("row %s is %q, want %v", id, rows[id], w[1])
+				}
+			}
+			if len(rows) != len(want) {
+				t.Errorf("%d rows, want %d", len(rows), len(want))
+			}
+		})
+	}
+}

@@ -57,13 +57,14 @@ type session struct {
 
 // database is one that is captured.
 type database struct {
-	cfg  *settings
-	log  *slog.Logger
-	name string // as the server spells it
-	conn *conn
-	list []*instance
-	told map[string]bool // columns that were warned of
-	gone map[int64]bool  // instances that were
+	cfg     *settings
+	log     *slog.Logger
+	name    string // as the server spells it
+	conn    *conn
+	list    []*instance
+	told    map[string]bool // columns that were warned of
+	gone    map[int64]bool  // instances that were
+	altered int64           // how many changes of tables there have been
 }
 
 // SnapshotPlan implements capture.Planner.
@@ -143,23 +144,35 @@ func openDatabase(ctx context.Context, cfg *settings, log *slog.Logger, name str
 	return d, nil
 }
 
-// refresh reads the capture instances anew. The versions of tables stay.
+// refresh reads the capture instances anew. The versions of tables stay, unless a
+// table has been altered: the server changes the columns' types in the change
+// tables then.
 func (d *database) refresh(ctx context.Context) error {
 	list, err := d.instances(ctx, d.conn)
 	if err != nil {
 		return err
 	}
+	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.ddl_history")
+	if err != nil {
+		return fmt.Errorf("count the changes of tables in database %s: %w", d.name, err)
+	}
+	altered := d.altered != asInt(v)
+	d.altered = asInt(v)
 	for _, in := range list {
 		for _, old := range d.list {
 			if old.object == in.object {
 				in.table = old.table
 			}
 		}
-		if in.table != nil {
+		if in.table != nil && !altered {
 			continue
 		}
-		if in.table, err = d.captured(ctx, d.conn, in); err != nil {
+		t, err := d.captured(ctx, d.conn, in)
+		if err != nil {
 			return err
+		}
+		if in.table == nil || !in.table.same(t) {
+			in.table = t
 		}
 		for _, w := range in.table.warned {
 			if key := in.id.String() + "." + w; !d.told[key] {
