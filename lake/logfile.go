@@ -76,12 +76,12 @@ const (
 )
 
 // parseLog returns the blocks of a log file. A block that a crashed writer left
-// half written is passed over, as Hudi does: the next magic goes on.
-func parseLog(b []byte) ([]logBlock, error) {
-	var out []logBlock
+// half written is passed over, as Hudi does: the next magic goes on. torn reports
+// that there was one.
+func parseLog(b []byte) (out []logBlock, torn bool, err error) {
 	for len(b) > 0 {
 		if !bytes.HasPrefix(b, logMagic) {
-			return out, fmt.Errorf("%w: no magic", errLogBlock)
+			return out, torn, fmt.Errorf("%w: no magic", errLogBlock)
 		}
 		rest := b[len(logMagic):]
 		block, size, err := parseBlock(rest)
@@ -91,15 +91,16 @@ func parseLog(b []byte) ([]logBlock, error) {
 			continue
 		}
 		if !errors.Is(err, errLogBlock) {
-			return out, err
+			return out, torn, err
 		}
+		torn = true
 		next := bytes.Index(rest, logMagic)
 		if next < 0 {
-			return out, nil
+			return out, torn, nil
 		}
 		b = rest[next:]
 	}
-	return out, nil
+	return out, torn, nil
 }
 
 // parseBlock reads a block behind its magic and returns its bytes there.

@@ -103,7 +103,7 @@ func TestGoldenLogFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks, err := parseLog(raw)
+		blocks, _, err := parseLog(raw)
 		if err != nil || len(blocks) == 0 || blocks[0].kind != kind || blocks[0].header[headerInstant] == "" {
 			t.Errorf("%s: %v, %v", folder, blocks, err)
 			continue
@@ -158,16 +158,16 @@ func TestLogWithTornBlocks(t *testing.T) {
 		if cut-one < len(logMagic) && cut > one {
 			continue // not even the magic is there: Hudi fails too
 		}
-		blocks, err := parseLog(raw)
+		blocks, _, err := parseLog(raw)
 		if err != nil || len(blocks) != 2 || blocks[1].kind != blockCommand {
 			t.Fatalf("torn at %d: %d blocks, %v", cut, len(blocks), err)
 		}
 	}
-	blocks, err := parseLog(whole)
+	blocks, _, err := parseLog(whole)
 	if err != nil || len(blocks) != 2 || fmt.Sprint(blocks[1].header) != fmt.Sprint(b.header) || !bytes.Equal(blocks[1].content, b.content) {
 		t.Errorf("read back: %v, %v", blocks, err)
 	}
-	if _, err := parseLog([]byte("no log")); !errors.Is(err, errLogBlock) {
+	if _, _, err := parseLog([]byte("no log")); !errors.Is(err, errLogBlock) {
 		t.Errorf("no log is read: %v", err)
 	}
 }
@@ -183,7 +183,7 @@ func FuzzLog(f *testing.F) {
 			return
 		}
 		bounded(t, len(raw), func() {
-			blocks, err := parseLog(raw)
+			blocks, _, err := parseLog(raw)
 			if err != nil {
 				return
 			}

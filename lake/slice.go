@@ -251,7 +251,10 @@ func (m *logMerge) readLogs(ctx context.Context, s *Snapshot, logs []LogFile) er
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)
 		}
-		found, err := parseLog(b)
+		found, torn, err := parseLog(b)
+		if err == nil && torn {
+			err = s.table.checkTorn(ctx, s.timeline, l, int64(len(b)))
+		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", l.Key, err)
 		}
@@ -543,4 +546,25 @@ func (s *Snapshot) scanSlice(ctx context.Context, sl fileSlice, fields []Field, 
 	batch.Reset()
 	m.rest(batch)
 	return emit()
+}
+
+// checkTorn refuses a log with a torn block where a commit has left it longer: what
+// is lost was committed, and is not what a crashed writer left behind.
+func (t *Table) checkTorn(ctx context.Context, tl *Timeline, l LogFile, size int64) error {
+	for _, i := range tl.Completed() {
+		if i.Time < l.Instant {
+			continue
+		}
+		c, err := t.Commit(ctx, i)
+		if err != nil {
+			return err
+		}
+		for _, w := range c.Stats[l.Partition] {
+			if join(t.base, w.Path) == l.Key && w.FileSize > size {
+				return fault.Humanf("look for more damage with lakeq validate, and restore the file from a backup",
+					"table %s: the log is torn: it has %d bytes, commit %s left %d", t.base, size, i.Time, w.FileSize)
+			}
+		}
+	}
+	return nil
 }

@@ -95,9 +95,9 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 	for _, f := range found.bases {
 		there[v.path(f.Key)] = f.Size
 	}
-	logs := map[string]bool{}
+	logs := map[string]int64{}
 	for _, f := range found.logs {
-		logs[v.path(f.Key)] = true
+		logs[v.path(f.Key)] = f.Size
 	}
 	for _, i := range tl.Completed() {
 		c, err := v.t.Commit(ctx, i)
@@ -111,8 +111,12 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 		for _, list := range c.Stats {
 			for _, s := range list {
 				if _, ok := parseLogFile(path.Base(s.Path)); ok {
-					if !logs[s.Path] && i.Time >= tl.horizon && !v.superseded(tl, found, s, i.Time) {
+					size, ok := logs[s.Path]
+					switch { // a log may grow by later commits
+					case !ok && i.Time >= tl.horizon && !v.superseded(tl, found, s, i.Time):
 						v.add(true, s.Path, "the log of commit %s is missing", i.Time)
+					case ok && size < s.FileSize:
+						v.add(true, s.Path, "%d bytes, commit %s left %d", size, i.Time, s.FileSize)
 					}
 					continue
 				}
@@ -339,7 +343,7 @@ func (v *validator) logs(ctx context.Context, s *Snapshot) error {
 	for _, l := range s.Logs() {
 		b, err := readObject(ctx, v.t.store, l.Key)
 		if err == nil {
-			_, err = parseLog(b)
+			_, _, err = parseLog(b)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()

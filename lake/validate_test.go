@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tributary/internal/fault"
 	"tributary/lake/blob"
 )
 
@@ -129,4 +130,60 @@ func remove(t *testing.T, m *blob.Mem, key string) {
 	if err := m.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestTornLogOfACommit cuts a log that a commit tells the size of: validate finds it
+// at every moment, and reading an instant that needs it is refused.
+func TestTornLogOfACommit(t *testing.T) {
+	for _, name := range []string{"mor_event_compacted", "mor_bucket", "mor_types"} {
+		m := goldenStore(t, "hudi-0.15.0/"+name)
+		tab, err := Open(t.Context(), m, "", Options{})
+		must(t, err)
+		if h := harm(t, tab); h != "" {
+			t.Fatalf("%s: %s", name, h)
+		}
+		log, at := firstLog(t, tab)
+		s, err := tab.AsOf(t.Context(), at)
+		must(t, err)
+		read := func() (err error) {
+			for _, e := range s.Scan(t.Context(), nil) {
+				err = e
+			}
+			return err
+		}
+		must(t, read())
+		body := get(t, m, log)
+		put(t, m, log, body[:len(body)-100])
+		want := fmt.Sprintf("%d bytes, commit %s left %d", len(body)-100, at, len(body))
+		if h := harm(t, tab); !strings.Contains(h, log) || !strings.Contains(h, want) {
+			t.Errorf("%s: a torn log is not found: %s", name, h)
+		}
+		if err := read(); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "torn") {
+			t.Errorf("%s: a torn log is read: %v", name, err)
+		}
+		// More than the commit tells is what a crashed writer has left.
+		put(t, m, log, append(body[:len(body):len(body)], body[:300]...))
+		must(t, read())
+		if h := harm(t, tab); h != "" {
+			t.Errorf("%s: %s", name, h)
+		}
+	}
+}
+
+// firstLog finds the first log that a commit tells of, and that commit.
+func firstLog(t *testing.T, tab *Table) (key, instant string) {
+	t.Helper()
+	for _, i := range tab.Timeline().Completed() {
+		c, err := tab.Commit(t.Context(), i)
+		must(t, err)
+		for _, list := range c.Stats {
+			for _, w := range list {
+				if strings.Contains(w.Path, ".log.") {
+					return w.Path, i.Time
+				}
+			}
+		}
+	}
+	t.Fatal("no log")
+	return "", ""
 }
