@@ -85,6 +85,7 @@ func (s *server) replication(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.DialFunc = gather(c.DialFunc)
 	conn, err := pgconn.ConnectConfig(ctx, &c.Config)
 	if err != nil {
 		return nil, explain(fmt.Errorf("connect to PostgreSQL for replication: %w", err))
