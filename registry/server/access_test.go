@@ -239,10 +239,35 @@ func TestReadOnly(t *testing.T) {
 	must(t, s, "PUT", property, `{"value":"false"}`)
 	must(t, s, "POST", "/apis/ccompat/v7/subjects/a/versions", `{"schema":"\"long\""}`)
 
-	s.store.readOnly.Store(true) // as the option read.only does
+	s.Close()
+	s = opened(t, Config{File: file, ReadOnly: true})
+	for _, method := range []string{"PUT", "DELETE"} {
+		if w := ask(t, s, method, property, `{"value":"false"}`); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "read.only") {
+			t.Errorf("%s of the property with read.only: %d %s", method, w.Code, w.Body)
+		}
+	}
 	if w := ask(t, s, "POST", "/apis/registry/v3/groups", `{"groupId":"g"}`); w.Code != http.StatusConflict {
 		t.Errorf("with read.only: %d %s", w.Code, w.Body)
 	}
+}
+
+// Mode READONLY covers a subject's versions and levels, for the Confluent API.
+func TestModeReadOnly(t *testing.T) {
+	s := opened(t, Config{})
+	const base = "/apis/ccompat/v7"
+	must(t, s, "POST", base+"/subjects/a/versions", `{"schema":"\"int\""}`)
+	must(t, s, "PUT", base+"/config/a", `{"compatibility":"NONE"}`)
+	must(t, s, "PUT", base+"/mode", `{"mode":"READONLY"}`)
+	for _, c := range [][3]string{
+		{"POST", "/subjects/a/versions", `{"schema":"\"long\""}`}, {"DELETE", "/subjects/a", ""}, {"DELETE", "/subjects/a/versions/1", ""},
+		{"PUT", "/config", `{"compatibility":"NONE"}`}, {"PUT", "/config/a", `{"compatibility":"FULL"}`}, {"DELETE", "/config/a", ""}, {"DELETE", "/config", ""},
+	} {
+		if w := ask(t, s, c[0], base+c[1], c[2]); w.Code != 422 || !strings.Contains(w.Body.String(), "42205") {
+			t.Errorf("%s %s in mode READONLY: %d %s", c[0], c[1], w.Code, w.Body)
+		}
+	}
+	must(t, s, "PUT", base+"/mode", `{"mode":"READWRITE"}`)
+	must(t, s, "PUT", base+"/config/a", `{"compatibility":"FULL"}`)
 }
 
 func TestTooManyRequestsAtOnce(t *testing.T) {

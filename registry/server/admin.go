@@ -357,13 +357,21 @@ func (h *handler) setProperty(r *http.Request) (answer, error) {
 	return done(h.store.setReadOnly(on))
 }
 
+// errKeptReadOnly is the answer to who would turn off what the file says.
+var errKeptReadOnly = conflict("ReadOnlyStorageException",
+	"The registry is read-only by the option read.only of its file, which this property does not change.")
+
 // setReadOnly turns read-only mode on or off, for good.
 func (s *store) setReadOnly(on bool) error {
-	s.readOnly.Store(false)
-	err := s.update(func(t tx) error {
+	if s.keptReadOnly {
+		return errKeptReadOnly
+	}
+	err := s.changes.run(func(t tx) error { // in read-only mode too
 		return t.Bucket(bSettings).Put([]byte(readOnlyProperty), strconv.AppendBool(nil, on))
 	})
-	s.readOnly.Store(on && err == nil)
+	if err == nil {
+		s.readOnly.Store(on)
+	}
 	return err
 }
 

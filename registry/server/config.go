@@ -64,11 +64,17 @@ func (h *handler) setConfig(r *http.Request) (answer, error) {
 		return answer{}, &problem{status: 422, name: "InvalidCompatibilityLevelException", code: 42203,
 			message: "Invalid compatibility level: " + q.Compatibility}
 	}
+	if err := checkNames(r.PathValue("subject")); err != nil {
+		return answer{}, err
+	}
 	level := q.Compatibility
 	if level == "NONE" && h.flavour == v26 {
 		level = "" // 2.6 takes it for no level
 	}
 	err := h.store.update(func(t tx) error {
+		if err := h.writable(t, r.PathValue("subject")); err != nil {
+			return err
+		}
 		if level == "" && r.PathValue("subject") == "" && t.rule(everything(), ruleCompatibility) == "" {
 			p := ruleNotFound(ruleCompatibility)
 			p.code = 0
@@ -88,6 +94,9 @@ func (h *handler) deleteConfig(r *http.Request) (answer, error) {
 	var was string
 	err := h.store.update(func(t tx) error {
 		if err := t.subjectExists(r); err != nil {
+			return err
+		}
+		if err := h.writable(t, r.PathValue("subject")); err != nil {
 			return err
 		}
 		was = t.level(configScope(r))
@@ -198,6 +207,9 @@ func (h *handler) setMode(r *http.Request) (answer, error) {
 	if err := bodyJSON(r, &q); err != nil {
 		return answer{}, err
 	}
+	if err := checkNames(r.PathValue("subject")); err != nil {
+		return answer{}, err
+	}
 	if q.Mode == "" {
 		return answer{}, unprocessable("Invalid mode: null")
 	}
@@ -226,9 +238,13 @@ func notPermitted(format string, args ...any) *problem {
 	return &problem{status: 422, name: "OperationNotPermittedException", message: fmt.Sprintf(format, args...), code: 42205}
 }
 
-// writable refuses changes of a subject in READONLY mode.
+// writable refuses changes of a subject, or of what holds for all, in READONLY
+// mode.
 func (h *handler) writable(t tx, subject string) error {
 	if t.modeOf(subject) == modeReadOnly {
+		if subject == "" {
+			subject = "null"
+		}
 		return notPermitted("Subject %s is in read-only mode", subject)
 	}
 	return nil

@@ -37,6 +37,14 @@ var buckets = [][]byte{
 // in every client.
 const maxID = 1<<31 - 1
 
+// maxBrought is the largest id, or version, that a client may bring along. As
+// the next ones go on from it, the last are kept in reserve: else a single
+// import would end the registry for good.
+const maxBrought = maxID - 1<<20
+
+// whyReserved says what maxBrought is about.
+var whyReserved = fmt.Sprintf("ids end at %d, and the last %d are kept for what is registered later", maxID, maxID-maxBrought)
+
 // tx is one transaction on the file.
 type tx struct{ *bolt.Tx }
 
@@ -67,6 +75,16 @@ func set(t tx, bucket, id []byte, v any) error {
 		return err
 	}
 	return t.Bucket(bucket).Put(id, raw)
+}
+
+// room refuses what needs new ids when there are none left.
+func (t tx) room() error {
+	for _, b := range [][]byte{bContents, bVersions} {
+		if t.Bucket(b).Sequence() >= maxID {
+			return conflict("IdsUsedUpException", "The registry has used up its %d ids: a new registry is needed for new schemas.", maxID)
+		}
+	}
+	return nil
 }
 
 // next gives a bucket's next id.

@@ -19,7 +19,8 @@
 // registry, found by the SHA-256 of both. A version of an artifact has a
 // globalId. Ids are positive, below 2^31, grow, and are never used twice, not
 // even after a crash: they come from counters in the same transaction that
-// stores what they name.
+// stores what they name. An archive of ours carries the counters along; others
+// do not, and what they deleted last may be given again after their import.
 //
 // # Durability
 //

@@ -194,7 +194,7 @@ func (s *store) exportTo(w io.Writer, about info) error {
 			SystemVersion: about.Version, SystemName: about.Name, SystemDescription: about.Description, ExportVersion: "3.0",
 			ExportedOn: a.now.UnixMilli(), DBVersion: "109",
 		})
-		for _, part := range []func(t tx) error{a.contents, a.groups, a.artifacts, a.versions, a.branchesAndRules, a.comments} {
+		for _, part := range []func(t tx) error{a.contents, a.groups, a.artifacts, a.versions, a.branchesAndRules, a.comments, a.counters} {
 			if err == nil {
 				err = part(t)
 			}
@@ -205,6 +205,28 @@ func (s *store) exportTo(w io.Writer, about info) error {
 		return fmt.Errorf("export the registry: %w", err)
 	}
 	return a.zip.Close()
+}
+
+// idNote is where our archives say how far ids have been given, so that those
+// of what was deleted are not given again: the zip's comment, which Apicurio,
+// reading a stream, does not come to see.
+const idNote = "tributary: contentId=%d globalId=%d commentId=%d"
+
+func (a *archive) counters(t tx) error {
+	return a.zip.SetComment(fmt.Sprintf(idNote, t.Bucket(bContents).Sequence(), t.Bucket(bVersions).Sequence(), t.Bucket(bComments).Sequence()))
+}
+
+// putCounters takes up how far ids were given.
+func (in *imported) putCounters(t tx) error {
+	for i, bucket := range [][]byte{bContents, bVersions, bComments} {
+		if in.given[i] > maxBrought {
+			return badArchive("%d ids were given, more than %d: %s", in.given[i], maxBrought, whyReserved)
+		}
+		if err := t.atLeast(bucket, in.given[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *archive) contents(t tx) error {
@@ -344,6 +366,7 @@ type imported struct {
 		ruleEntity
 	}
 	comments []commentEntity
+	given    [3]int64 // the last contentId, globalId and commentId; 0 is not told
 	data     map[string][]byte
 	entities map[string]contentEntity
 	size     int64
@@ -359,6 +382,8 @@ func readArchive(text []byte) (*imported, error) {
 		return nil, badArchive("%s", err)
 	}
 	in := &imported{data: make(map[string][]byte), entities: make(map[string]contentEntity)}
+	// Archives of others have another comment, or none, which leaves zeros.
+	_, _ = fmt.Sscanf(z.Comment, idNote, &in.given[0], &in.given[1], &in.given[2])
 	for _, f := range z.File {
 		if err := in.file(f); err != nil {
 			return nil, err
@@ -369,8 +394,8 @@ func readArchive(text []byte) (*imported, error) {
 		if e.SerializedReferences != nil && *e.SerializedReferences != "" && json.Unmarshal([]byte(*e.SerializedReferences), &c.Refs) != nil {
 			return nil, badArchive("content %d has references that do not read", e.ContentID)
 		}
-		if e.ContentID <= 0 || e.ContentID > maxID {
-			return nil, badArchive("content id %d is not between 1 and %d", e.ContentID, maxID)
+		if e.ContentID <= 0 || e.ContentID > maxBrought {
+			return nil, badArchive("content id %d is not between 1 and %d: %s", e.ContentID, maxBrought, whyReserved)
 		}
 		c.Hash = contentHash(c.Text, c.Refs)
 		if raw, err := hex.DecodeString(e.ContentHash); err == nil && len(raw) == len(c.Hash) {
@@ -479,7 +504,7 @@ func (s *store) importFrom(text []byte) error {
 	// Not shared with others: it fails as a whole.
 	return s.db.Update(func(b *bolt.Tx) error {
 		t := tx{b}
-		for _, part := range []func(t tx) error{in.putContents, in.putGroups, in.putArtifacts, in.putVersions, in.putBranches, in.putRules, in.putComments} {
+		for _, part := range []func(t tx) error{in.putContents, in.putGroups, in.putArtifacts, in.putVersions, in.putBranches, in.putRules, in.putComments, in.putCounters} {
 			if err := part(t); err != nil {
 				return err
 			}
@@ -519,6 +544,9 @@ func (in *imported) putGroups(t tx) error {
 	for _, e := range in.groups {
 		g := group{ID: e.GroupID, meta: e.meta()}
 		g.Created, g.Modified = e.times()
+		if err := checkNames(g.ID); err != nil {
+			return err
+		}
 		if g.ID == "" || g.ID == defaultGroup || t.Bucket(bGroups).Get([]byte(g.ID)) != nil {
 			continue
 		}
@@ -545,7 +573,10 @@ func (t tx) importArtifact(a *artifact) error {
 	if old, err := t.artifact(a.key()); err != nil || old != nil {
 		return err
 	}
-	if strings.ContainsRune(a.Group+a.ID, 0) || len(a.Group) > maxName || len(a.ID) > maxName || a.ID == "" {
+	if err := checkNames(a.Group, a.ID); err != nil {
+		return err
+	}
+	if len(a.Group) > maxName || len(a.ID) > maxName || a.ID == "" {
 		return badArchive("artifact id %q is not allowed", a.ID)
 	}
 	if a.Group != defaultGroup && t.Bucket(bGroups).Get([]byte(a.Group)) == nil {
@@ -574,7 +605,13 @@ func (in *imported) putVersions(t tx) error {
 			}
 			continue
 		}
-		if v.GlobalID <= 0 || v.GlobalID > maxID || v.Order <= 0 || v.Version == "" || !slices.Contains(states, v.State) ||
+		if v.GlobalID > maxBrought || v.Order > maxBrought {
+			return badArchive("version %s of %s has the global id %d and the order %d, beyond %d: %s", v.Version, v.Artifact, v.GlobalID, v.Order, maxBrought, whyReserved)
+		}
+		if err := checkNames(v.Group, v.Artifact, v.Version); err != nil {
+			return err
+		}
+		if v.GlobalID <= 0 || v.Order <= 0 || len(v.Version) > maxName || v.Version == "" || !slices.Contains(states, v.State) ||
 			t.Bucket(bContents).Get(number(v.ContentID)) == nil {
 			return badArchive("version %s of %s with global id %d is incomplete", v.Version, v.Artifact, v.GlobalID)
 		}
@@ -665,11 +702,11 @@ func (in *imported) putRules(t tx) error {
 func (in *imported) putComments(t tx) error {
 	for _, e := range in.comments {
 		n, bad := strconv.ParseInt(e.CommentID, 10, 64)
-		if v, err := t.version(e.GlobalID); err != nil || v == nil || bad != nil || n <= 0 {
+		if v, err := t.version(e.GlobalID); err != nil || v == nil || bad != nil || n <= 0 || n > maxBrought {
 			if err != nil {
 				return err
 			}
-			continue // of a version that is gone
+			continue // of a version that is gone, or none of ours
 		}
 		if err := t.atLeast(bComments, n); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // opened opens a registry that is closed with the test.
@@ -218,4 +221,116 @@ func TestModes(t *testing.T) {
 	// Looking up is no change; another subject is not concerned.
 	must(t, s, "POST", base+"/subjects/s/versions", `{"schema":"\"int\""}`)
 	must(t, s, "POST", base+"/subjects/other/versions", `{"schema":"\"bytes\""}`)
+}
+
+// Who brings ids along cannot use up those that others need.
+func TestIDsKeptInReserve(t *testing.T) {
+	s := opened(t, Config{})
+	const base = "/apis/ccompat/v7"
+	must(t, s, "PUT", base+"/mode", `{"mode":"IMPORT"}`)
+	for _, body := range []string{`{"schema":"\"int\"","id":2147483647}`, `{"schema":"\"int\"","id":2147000000}`, `{"schema":"\"int\"","id":7,"version":2147483647}`} {
+		w := ask(t, s, "POST", base+"/subjects/a/versions", body)
+		if w.Code != 422 || !strings.Contains(w.Body.String(), "are kept for what is registered later") {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+	must(t, s, "POST", base+"/subjects/a/versions", `{"schema":"\"int\"","id":2000000000,"version":3}`)
+	archive := must(t, s, "GET", "/apis/registry/v3/admin/export", "")
+	for _, swap := range [][2]string{{`"contentId":2000000000`, `"contentId":2147483647`}, {`"globalId":1`, `"globalId":2147483647`}, {`"versionOrder":3`, `"versionOrder":2147483647`}} {
+		w := ask(t, opened(t, Config{}), "POST", "/apis/registry/v3/admin/import", rezip(t, archive, "", func(text string) string { return strings.ReplaceAll(text, swap[0], swap[1]) }))
+		if w.Code != 400 || !strings.Contains(w.Body.String(), "are kept for what is registered later") {
+			t.Errorf("%s: %d %s", swap[1], w.Code, w.Body)
+		}
+	}
+	w := ask(t, opened(t, Config{}), "POST", "/apis/registry/v3/admin/import", rezip(t, archive, fmt.Sprintf(idNote, 2147483647, 1, 1), func(text string) string { return text }))
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "are kept for what is registered later") {
+		t.Errorf("counter: %d %s", w.Code, w.Body)
+	}
+	must(t, s, "PUT", base+"/mode", `{"mode":"READWRITE"}`)
+	if got := must(t, s, "POST", base+"/subjects/b/versions", `{"schema":"\"long\""}`); got != `{"id":2000000001}` {
+		t.Errorf("after the import: %s", got)
+	}
+	// Where they are used up all the same, that is told.
+	if err := s.store.db.Update(func(b *bolt.Tx) error { return b.Bucket(bVersions).SetSequence(maxID) }); err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(t, s, "POST", base+"/subjects/b/versions", `{"schema":"\"double\""}`); w.Code != 409 || !strings.Contains(w.Body.String(), "used up") {
+		t.Errorf("without ids: %d %s", w.Code, w.Body)
+	}
+}
+
+// rezip writes an archive anew, its JSON changed by f.
+func rezip(t *testing.T, archive, comment string, f func(text string) string) string {
+	t.Helper()
+	z, err := zip.NewReader(strings.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, file := range z.File {
+		r, err := file.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := w.Create(file.Name)
+		if err == nil {
+			_, err = io.WriteString(to, f(string(text)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.SetComment(comment), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// Ids of what was deleted are not given again after an export and import; the
+// numbers of a subject's versions are, as Apicurio's.
+func TestDeletedIDsAreNotReused(t *testing.T) {
+	s := opened(t, Config{})
+	const base = "/apis/ccompat/v7"
+	for i, schema := range []string{"int", "long", "double"} {
+		must(t, s, "POST", base+"/subjects/a/versions", `{"schema":"\"`+schema+`\""}`)
+		if i > 0 {
+			must(t, s, "DELETE", base+"/subjects/a/versions/2", "")
+			must(t, s, "DELETE", base+"/subjects/a/versions/2?permanent=true", "")
+		}
+	}
+	other := opened(t, Config{})
+	must(t, other, "POST", "/apis/registry/v3/admin/import", must(t, s, "GET", "/apis/registry/v3/admin/export", ""))
+	for name, s := range map[string]*Server{"imported": other, "exported": s} {
+		if got := must(t, s, "POST", base+"/subjects/a/versions", `{"schema":"\"string\""}`); got != `{"id":4}` {
+			t.Errorf("%s: %s", name, got)
+		}
+		if got := must(t, s, "GET", base+"/subjects/a/versions", ""); got != "[1,2]" {
+			t.Errorf("%s: versions %s", name, got)
+		}
+		if got := must(t, s, "GET", "/apis/registry/v3/groups/default/artifacts/a/versions/2", ""); !strings.Contains(got, `"globalId":4`) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// Names that are no UTF-8 are refused as those with NUL are.
+func TestNamesThatAreNone(t *testing.T) {
+	s := opened(t, Config{})
+	for _, c := range [][3]string{
+		{"POST", "/apis/ccompat/v7/subjects/%ff/versions", `{"schema":"\"int\""}`}, {"PUT", "/apis/ccompat/v7/mode/%ff", `{"mode":"IMPORT"}`},
+		{"PUT", "/apis/ccompat/v7/config/a%ff", `{"compatibility":"FULL"}`}, {"POST", "/apis/registry/v2/groups/%fe/artifacts", `{"type":"string"}`},
+		{"PUT", "/apis/ccompat/v7/mode/%00", `{"mode":"IMPORT"}`},
+	} {
+		if w := ask(t, s, c[0], c[1], c[2]); w.Code != 400 {
+			t.Errorf("%s %s: %d %s", c[0], c[1], w.Code, w.Body)
+		}
+	}
+	if w := ask(t, s, "POST", "/apis/registry/v2/groups/g/artifacts", `{"type":"string"}`, "X-Registry-ArtifactId", "\xff"); w.Code != 400 {
+		t.Errorf("header: %d %s", w.Code, w.Body)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tributary/internal/avrotext"
 )
@@ -61,6 +62,21 @@ type draft struct {
 // maxName bounds the length of group and artifact ids.
 const maxName = 512
 
+// checkNames refuses names that the file or JSON cannot hold: the file's keys
+// separate them by NUL, and JSON would make one name of all bytes that are no
+// UTF-8.
+func checkNames(names ...string) error {
+	for _, name := range names {
+		if strings.ContainsRune(name, 0) {
+			return badRequest("BadRequestException", "Group ids, artifact ids, versions and branches must not contain NUL.")
+		}
+		if !utf8.ValidString(name) {
+			return badRequest("BadRequestException", "Group ids, artifact ids, versions and branches must be UTF-8; %q is not.", name)
+		}
+	}
+	return nil
+}
+
 // uuid returns a random one.
 func uuid() string {
 	id := make([]byte, 16)
@@ -80,11 +96,8 @@ func (s *store) prepare(d *draft) error {
 	if len(d.group) > maxName || len(d.artifact) > maxName || len(d.version) > maxName {
 		return badRequest("BadRequestException", "Group ids, artifact ids and versions have at most %d bytes.", maxName)
 	}
-	// The file's keys separate names by NUL.
-	for _, name := range append([]string{d.group, d.artifact, d.version}, d.branches...) {
-		if strings.ContainsRune(name, 0) {
-			return badRequest("BadRequestException", "Group ids, artifact ids, versions and branches must not contain NUL.")
-		}
+	if err := checkNames(append([]string{d.group, d.artifact, d.version}, d.branches...)...); err != nil {
+		return err
 	}
 	for _, b := range d.branches {
 		if err := checkBranchID(b); err != nil {
@@ -339,6 +352,9 @@ func (t tx) usedBy(contentID int64, k key, f func(*version)) error {
 // add stores a new version, and its artifact and group if they are new. It
 // checks everything before it changes anything.
 func (s *store) add(t tx, a *artifact, d *draft) (*artifact, *version, error) {
+	if err := t.room(); err != nil {
+		return nil, nil, err
+	}
 	now := s.now()
 	isNew := a == nil
 	if isNew {
@@ -384,6 +400,10 @@ func (s *store) compose(t tx, a *artifact, d *draft, now time.Time) (*version, e
 	v := &version{
 		Group: a.Group, Artifact: a.ID, Type: a.Type, Order: max(a.Orders+1, d.order), Version: d.version,
 		State: stateEnabled, meta: d.versionMeta, Created: now, Modified: now,
+	}
+	if d.order > maxBrought {
+		return nil, &problem{status: 422, name: "InvalidVersionException", code: 42202,
+			message: fmt.Sprintf("Version %d is not between 1 and %d: %s.", d.order, maxBrought, whyReserved)}
 	}
 	if d.order > 0 {
 		v.Order = d.order
@@ -473,8 +493,12 @@ func idConflict(id int64) *problem {
 // claim checks that the id that the draft brings is free or its own, and takes
 // it.
 func (t tx) claim(d *draft, c *content) error {
-	if d.contentID < 0 || d.contentID > maxID {
-		return &problem{status: 422, name: "InvalidIdException", message: fmt.Sprintf("Id %d is not between 1 and %d.", d.contentID, maxID), code: 42205}
+	if c != nil && c.ID == d.contentID {
+		return nil
+	}
+	if d.contentID < 0 || d.contentID > maxBrought {
+		return &problem{status: 422, name: "InvalidIdException", code: 42205,
+			message: fmt.Sprintf("Id %d is not between 1 and %d: %s.", d.contentID, maxBrought, whyReserved)}
 	}
 	other, err := t.content(d.contentID)
 	if err != nil {

@@ -27,7 +27,7 @@ type Config struct {
 	MaxImport     int64         `opt:"import.max.bytes" default:"1073741824" doc:"largest archive to import, bytes"`
 	MaxSchema     int64         `opt:"schema.max.bytes" default:"5242880" doc:"largest schema to take, bytes"`
 	MaxRequests   int           `opt:"requests.max" default:"1000" doc:"requests to serve at once; more are answered 429; 0 is no limit"`
-	ReadOnly      bool          `opt:"read.only" doc:"refuse every change"`
+	ReadOnly      bool          `opt:"read.only" doc:"refuse every change; the admin property cannot turn it off then"`
 	Certificate   string        `opt:"tls.certificate.file" doc:"PEM file with the server's certificate chain; TLS when set"`
 	Key           string        `opt:"tls.key.file" doc:"PEM file with the certificate's key"`
 	Users         config.Secret `opt:"auth.users" doc:"name:password pairs that may log in by basic authentication, separated by commas"`
@@ -94,6 +94,7 @@ func Open(c Config, log *slog.Logger) (*Server, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	if c.ReadOnly {
+		s.keptReadOnly = true
 		s.readOnly.Store(true)
 	}
 	return &Server{

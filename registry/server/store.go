@@ -21,7 +21,9 @@ type store struct {
 	flavour  flavour
 	maxText  int64 // of a schema, bytes
 	readOnly atomic.Bool
-	changes  *committer
+
+	keptReadOnly bool // by the configuration: it stays so
+	changes      *committer
 }
 
 // openStore opens or makes the file. A file that another process has open is
