@@ -33,8 +33,8 @@ func (d *database) check(ctx context.Context) error {
 		}
 		return fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err)
 	}
-	if d.cfg.isolation() == isolationSnapshot && !snapshots && !d.cfg.readOnly() && d.cfg.readsRows() {
-		return fault.Humanf("execute ALTER DATABASE "+quoted(d.name)+" SET ALLOW_SNAPSHOT_ISOLATION ON, or choose another snapshot.isolation.mode",
+	if d.cfg.isolation() == isolationSnapshot && !snapshots && d.cfg.readsRows() {
+		return fault.Humanf("execute ALTER DATABASE "+quoted(d.name)+" SET ALLOW_SNAPSHOT_ISOLATION ON (for a secondary on its primary), or choose another snapshot.isolation.mode",
 			"snapshot.isolation.mode snapshot needs ALLOW_SNAPSHOT_ISOLATION in database %s", d.name)
 	}
 	return d.agent(ctx)

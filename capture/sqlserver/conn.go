@@ -95,7 +95,7 @@ func (c *conn) end() error {
 	err := c.tx.Rollback()
 	c.tx = nil
 	if err != nil {
-		return fmt.Errorf("end transaction: %w", err)
+		return explain(fmt.Errorf("end transaction: %w", err))
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (c *conn) rows(ctx context.Context, query string, args []any, row func(v []
 		v := make([]driver.Value, len(rs.Columns()))
 		for {
 			switch err := rs.Next(v); {
-			case errors.Is(err, io.EOF):
+			case errors.Is(err, io.EOF) && c.raw.IsValid():
 				return nil
 			case err != nil:
 				return explain(err)
@@ -201,8 +201,13 @@ func number(err error) int32 {
 	return 0
 }
 
-// explain says what to do about errors that do not heal by themselves.
+// explain says what to do about errors that do not heal by themselves. The driver's
+// io.EOF, which it gives of a connection that broke, within the rows of a result
+// too, becomes another: it would be taken for the end of the source.
 func explain(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the server closed the connection: " + err.Error())
+	}
 	err = capture.Quiet(err)
 	if fault.NeedsHuman(err) {
 		return err
