@@ -34,6 +34,7 @@ type Snapshot struct {
 
 	table    *Table
 	timeline *Timeline // that the snapshot was taken by
+	replaced map[groupKey]bool
 }
 
 // AsOf returns the table as it was at the instant, in the form that ParseInstant
@@ -59,7 +60,14 @@ func (t *Table) AsOf(ctx context.Context, instant string) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.snapshotAt(ctx, tl, found, at)
+	s, err := t.snapshotAt(ctx, tl, found, at)
+	if err == nil {
+		err = t.checkMissing(tl, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // States returns the table at every completed instant of the active timeline that
@@ -80,6 +88,11 @@ func (t *Table) States(ctx context.Context) ([]*Snapshot, error) {
 			return nil, err
 		}
 		out = append(out, s)
+	}
+	if len(out) > 0 {
+		if err := t.checkMissing(tl, out[len(out)-1]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -115,6 +128,7 @@ func (t *Table) snapshotAt(ctx context.Context, tl *Timeline, found listing, at 
 		return nil, err
 	}
 	s := &Snapshot{table: t, timeline: tl, at: at, store: t.store, instant: tl.AsOf(at), files: latestSlices(found.bases, tl, at, replaced)}
+	s.replaced = replaced
 	s.props, s.pathNames = t.props, t.props.pathColumns()
 	if len(schema.Fields) == 0 && len(s.files) > 0 {
 		// Neither commits nor properties tell the columns: the newest file does.

@@ -187,3 +187,38 @@ func firstLog(t *testing.T, tab *Table) (key, instant string) {
 	t.Fatal("no log")
 	return "", ""
 }
+
+// TestMissingFileIsToldOf takes a file of the newest commit away: neither readers
+// nor writers go on with the file that it replaced.
+func TestMissingFileIsToldOf(t *testing.T) {
+	tab, m := validTable(t)
+	done := tab.Timeline().Completed()
+	must(t, tab.Close(t.Context()))
+	c, err := tab.Commit(t.Context(), done[1])
+	must(t, err)
+	for _, list := range c.Stats {
+		for _, w := range list {
+			key := join(tab.Base(), w.Path)
+			body := get(t, m, key)
+			remove(t, m, key)
+			fresh, err := Open(t.Context(), m, tab.Base(), Options{})
+			must(t, err)
+			_, err = fresh.AsOf(t.Context(), "")
+			_, states := fresh.States(t.Context())
+			for what, err := range map[string]error{"read": err, "states": states, "write": fresh.Lock(t.Context())} {
+				if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), w.Path) || !strings.Contains(fault.Hint(err), "lakeq validate") {
+					t.Errorf("%s: %v (%s)", what, err, fault.Hint(err))
+				}
+			}
+			if _, err := fresh.AsOf(t.Context(), done[0].Time); err != nil {
+				t.Errorf("before: %v", err)
+			}
+			if h := harm(t, fresh); !strings.Contains(h, "is missing") {
+				t.Errorf("validate: %s", h)
+			}
+			put(t, m, key, body)
+		}
+	}
+	must(t, tab.Lock(t.Context()))
+	must(t, tab.Close(t.Context()))
+}
