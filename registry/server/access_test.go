@@ -8,13 +8,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"html"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -330,6 +333,32 @@ func TestPage(t *testing.T) {
 	}
 	if w := ask(t, s, "GET", "/ui/g/none", ""); w.Code != http.StatusNotFound || !strings.Contains(w.Header().Get("Content-Type"), "html") {
 		t.Errorf("page of nothing: %d %s", w.Code, w.Body)
+	}
+}
+
+// The links of the page lead to what they name, whatever it is called, as a
+// browser follows them.
+func TestPageLinks(t *testing.T) {
+	s := opened(t, Config{})
+	for _, name := range []string{"..", ".", "~x", "~~", "a/../b", "%2e%2e"} {
+		for _, group := range []string{"g", ".."} {
+			must(t, s, "POST", "/apis/registry/v3/groups", `{"groupId":`+string(mustJSON(group+name))+`}`)
+			must(t, s, "POST", "/apis/registry/v2/groups/"+url.PathEscape(group+name)+"/artifacts", `"int"`, "X-Registry-ArtifactId", name, "X-Registry-ArtifactType", "AVRO")
+		}
+	}
+	base, _ := url.Parse("http://registry/")
+	links := regexp.MustCompile(`href="(/ui/[^"]+)"`).FindAllStringSubmatch(must(t, s, "GET", "/", ""), -1)
+	if len(links) < 12 {
+		t.Fatalf("%d links", len(links))
+	}
+	for _, l := range links {
+		to, err := base.Parse(html.UnescapeString(l[1]))
+		if err != nil || strings.Contains(l[1], "/../") || strings.HasSuffix(l[1], "/..") {
+			t.Fatal(l[1], err)
+		}
+		if page := must(t, s, "GET", to.RequestURI(), ""); !strings.Contains(page, `<a href="`+l[1]+`/1">`) {
+			t.Errorf("%s: %s", l[1], page)
+		}
 	}
 }
 

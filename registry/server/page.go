@@ -31,12 +31,27 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"url": func(parts ...string) string { return pageURL(parts...) },
 }).ParseFS(pageFiles, "pages/*.html"))
 
-// pageURL is the address of a page, its parts escaped.
+// pageURL is the address of a page, its parts escaped. Browsers take "." and
+// ".." for steps however they are escaped: a tilde before them keeps them from
+// it, as it does before names that begin with one.
 func pageURL(parts ...string) string {
+	escaped := make([]string, len(parts))
 	for i, p := range parts {
-		parts[i] = url.PathEscape(p)
+		if p == "." || p == ".." || strings.HasPrefix(p, "~") {
+			p = "~" + p
+		}
+		escaped[i] = url.PathEscape(p)
 	}
-	return "/ui/" + strings.Join(parts, "/")
+	return "/ui/" + strings.Join(escaped, "/")
+}
+
+// unescaped takes the tildes of pageURL off.
+func unescaped(r *http.Request) {
+	for _, name := range []string{"group", "artifact", "version", "from", "to"} {
+		if value, ok := strings.CutPrefix(r.PathValue(name), "~"); ok {
+			r.SetPathValue(name, value)
+		}
+	}
 }
 
 func (h *handler) page(mux *http.ServeMux) {
@@ -52,6 +67,7 @@ func (h *handler) page(mux *http.ServeMux) {
 // shown serves a page made of what f finds.
 func (h *handler) shown(name string, f func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		unescaped(r)
 		data, err := f(r)
 		status := http.StatusOK
 		if err != nil {
