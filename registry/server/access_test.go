@@ -275,23 +275,36 @@ func TestModeReadOnly(t *testing.T) {
 
 func TestTooManyRequestsAtOnce(t *testing.T) {
 	s := opened(t, Config{MaxRequests: 1})
-	body := &heldBody{started: make(chan bool), release: make(chan bool)}
-	done := make(chan bool)
-	go func() {
-		defer close(done)
-		r, _ := http.NewRequest("POST", "/apis/registry/v3/groups", body)
-		s.ServeHTTP(httptest.NewRecorder(), r)
-	}()
-	<-body.started
+	s.slots <- struct{}{}
 	if w := ask(t, s, "GET", "/apis/registry/v3/groups", ""); w.Code != http.StatusTooManyRequests {
 		t.Errorf("second request at once: %d", w.Code)
 	}
 	if w := ask(t, s, "GET", "/healthz", ""); w.Code != http.StatusOK {
 		t.Errorf("health while busy: %d", w.Code)
 	}
+	<-s.slots
+	must(t, s, "GET", "/apis/registry/v3/groups", "")
+}
+
+// Who is slow to send a request keeps nobody from being served.
+func TestStalledUpload(t *testing.T) {
+	s := opened(t, Config{MaxRequests: 1})
+	body := &heldBody{started: make(chan bool), release: make(chan bool)}
+	w, done := httptest.NewRecorder(), make(chan bool)
+	go func() {
+		defer close(done)
+		r, _ := http.NewRequest("POST", "/apis/registry/v3/groups", body)
+		r.ContentLength = 10
+		s.ServeHTTP(w, r)
+	}()
+	<-body.started
+	must(t, s, "GET", "/apis/registry/v3/groups", "")
+	must(t, s, "POST", "/apis/registry/v3/groups", `{"groupId":"g"}`)
 	close(body.release)
 	<-done
-	must(t, s, "GET", "/apis/registry/v3/groups", "")
+	if w.Code != http.StatusBadRequest {
+		t.Errorf("upload that stalled: %d %s", w.Code, w.Body)
+	}
 }
 
 // heldBody is a request body that does not come until it is released.
@@ -300,7 +313,7 @@ type heldBody struct{ started, release chan bool }
 func (b *heldBody) Read([]byte) (int, error) {
 	close(b.started)
 	<-b.release
-	return 0, io.EOF
+	return 0, io.ErrUnexpectedEOF
 }
 
 // The page shows artifacts, versions and rules, and a diff that marks lines.

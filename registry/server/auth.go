@@ -101,9 +101,9 @@ func (a *auth) reads(mux *http.ServeMux, r *http.Request) bool {
 	return reads(pattern) || pattern == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
-// guard lets through whom it knows, to everything but the health probes, which
+// guard lets through to next, whose routes are those of mux, whom it knows, to everything but the health probes, which
 // are open.
-func (a *auth) guard(next *http.ServeMux) http.Handler {
+func (a *auth) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	if len(a.users) == 0 && len(a.tokens) == 0 {
 		return next
 	}
@@ -113,7 +113,7 @@ func (a *auth) guard(next *http.ServeMux) http.Handler {
 		case ok:
 			r = r.WithContext(context.WithValue(r.Context(), userKey{}, name))
 		case isProbe(r.URL.Path):
-		case a.anonymous && r.Header.Get("Authorization") == "" && a.reads(next, r):
+		case a.anonymous && r.Header.Get("Authorization") == "" && a.reads(mux, r):
 		default:
 			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
 			w.Header().Set("Content-Type", "application/json")

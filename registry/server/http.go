@@ -21,6 +21,7 @@ type handler struct {
 	log                *slog.Logger
 	maxBody, maxImport int64 // bytes
 	metrics            *metrics
+	slots              chan struct{} // has one for each request that is served; nil is no limit
 }
 
 // api is one of the APIs; they differ in how they tell errors.
@@ -58,7 +59,7 @@ func (h *handler) routes(a *auth) http.Handler {
 	h.v3(mux)
 	h.ccompat(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.unrouted(mux, w, r) })
-	return h.guard(a.guard(mux))
+	return h.guard(a.guard(mux, h.limit(mux)))
 }
 
 // methods are those that a path may have, in the order of Apicurio's Allow.
@@ -137,7 +138,7 @@ func (h *handler) guard(next http.Handler) http.Handler {
 			r.URL.RawPath = strings.TrimSuffix(r.URL.RawPath, "/")
 		}
 		limit := h.maxBody
-		if r.URL.Path == v2Base+"/admin/import" || r.URL.Path == v3Base+"/admin/import" {
+		if isImport(r) {
 			limit = h.maxImport
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)

@@ -76,22 +76,12 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// measure counts requests, and refuses those beyond the limit of how many may
-// be served at once; probes always pass.
-func (m *metrics) measure(limit int, next http.Handler) http.Handler {
-	slots := make(chan struct{}, max(limit, 1))
+// Unwrap lets the connection's deadlines be set.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// measure counts requests.
+func (m *metrics) measure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if limit > 0 && !isProbe(r.URL.Path) {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				m.refused.Inc()
-				w.Header().Set("Retry-After", "1")
-				http.Error(w, `{"error_code":429,"message":"too many requests at once"}`, http.StatusTooManyRequests)
-				return
-			}
-		}
 		began := time.Now()
 		rec := &recorder{w, http.StatusOK}
 		m.busy.Inc()

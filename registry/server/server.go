@@ -68,6 +68,7 @@ type Server struct {
 	store   *store
 	handler http.Handler
 	manage  http.Handler
+	slots   chan struct{}
 }
 
 // Open opens the registry's file, which no other process may have open.
@@ -97,9 +98,12 @@ func Open(c Config, log *slog.Logger) (*Server, error) {
 		s.keptReadOnly = true
 		s.readOnly.Store(true)
 	}
+	if c.MaxRequests > 0 {
+		h.slots = make(chan struct{}, c.MaxRequests)
+	}
 	return &Server{
-		store: s, manage: h.management(),
-		handler: h.metrics.measure(c.MaxRequests, h.routes(newAuth(c))),
+		store: s, slots: h.slots, manage: h.management(),
+		handler: h.metrics.measure(h.routes(newAuth(c))),
 	}, nil
 }
 
@@ -149,7 +153,7 @@ func serve(ctx context.Context, lis net.Listener, h http.Handler) error {
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
+		ReadTimeout:       readPatience,
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
