@@ -17,8 +17,8 @@ func (t *Table) Savepoint(ctx context.Context, instant, by, comment string) erro
 		return err
 	}
 	tl := t.Timeline()
-	if i := tl.AsOf(instant); i.IsZero() || i.Time != instant {
-		return fault.Humanf("choose an instant of the timeline", "table %s: %s is no completed commit on the active timeline", t.base, instant)
+	if err := t.CheckSavepoint(instant); err != nil {
+		return err
 	}
 	if slices.Contains(tl.Savepoints(), instant) {
 		return nil
@@ -56,6 +56,15 @@ func (t *Table) Savepoint(ctx context.Context, instant, by, comment string) erro
 	}
 	t.remember(i)
 	return nil
+}
+
+// CheckSavepoint refuses an instant that Savepoint would refuse.
+func (t *Table) CheckSavepoint(instant string) error {
+	tl := t.Timeline()
+	if i := tl.AsOf(instant); i.IsZero() || i.Time != instant {
+		return fault.Humanf("choose an instant of the timeline", "table %s: %s is no completed commit on the active timeline", t.base, instant)
+	}
+	return t.checkHorizon(tl, instant)
 }
 
 // DropSavepoint ends a savepoint; there being none is no error. What it held

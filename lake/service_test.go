@@ -346,3 +346,47 @@ func TestRollbackStopsAtTheHorizon(t *testing.T) {
 	}
 	wantLines(t, "afterwards", dump(t, openTable(t, mem, Options{}), ""), held[newest]...)
 }
+
+// TestPlansRefuseWhatCannotBeDone asks for plans of tables that are read alone.
+func TestPlansRefuseWhatCannotBeDone(t *testing.T) {
+	for _, name := range []string{"hudi-0.15.0/mor_bucket", "hudi-1.1.1/later_mor_v9"} {
+		tab, err := Open(t.Context(), goldenStore(t, name), "", Options{})
+		must(t, err)
+		newest := tab.Timeline().Newest().Time
+		plans := map[string]func() (Plan, error){
+			"clean":    func() (Plan, error) { return tab.PlanClean(t.Context(), Retention{Commits: 1}) },
+			"archive":  func() (Plan, error) { return tab.PlanArchive(t.Context(), 1, 2) },
+			"rollback": func() (Plan, error) { return tab.PlanRollback(t.Context(), newest) },
+			"restore":  func() (Plan, error) { return tab.PlanRestore(t.Context(), newest) },
+			"cluster":  func() (Plan, error) { return tab.PlanCluster(t.Context(), Clustering{}) },
+		}
+		for what, plan := range plans {
+			if p, err := plan(); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "not written") {
+				t.Errorf("%s: %s: %v, %v", name, what, p, err)
+			}
+		}
+	}
+}
+
+// TestPlansTellWhatComesFirst plans for a table with a write that was not completed.
+func TestPlansTellWhatComesFirst(t *testing.T) {
+	mem, clk := new(blob.Mem), newClock()
+	tab, instants, _ := history(t, mem, clk, 4, nil)
+	failed := Instant{Time: tab.newInstant(), Action: ActionCommit, State: StateRequested}
+	must(t, tab.putTimeline(t.Context(), failed, nil))
+	p, err := tab.PlanClean(t.Context(), Retention{Commits: 1})
+	must(t, err)
+	if lines := p.Describe(false); len(lines) < 2 || lines[0] != "first, commit "+failed.Time+", which was not completed, is rolled back" {
+		t.Errorf("the plan is\n%s", strings.Join(lines, "\n"))
+	}
+	p, err = tab.PlanRollback(t.Context(), failed.Time)
+	must(t, err)
+	if len(p.First) > 0 || p.Instants[0].Time != failed.Time {
+		t.Errorf("the rollback's plan is %+v", p)
+	}
+	p, err = tab.PlanRollback(t.Context(), instants[3])
+	must(t, err)
+	if lines := p.Describe(false); len(lines) != 3 || lines[1] != "1 instant, "+instants[3]+" to "+instants[3] {
+		t.Errorf("the plan is\n%s", strings.Join(lines, "\n"))
+	}
+}

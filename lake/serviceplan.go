@@ -12,6 +12,8 @@ import (
 // for it. Making one changes nothing and takes no lease; what is done later is
 // what is right then.
 type Plan struct {
+	// First tells what taking the table does before, whatever is asked for.
+	First []string
 	// Readable is the oldest instant that can be read afterwards, "" when that
 	// does not change.
 	Readable string
@@ -26,7 +28,8 @@ type Plan struct {
 
 // PlanClean tells what Clean would do.
 func (t *Table) PlanClean(ctx context.Context, keep Retention) (Plan, error) {
-	if err := t.Refresh(ctx); err != nil {
+	first, err := t.prepare(ctx)
+	if err != nil {
 		return Plan{}, err
 	}
 	tl := t.Timeline()
@@ -38,7 +41,66 @@ func (t *Table) PlanClean(ctx context.Context, keep Retention) (Plan, error) {
 	if err != nil || len(files) == 0 {
 		return Plan{}, err
 	}
-	return t.sized(ctx, Plan{Readable: from, Remove: files})
+	return t.sized(ctx, Plan{First: first, Readable: from, Remove: files})
+}
+
+// CheckWritable refuses a table that is read but not written: no service can do
+// anything to it.
+func (t *Table) CheckWritable(ctx context.Context) error {
+	if err := t.props.checkWritable(t.base); err != nil {
+		return err
+	}
+	if err := t.checkVersions(ctx); err != nil {
+		return err
+	}
+	_, err := t.payload()
+	return err
+}
+
+// prepare refuses what Lock would refuse, and tells what it would do first.
+func (t *Table) prepare(ctx context.Context) (first []string, err error) {
+	if err := t.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.CheckWritable(ctx); err != nil {
+		return nil, err
+	}
+	for _, i := range t.Timeline().Pending() {
+		undo, err := t.mustUndo(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case undo:
+			first = append(first, undoneFirst(i))
+		case i.Action == ActionClean || i.Action == ActionRollback || i.Action == ActionRestore:
+			first = append(first, fmt.Sprintf("first, %s %s, which was begun, is finished", i.Action, i.Time))
+		}
+	}
+	if t.props[propMetadata] != "" || t.props[propMetadataInflight] != "" {
+		first = append(first, "first, the metadata table of another engine is removed")
+	}
+	return first, nil
+}
+
+func undoneFirst(i Instant) string {
+	return fmt.Sprintf("first, %s %s, which was not completed, is rolled back", i.Action, i.Time)
+}
+
+// count writes a number of things, of which what names one.
+func count[N int | int64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// are is count with the verb.
+func are(n int, what string) string {
+	if n == 1 {
+		return count(n, what) + " is"
+	}
+	return count(n, what) + " are"
 }
 
 // sized fills in the bytes of what is removed.
@@ -61,16 +123,18 @@ func (t *Table) sized(ctx context.Context, p Plan) (Plan, error) {
 
 // PlanArchive tells what Archive would do.
 func (t *Table) PlanArchive(ctx context.Context, least, most int) (Plan, error) {
-	if err := t.Refresh(ctx); err != nil {
+	first, err := t.prepare(ctx)
+	if err != nil {
 		return Plan{}, err
 	}
 	cut, err := t.archivable(ctx, t.Timeline(), least, most)
-	return Plan{Instants: t.Timeline().archivedBefore(cut)}, err
+	return Plan{First: first, Instants: t.Timeline().archivedBefore(cut)}, err
 }
 
 // PlanRollback tells what Rollback would do, or why it would not.
 func (t *Table) PlanRollback(ctx context.Context, instant string) (Plan, error) {
-	if err := t.Refresh(ctx); err != nil {
+	first, err := t.prepare(ctx)
+	if err != nil {
 		return Plan{}, err
 	}
 	i, err := t.rollbackTarget(ctx, instant)
@@ -81,7 +145,8 @@ func (t *Table) PlanRollback(ctx context.Context, instant string) (Plan, error) 
 	if err != nil {
 		return Plan{}, err
 	}
-	return t.sized(ctx, Plan{Instants: []Instant{i}, Remove: files})
+	first = slices.DeleteFunc(first, func(line string) bool { return line == undoneFirst(i) })
+	return t.sized(ctx, Plan{First: first, Instants: []Instant{i}, Remove: files})
 }
 
 // rollbackTarget is the instant that can be rolled back under that time.
@@ -110,14 +175,15 @@ func (t *Table) rollbackTarget(ctx context.Context, instant string) (Instant, er
 
 // PlanRestore tells what Restore would do, or why it would not.
 func (t *Table) PlanRestore(ctx context.Context, savepoint string) (Plan, error) {
-	if err := t.Refresh(ctx); err != nil {
+	first, err := t.prepare(ctx)
+	if err != nil {
 		return Plan{}, err
 	}
 	undo, err := t.restoreTargets(savepoint)
 	if err != nil || len(undo) == 0 {
 		return Plan{}, err
 	}
-	p := Plan{Instants: undo}
+	p := Plan{First: first, Instants: undo}
 	files, err := listBaseFiles(ctx, t.store, t.base)
 	if err != nil {
 		return Plan{}, err
@@ -150,7 +216,8 @@ func (t *Table) restoreTargets(savepoint string) ([]Instant, error) {
 
 // PlanCluster tells what Cluster would do.
 func (t *Table) PlanCluster(ctx context.Context, o Clustering) (Plan, error) {
-	if err := t.Refresh(ctx); err != nil {
+	first, err := t.prepare(ctx)
+	if err != nil {
 		return Plan{}, err
 	}
 	s, err := t.AsOf(ctx, "")
@@ -174,7 +241,7 @@ func (t *Table) PlanCluster(ctx context.Context, o Clustering) (Plan, error) {
 		byPartition[f.Partition] = append(byPartition[f.Partition], f)
 	}
 	slices.Sort(partitions)
-	var p Plan
+	p := Plan{First: first}
 	for _, name := range partitions {
 		for _, bundle := range bundles(byPartition[name], o, &t.opt) {
 			p.Merge = append(p.Merge, bundle)
@@ -192,7 +259,7 @@ func (p Plan) Describe(list bool) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if len(p.Instants) > 0 {
-		say("%d instants, %s to %s", len(p.Instants), p.Instants[0].Time, p.Instants[len(p.Instants)-1].Time)
+		say("%s, %s to %s", count(len(p.Instants), "instant"), p.Instants[0].Time, p.Instants[len(p.Instants)-1].Time)
 		for _, i := range p.Instants {
 			if list {
 				say("  %s.%s", i.Time, i.Action)
@@ -200,7 +267,7 @@ func (p Plan) Describe(list bool) []string {
 		}
 	}
 	if len(p.Remove) > 0 {
-		say("%d base files are removed, %d bytes", len(p.Remove), p.Bytes)
+		say("%s removed, %s", are(len(p.Remove), "base file"), count(p.Bytes, "byte"))
 		for _, path := range p.Remove {
 			if list {
 				say("  %s", path)
@@ -215,7 +282,7 @@ func (p Plan) Describe(list bool) []string {
 		for _, b := range p.Merge {
 			files += len(b)
 		}
-		say("%d small files become %d, %d bytes are written anew", files, len(p.Merge), p.Bytes)
+		say("%s become %d, %s are written anew", count(files, "small file"), len(p.Merge), count(p.Bytes, "byte"))
 		for _, b := range p.Merge {
 			if list {
 				say("  %d files of partition %q", len(b), b[0].Partition)
@@ -223,7 +290,7 @@ func (p Plan) Describe(list bool) []string {
 		}
 	}
 	if len(out) == 0 {
-		out = []string{"nothing to do"}
+		return []string{"nothing to do"}
 	}
-	return out
+	return append(slices.Clone(p.First), out...)
 }

@@ -155,6 +155,14 @@ func or(s, other string) string {
 	return s
 }
 
+// count writes a number of things, of which what names one.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // carryOut tells the plan and, unless that is all that was asked for, does it.
 func (c *call) carryOut(what string, plan lake.Plan, err error, do func() (string, error)) error {
 	if err != nil {
@@ -203,7 +211,7 @@ func archive(c *call) error {
 	plan, err := c.table.PlanArchive(c.ctx, least, most)
 	return c.carryOut("archive", plan, err, func() (string, error) {
 		n, err := c.table.Archive(c.ctx, least, most)
-		return fmt.Sprintf("%d instants archived", n), err
+		return count(n, "instant") + " archived", err
 	})
 }
 
@@ -266,7 +274,7 @@ func savepoint(c *call) error {
 		for _, at := range pins {
 			c.say("%s", at)
 		}
-		c.say("%d savepoints", len(pins))
+		c.say("%s", count(len(pins), "savepoint"))
 		return nil
 	}
 	instant := c.table.Timeline().Newest().Time
@@ -275,6 +283,14 @@ func savepoint(c *call) error {
 	}
 	if verb == "delete" && !slices.Contains(pins, instant) {
 		return fault.Humanf("list the savepoints that there are", "the table has no savepoint %s", instant)
+	}
+	if err := c.table.CheckWritable(c.ctx); err != nil {
+		return err
+	}
+	if verb == "create" {
+		if err := c.table.CheckSavepoint(instant); err != nil {
+			return err
+		}
 	}
 	c.say("%s savepoint %s", verb, instant)
 	if c.dryRun {
@@ -288,7 +304,7 @@ func savepoint(c *call) error {
 		err = c.table.DropSavepoint(c.ctx, instant)
 	}
 	if err == nil {
-		c.say("done: %d savepoints", len(c.table.Timeline().Savepoints()))
+		c.say("done: %s", count(len(c.table.Timeline().Savepoints()), "savepoint"))
 	}
 	return err
 }

@@ -82,13 +82,13 @@ func TestServicesTellWhatTheyDo(t *testing.T) {
 		return out
 	}
 	step("savepoint", "create savepoint "+at(2), "create", "sale", at(2), "--comment", "before the sale")
-	if out, err := service(t, "savepoint", "-c", file, "list", "sale"); err != nil || !strings.Contains(out, at(2)+"\n1 savepoints") {
+	if out, err := service(t, "savepoint", "-c", file, "list", "sale"); err != nil || !strings.Contains(out, at(2)+"\n1 savepoint\n") {
 		t.Errorf("list: %s, %v", out, err)
 	}
 	if _, err := service(t, "rollback", "-c", file, "sale", at(3)); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), at(5)) {
 		t.Errorf("rollback of an older commit: %v", err)
 	}
-	step("rollback", "1 base files are removed", "sale", at(5))
+	step("rollback", "1 base file is removed", "sale", at(5))
 	if n := rows(); n != 50 {
 		t.Errorf("%d rows after the rollback", n)
 	}
@@ -137,6 +137,7 @@ func TestServicesRefuse(t *testing.T) {
 		{"savepoint -c FILE make sale", "none of create"},
 		{"savepoint -c FILE delete sale 20260101000000000", "no savepoint 20260101000000000"},
 		{"savepoint -c FILE create sale 20260101000000000", "no completed commit"},
+		{"savepoint -c FILE create sale 20260101000000000 --dry-run", "no completed commit"},
 		{"archive -c FILE --hours 3 sale", "not defined"},
 	} {
 		args := strings.Fields(strings.ReplaceAll(c.args, "FILE", file))
