@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tributary/envelope"
@@ -146,41 +147,60 @@ func (d *database) overtaken(ctx context.Context, p *place, list []*instance) er
 	if p.Commit == (lsnText{}) {
 		return nil // nothing had been captured when the place was found
 	}
+	var read []*instance
 	for _, object := range p.Instances {
-		var in *instance
-		for _, x := range list {
-			if x.object == object {
-				in = x
-			}
+		i := slices.IndexFunc(list, func(x *instance) bool { return x.object == object })
+		switch {
+		case i < 0 && !slices.ContainsFunc(d.list, func(x *instance) bool { return x.object == object }):
+			d.vanished(p, object)
+		case i < 0:
+		case list[i].stop != (lsn{}) && compareLSN(lsn(p.Commit), list[i].stop) >= 0: // it is done with
+		default:
+			read = append(read, list[i])
 		}
-		if in == nil {
-			if err := d.vanished(p, object); err != nil {
-				return err
-			}
-			continue
-		}
-		if in.stop != (lsn{}) && compareLSN(lsn(p.Commit), in.stop) >= 0 {
-			continue // it is done with
-		}
-		v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_min_lsn(@p1)", in.name)
-		if err != nil {
-			return fmt.Errorf("read the low end of capture instance %s: %w", in.name, err)
-		}
-		low := asLSN(v)
-		if low == (lsn{}) {
-			continue // it was dropped just now
-		}
-		if next := increment(lsn(p.Commit)); compareLSN(low, next) > 0 && !p.partial() || p.partial() && compareLSN(low, lsn(p.Commit)) > 0 {
-			l := lsn(p.Commit)
-			return fault.Humanf(wayOut+". To keep changes for longer, as minutes: USE "+quoted(d.name)+"; EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 10080",
-				"changes of %s after our position %s have been removed: its change table begins at %s (retention)", in.id, l.String(), low.String())
+	}
+	for part := range slices.Chunk(read, 200) {
+		if err := d.lowEnds(ctx, p, part); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// lowEnds holds the low ends of instances against a place.
+func (d *database) lowEnds(ctx context.Context, p *place, list []*instance) error {
+	var exprs []string
+	var args []any
+	for i, in := range list {
+		exprs, args = append(exprs, fmt.Sprintf("sys.fn_cdc_get_min_lsn(@p%d)", i+1)), append(args, in.name)
+	}
+	var lows []lsn
+	err := d.conn.rows(ctx, "SELECT "+strings.Join(exprs, ", "), args, func(v []driver.Value) error {
+		for _, x := range v {
+			lows = append(lows, asLSN(x))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the low ends of the capture instances of database %s: %w", d.name, err)
+	}
+	first := lsn(p.Commit) // the least LSN that is still needed
+	if !p.partial() {
+		first = increment(first)
+	}
+	for i, low := range lows {
+		if low == (lsn{}) || compareLSN(low, first) <= 0 { // zero: it was dropped just now
+			continue
+		}
+		l := lsn(p.Commit)
+		return fault.Humanf(wayOut+". To keep changes for longer, as minutes: USE "+quoted(d.name)+"; EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 10080",
+			"changes of %s after our position %s have been removed: its change table begins at %s (retention)", list[i].id, l.String(), low.String())
+	}
+	return nil
+}
+
 // vanished is called for an instance that was read and is not there any more.
-func (d *database) vanished(p *place, object int64) error {
+func (d *database) vanished(p *place, object int64) {
 	if d.gone == nil {
 		d.gone = make(map[int64]bool)
 	}
@@ -189,7 +209,6 @@ func (d *database) vanished(p *place, object int64) error {
 		l := lsn(p.Commit)
 		d.log.Warn("a capture instance was dropped: changes between our position and its end are not seen", "object_id", object, "position", l.String())
 	}
-	return nil
 }
 
 // increment is the next LSN.

@@ -66,7 +66,7 @@ func debezium(t *testing.T) map[string]map[string]string {
 
 func optionSets() map[string]map[string]config.Option {
 	out := make(map[string]map[string]config.Option)
-	for db, dst := range map[string]any{"mysql": &mysqlOptions{}, "mariadb": &mysqlOptions{}, "postgres": &postgresOptions{}} {
+	for db, dst := range map[string]any{"mysql": &mysqlOptions{}, "mariadb": &mysqlOptions{}, "postgres": &postgresOptions{}, "sqlserver": &sqlserverOptions{}} {
 		out[db] = make(map[string]config.Option)
 		for _, o := range config.Options(dst) {
 			out[db][o.Name] = o
