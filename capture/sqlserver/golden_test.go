@@ -170,7 +170,9 @@ func TestAgainstDebezium(t *testing.T) {
 		dir := filepath.Dir(path)
 		t.Run(strings.TrimPrefix(dir, "testdata/debezium/"), func(t *testing.T) {
 			t.Parallel()
-			compareRecords(t, dir, replayed(t, dir), readRecords(t, filepath.Join(dir, "records.jsonl")))
+			got, want := replayed(t, dir), readRecords(t, filepath.Join(dir, "records.jsonl"))
+			compareRecords(t, dir, got, want)
+			compareSchemas(t, dir, got, want)
 		})
 	}
 }
