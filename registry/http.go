@@ -201,6 +201,10 @@ func transient(err error) bool {
 	return r.status >= 500 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout
 }
 
+// confluentIDTaken is the code of a refusal to overwrite what has the id, among
+// other things that its mode does not permit.
+const confluentIDTaken = 42205
+
 // explain marks what a human must heal.
 func explain(err error, base string) error {
 	var r *refusal
@@ -215,6 +219,9 @@ func explain(err error, base string) error {
 		return fault.Human(err, "check the registry's user and password or token, and this user's rights")
 	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
 		return fault.Human(err, "check the registry's URL: it must end in /apis/registry/v2, /apis/registry/v3, or be the root of a Confluent API")
+	}
+	if r.name == "IdConflictException" || r.code == confluentIDTaken && strings.Contains(r.message, "id") {
+		return fault.Human(err, "that id stands for another schema there, so that records of one of both registries could not be read: import into an empty registry, or delete what has the id for good if no records need it")
 	}
 	return fault.Human(err, "the registry will not take this request; its message says why")
 }

@@ -179,8 +179,8 @@ func TestMoveRefusals(t *testing.T) {
 	b := flavoured(t, "3.3")
 	put(t, "POST", b+"/apis/ccompat/v7/subjects/a/versions", `{"schema":"\"string\""}`)
 	for name, path := range apis {
-		if _, err := client(t, b+path, registry.Options{}).Import(t.Context(), archive.Bytes()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "id") {
-			t.Errorf("%s over other ids: %v", name, err)
+		if _, err := client(t, b+path, registry.Options{}).Import(t.Context(), archive.Bytes()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "id") || !strings.Contains(fault.Hint(err), "empty") {
+			t.Errorf("%s over other ids: %v, hint %q", name, err, fault.Hint(err))
 		}
 	}
 	// The mode is as it was, even after a failure.

@@ -19,7 +19,10 @@ import (
 	"tributary/registry/server"
 )
 
-const registryUsage = "-c FILE  serve the embedded schema registry;  export FROM ZIP, import ZIP TO, copy FROM TO: move a registry with its ids (FROM and TO: a URL, or @FILE with schema.registry.url and its login)"
+const registryUsage = `-c FILE  serve the embedded schema registry
+  cdc-source registry export FROM ZIP  write what a registry holds, with its ids, to an archive
+  cdc-source registry import ZIP TO  take an archive into a registry, which keeps the ids
+  cdc-source registry copy FROM TO  both at once; FROM and TO: a URL, or @FILE with schema.registry.url and its login`
 
 // movePatience is how long a move goes on trying what a retry may heal.
 const movePatience = 10 * time.Second

@@ -165,7 +165,7 @@ func (h *handler) on(mux *http.ServeMux, a api, base, pattern string, f call) {
 			h.send(w, answer{text: []byte(undecodable), contentType: "application/json", status: 400})
 			return
 		case errors.As(err, &tooLarge):
-			p = &problem{status: 413, name: "RequestTooLargeException", message: fmt.Sprintf("The request's body exceeds %d bytes.", tooLarge.Limit), code: 42201}
+			p = &problem{status: 413, name: "RequestTooLargeException", message: fmt.Sprintf("The request's body exceeds %d bytes.", tooLarge.Limit), code: 413}
 		case errors.As(err, &p):
 			if p.name == mistyped {
 				if h.flavour == v26 {

@@ -41,6 +41,11 @@ func (c *Config) Validate() []config.Problem {
 	if (c.Certificate == "") != (c.Key == "") {
 		out = append(out, config.Problem{Key: "tls.certificate.file", Message: "needs tls.key.file, and the other way round"})
 	}
+	for key, address := range map[string]string{"listen.address": c.Listen, "management.address": c.Management} {
+		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+			out = append(out, config.Problem{Key: key, Message: fmt.Sprintf("%q is not host:port, such as 127.0.0.1:8080", address)})
+		}
+	}
 	// What is no user would leave the registry open.
 	users := lines(c.Users)
 	for i, entry := range users {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"tributary/internal/config"
 	"tributary/internal/fault"
 )
 
@@ -172,20 +173,21 @@ func TestHostileRequests(t *testing.T) {
 		method, path, body string
 		status             int
 	}{
-		"body too large":     {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat("x", 10<<20+1), 413},
-		"deep schema":        {"POST", "/apis/ccompat/v7/subjects/s/versions", `{"schema":` + string(mustJSON(deep)) + `}`, 422},
-		"deep body":          {"POST", "/apis/ccompat/v7/subjects/s/versions", strings.Repeat("[", 500_000), 400},
-		"long id":            {"POST", "/apis/registry/v3/groups/" + strings.Repeat("g", 600) + "/artifacts", `{"artifactId":"a"}`, 400},
-		"id beyond 64 bits":  {"GET", "/apis/registry/v2/ids/globalIds/99999999999999999999", "", 404},
-		"negative id":        {"GET", "/apis/registry/v3/ids/contentIds/-1", "", 404},
-		"wrong method":       {"DELETE", "/apis/registry/v2/system/info", "", 405},
-		"negative limit":     {"GET", "/apis/registry/v3/groups?limit=-1", "", 200},
-		"limit no number":    {"GET", "/apis/registry/v3/groups?limit=x", "", 404},
-		"10 MB schema, v2":   {"POST", "/apis/registry/v2/groups/g/artifacts", `{"type":"record","name":"R","doc":"` + strings.Repeat("d", 10_000_000) + `","fields":[]}`, 413},
-		"depth 10,000, v2":   {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat(`{"type":"array","items":`, 10_000) + `"int"` + strings.Repeat("}", 10_000), 422},
-		"no associations":    {"GET", "/apis/ccompat/v7/associations/resources/-/t?resourceType=topic", "", 404},
-		"escaped subject":    {"POST", "/apis/ccompat/v7/subjects/a%2Fb/versions", `{"schema":"\"int\""}`, 200},
-		"version of no such": {"GET", "/apis/ccompat/v7/subjects/none/versions/latest", "", 404},
+		"body too large":          {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat("x", 10<<20+1), 413},
+		"body too large, ccompat": {"POST", "/apis/ccompat/v7/subjects/s/versions", strings.Repeat("x", 10<<20+1), 413},
+		"deep schema":             {"POST", "/apis/ccompat/v7/subjects/s/versions", `{"schema":` + string(mustJSON(deep)) + `}`, 422},
+		"deep body":               {"POST", "/apis/ccompat/v7/subjects/s/versions", strings.Repeat("[", 500_000), 400},
+		"long id":                 {"POST", "/apis/registry/v3/groups/" + strings.Repeat("g", 600) + "/artifacts", `{"artifactId":"a"}`, 400},
+		"id beyond 64 bits":       {"GET", "/apis/registry/v2/ids/globalIds/99999999999999999999", "", 404},
+		"negative id":             {"GET", "/apis/registry/v3/ids/contentIds/-1", "", 404},
+		"wrong method":            {"DELETE", "/apis/registry/v2/system/info", "", 405},
+		"negative limit":          {"GET", "/apis/registry/v3/groups?limit=-1", "", 200},
+		"limit no number":         {"GET", "/apis/registry/v3/groups?limit=x", "", 404},
+		"10 MB schema, v2":        {"POST", "/apis/registry/v2/groups/g/artifacts", `{"type":"record","name":"R","doc":"` + strings.Repeat("d", 10_000_000) + `","fields":[]}`, 413},
+		"depth 10,000, v2":        {"POST", "/apis/registry/v2/groups/g/artifacts", strings.Repeat(`{"type":"array","items":`, 10_000) + `"int"` + strings.Repeat("}", 10_000), 422},
+		"no associations":         {"GET", "/apis/ccompat/v7/associations/resources/-/t?resourceType=topic", "", 404},
+		"escaped subject":         {"POST", "/apis/ccompat/v7/subjects/a%2Fb/versions", `{"schema":"\"int\""}`, 200},
+		"version of no such":      {"GET", "/apis/ccompat/v7/subjects/none/versions/latest", "", 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, err := http.NewRequest(c.method, base+c.path, strings.NewReader(c.body))
@@ -200,6 +202,11 @@ func TestHostileRequests(t *testing.T) {
 			if resp.StatusCode != c.status {
 				body, _ := io.ReadAll(resp.Body)
 				t.Errorf("status %d, want %d: %.300s", resp.StatusCode, c.status, body)
+			}
+			if strings.Contains(name, "ccompat") {
+				if body, _ := io.ReadAll(resp.Body); !strings.Contains(string(body), `"error_code":413`) {
+					t.Errorf("%s", body)
+				}
 			}
 		})
 	}
@@ -521,6 +528,29 @@ func TestJSONSchemaCombinations(t *testing.T) {
 		}
 		if err != nil || got != c.want {
 			t.Errorf("%s to %s: %q, %v, want %q", c.older, c.newer, got, err, c.want)
+		}
+	}
+}
+
+// What keeps the server from starting is told with what to do about it.
+func TestStartsThatFail(t *testing.T) {
+	dir := t.TempDir()
+	text, odd := filepath.Join(dir, "text"), filepath.Join(dir, "odd")
+	for file, content := range map[string]string{text: "no database", odd: strings.Repeat("no database either ", 10_000)} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{text, odd, dir, filepath.Join(text, "below")} {
+		if _, err := Open(Config{File: file}, quiet); !fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), "data.file") {
+			t.Errorf("%s: %v, hint %q", file, err, fault.Hint(err))
+		}
+	}
+	for _, key := range []string{"listen.address", "management.address"} {
+		var c Config
+		err := config.Parse("registry.yaml", []byte("data.file: x\n"+key+": nope\n"), &c)
+		if err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "host:port") {
+			t.Errorf("%s: %v", key, err)
 		}
 	}
 }

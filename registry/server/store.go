@@ -9,6 +9,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"tributary/internal/avrotext"
 	"tributary/internal/fault"
@@ -30,15 +31,19 @@ type store struct {
 // an error for a human.
 func openStore(path string) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make the registry's folder: %w", err)
+		return nil, fault.Human(fmt.Errorf("make the registry's folder: %w", err), "set data.file to a path in a folder that can be written to")
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, bolt.ErrTimeout) {
 		return nil, fault.Humanf("stop the other registry, or give this one another data.file",
 			"the registry's file %s is in use by another process", path)
 	}
+	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
+		return nil, fault.Human(fmt.Errorf("open the registry's file %s: it is no registry, or damaged: %w", path, err),
+			"set data.file to another path for a new registry, or put a copy of the file back; what registry export wrote is taken in by registry import")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open the registry's file %s: %w", path, err)
+		return nil, fault.Human(fmt.Errorf("open the registry's file %s: %w", path, err), "set data.file to a file that this user can read and write")
 	}
 	err = db.Update(func(t *bolt.Tx) error {
 		for _, b := range buckets {
