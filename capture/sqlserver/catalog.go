@@ -13,14 +13,13 @@ import (
 
 // instance is a capture instance.
 type instance struct {
-	object  int64 // of the change table
-	name    string
-	start   lsn // its changes begin here; the clean-up moves it up
-	source  int64
-	id      envelope.TableID
-	table   *table
-	stop    lsn // changes from here on are those of a newer instance; zero = none
-	dropped bool
+	object int64 // of the change table
+	name   string
+	start  lsn // its changes begin here; the clean-up moves it up
+	source int64
+	id     envelope.TableID
+	table  *table
+	stop   lsn // changes from here on are those of a newer instance; zero = none
 }
 
 const instancesQuery = `SELECT ct.object_id, ct.capture_instance, ct.start_lsn, ct.source_object_id, s.name, t.name

@@ -181,7 +181,6 @@ func (c *conn) one(ctx context.Context, query string, args ...any) (out driver.V
 // Numbers of the server's errors.
 const (
 	errMissingObject  = 208
-	errMissingColumn  = 207
 	errDenied         = 229
 	errOutOfRange     = 313 // LSNs that a change function does not have
 	errLockTimeout    = 1222

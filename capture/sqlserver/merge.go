@@ -48,16 +48,16 @@ func (m *merge) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.finish()
+	m.finish()
+	return nil
 }
 
 // finish ends the transaction in work.
-func (m *merge) finish() error {
+func (m *merge) finish() {
 	if m.open {
 		m.tx.End(&m.batch.Changes, m.source, time.Now().UnixNano())
 	}
 	m.open = false
-	return nil
 }
 
 // row delivers the row at the head of a cursor; for an update also the one that
@@ -103,9 +103,7 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 
 // begin starts the transaction of a row.
 func (m *merge) begin(ctx context.Context, r *change) error {
-	if err := m.finish(); err != nil {
-		return err
-	}
+	m.finish()
 	if m.source.CommitLSN != (lsn{}) {
 		*m.at.Databases[m.d.name] = place{Commit: lsnText(m.source.CommitLSN), Instances: m.before.Instances}
 		m.moved = true

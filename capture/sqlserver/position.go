@@ -102,12 +102,3 @@ func parsePosition(text capture.Position) (*position, error) {
 	}
 	return p, nil
 }
-
-func (p *position) clone() *position {
-	out := &position{Databases: make(map[string]*place, len(p.Databases)), Snapshot: p.Snapshot}
-	for name, at := range p.Databases {
-		c := *at
-		out.Databases[name] = &c
-	}
-	return out
-}

@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"database/sql/driver"
+	"slices"
 	"strings"
 
 	"tributary/envelope"
@@ -29,7 +30,7 @@ func newTable(id envelope.TableID, columns []*column, key []string, ordinals map
 	codec := &envelope.Codec{Table: et}
 	keys := make(map[string]int)
 	for _, c := range columns {
-		isKey := contains(key, c.name)
+		isKey := slices.Contains(key, c.name)
 		if !isKey && !cfg.column(id, c.name) {
 			continue
 		}
@@ -167,15 +168,6 @@ func (t *table) list(prefix string) string {
 		b.WriteString(prefix + quoted(c.name))
 	}
 	return b.String()
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // same reports whether two versions are written the same.
