@@ -34,7 +34,7 @@ lint: ## run the linters
 bench: ## measure: every Go benchmark, and beside the real Debezium and Spark with Hudi
 	@tests/bench/bench.sh
 
-interop: build setup ## let real Hudi (Spark) and hudi-rs read and write our tables
+interop: build setup ## hold ours against the real Hudi (Spark), hudi-rs, registry clients and SQL Server
 	@tests/interop/interop.sh
 
 clean: ## remove everything that was built or downloaded into the build folder

@@ -554,3 +554,24 @@ func TestStartsThatFail(t *testing.T) {
 		}
 	}
 }
+
+// A level that does not exist is stored, and told when it is to be applied; the
+// Confluent API refuses it, and takes an empty schema, which the others do not.
+func TestWhatIsStoredAsItComes(t *testing.T) {
+	for _, version := range []string{"3.3", "2.6"} {
+		s := opened(t, Config{Apicurio: version})
+		const one = "/apis/registry/v2/groups/default/artifacts"
+		must(t, s, "POST", one, `{"type":"string"}`, "X-Registry-ArtifactId", "a")
+		must(t, s, "POST", one+"/a/rules", `{"type":"COMPATIBILITY","config":"NOPE"}`)
+		if w := ask(t, s, "POST", one+"/a/versions", `{"type":"bytes"}`); w.Code != 422 || !strings.Contains(w.Body.String(), "NOPE") {
+			t.Errorf("%s: version under NOPE: %d %s", version, w.Code, w.Body)
+		}
+		if w := ask(t, s, "PUT", "/apis/ccompat/v7/config/a", `{"compatibility":"NOPE"}`); w.Code/100 != 4 {
+			t.Errorf("%s: level NOPE: %d %s", version, w.Code, w.Body)
+		}
+		must(t, s, "POST", "/apis/ccompat/v7/subjects/b/versions", `{"schema":""}`)
+		if w := ask(t, s, "POST", one, "", "X-Registry-ArtifactId", "c"); w.Code/100 != 4 {
+			t.Errorf("%s: empty schema: %d %s", version, w.Code, w.Body)
+		}
+	}
+}
