@@ -281,6 +281,12 @@ func TestTablesOfBucketsAreRefused(t *testing.T) {
 	name := fileName(s.files[0].Key)
 	putObject(t, mem, join(tab.Base(), bucket+name[strings.IndexByte(name, '_'):]), b)
 	must(t, mem.Delete(t.Context(), s.files[0].Key))
+	commit := tab.timelineKey(s.Instant())
+	b, err = readObject(t.Context(), mem, commit)
+	must(t, err)
+	put(t, mem, commit, []byte(strings.ReplaceAll(string(b), s.files[0].FileID, bucket)))
+	tab, err = Open(t.Context(), mem, tab.Base(), Options{})
+	must(t, err)
 	if err := tab.Lock(t.Context()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "bucket") {
 		t.Errorf("lock: %v", err)
 	}

@@ -227,6 +227,9 @@ func (p properties) check(base string) error {
 			"table %s: %s", base, fmt.Sprintf(format, args...))
 	}
 	switch {
+	case len(p) == 0:
+		return fault.Humanf("restore it from hoodie.properties.backup or a backup of the table",
+			"table %s: .hoodie/hoodie.properties is empty", base)
 	case p[propName] == "":
 		return refuse("hoodie.properties has no %s", propName)
 	case p[propVersion] != "6" && !p.later():

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -416,7 +417,7 @@ func Tables(ctx context.Context, store blob.Store, prefix string) ([]Ref, error)
 		case err != nil:
 			return nil, fmt.Errorf("read table %s: %w", base, err)
 		default:
-			out = append(out, Ref{Base: base, Database: props.database(), Name: props[propName]})
+			out = append(out, Ref{Base: base, Database: props.database(), Name: or(props[propName], path.Base(base))})
 		}
 		if base == "" {
 			return out, nil

@@ -106,6 +106,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"bad number", "store.url: file:///x\ntasks.max: 0\n", "must be 1 or more"},
 		{"strange place", "store.url: file:///x\nhoodie.streamer.ingestion.targetBasePath: gs://b\n", "gs:// is not supported"},
 		{"payload", "store.url: file:///x\nhoodie.datasource.write.payload.class: com.example.Ours\n", "com.example.Ours"},
+		{"a metadata table", "store.url: file:///x\nhoodie.metadata.enable: true\n", "hoodie.metadata.enable: the metadata table is not kept up"},
 		{"small files of no size", "store.url: file:///x\nhoodie.parquet.small.file.limit: -1\n", "hoodie.parquet.small.file.limit"},
 		{"duplicates of an upsert", "store.url: file:///x\nhoodie.datasource.write.insert.drop.duplicates: true\n", "insert or bulk_insert"},
 		{"relative directory", "store.url: file://x\n", "file:///path"},

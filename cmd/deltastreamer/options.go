@@ -78,6 +78,7 @@ type Options struct {
 	ArchiveMin  int      `opt:"hoodie.keep.min.commits" default:"20" doc:"commits that archival leaves on the timeline"`
 	ArchiveMax  int      `opt:"hoodie.keep.max.commits" default:"30" doc:"commits on the timeline above which archival begins"`
 	FailedClean string   `opt:"hoodie.cleaner.policy.failed.writes" default:"EAGER" enum:"EAGER,LAZY" doc:"LAZY when other engines write the table too, with the storage-based lock: commits then show heartbeats, at two requests each"`
+	Metadata    bool     `opt:"hoodie.metadata.enable" default:"false" doc:"false alone is possible: no metadata table is kept"`
 	Cluster     bool     `opt:"hoodie.clustering.inline" default:"false" doc:"merge small base files of a partition into larger ones, after commits"`
 	ClusterMax  int      `opt:"hoodie.clustering.inline.max.commits" default:"4" doc:"commits from one look for small files to the next"`
 	ClusterFile int64    `opt:"hoodie.clustering.plan.strategy.small.file.limit" default:"0" doc:"bytes below which a base file is small; 0: half of hoodie.parquet.max.file.size"`
@@ -133,6 +134,9 @@ func (o *Options) Validate() []config.Problem {
 		if set && o.Operation == opUpsert {
 			bad(key, "is for hoodie.datasource.write.operation: insert or bulk_insert; an upsert never makes two rows of a key")
 		}
+	}
+	if o.Metadata {
+		bad("hoodie.metadata.enable", "the metadata table is not kept up, and a stale one would hide files from Spark: set it to false, in other writers of the table too")
 	}
 	if o.MaxFile < 1<<16 {
 		bad("hoodie.parquet.max.file.size", "must be 65536 or more")

@@ -44,6 +44,9 @@ func (c *diffCmd) Run(a *app) error {
 			return err
 		}
 	}
+	if from, to := states[0].Instant().Time, states[1].Instant().Time; from > to {
+		return fault.Humanf("give the earlier moment first", "%s is later than %s: table %s was at %s then, and at %s", c.From, c.To, ref.Name, from, to)
+	}
 	db, err := openEngine(a.ctx, c.Mem)
 	if err != nil {
 		return err

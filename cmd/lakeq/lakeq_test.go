@@ -394,3 +394,51 @@ func TestBucket(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestCellsInAPipeAreWhole renders what is wider than a terminal's cells for a pipe.
+func TestCellsInAPipeAreWhole(t *testing.T) {
+	var out bytes.Buffer
+	r, err := newRenderer("table", &out, 0)
+	must(t, err)
+	must(t, r.begin([]resultColumn{{"words", "VARCHAR"}, {"n", "INTEGER"}}))
+	long := strings.Repeat("x", 3*maxCell)
+	for range widthSample + 1 {
+		must(t, r.row([]any{long, int32(5)}))
+	}
+	must(t, r.end(1, 0))
+	if n := strings.Count(out.String(), "\n"+long+"  5\n"); n == 0 || strings.Contains(out.String(), "…") || strings.Count(out.String(), long) != widthSample+1 {
+		t.Errorf("cells are cut:\n%.400s", out.String())
+	}
+}
+
+// TestDamagedTablesDoNotHideOthers asks a lake of which one table has no properties
+// and another a torn file.
+func TestDamagedTablesDoNotHideOthers(t *testing.T) {
+	dir, _ := testLake(t)
+	must(t, os.WriteFile(filepath.Join(dir, "silver/tickit/venue/.hoodie/hoodie.properties"), nil, 0o644))
+	got := lakeq(t, "", "--lake", dir, "tables", "-o", "csv")
+	if got.code != 1 || !strings.Contains(got.out, "tickit,sale,4,") || !strings.Contains(got.out, "hoodie.properties is empty") ||
+		!strings.Contains(got.err, "1 of 2 tables cannot be read") {
+		t.Errorf("code %d, %s\n%s", got.code, got.err, got.out)
+	}
+	refuse(t, dir, []string{"files", "venue"}, "hoodie.properties is empty", "restore it")
+	files, err := filepath.Glob(filepath.Join(dir, "silver/tickit/sale/*.parquet"))
+	must(t, err)
+	for _, f := range files {
+		must(t, os.Truncate(f, 700))
+	}
+	refuse(t, dir, []string{"sql", "select * from sale"}, "lakeq validate")
+}
+
+func TestNoRegion(t *testing.T) {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		t.Setenv(name, "")
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("AWS_CONFIG_FILE", none)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	got := lakeq(t, "", "--lake", "s3://bucket/lake", "tables")
+	if got.code != 2 || !strings.Contains(got.err, "--s3-region") {
+		t.Errorf("code %d, %s", got.code, got.err)
+	}
+}

@@ -67,6 +67,9 @@ func openBucket(ctx context.Context, c *cli, u *url.URL) (*lakeRoot, error) {
 	store, err := s3.New(ctx, s3.Options{
 		Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), Region: c.Region, Endpoint: c.Endpoint, PathStyle: c.PathStyle,
 	})
+	if errors.Is(err, s3.ErrNoRegion) {
+		return nil, fault.Humanf("give --s3-region, or set LAKEQ_S3_REGION or AWS_REGION", "open bucket %s: %w", u.Host, s3.ErrNoRegion)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -159,7 +159,8 @@ func (j *jsonRenderer) end(int64, time.Duration) error {
 // results stream past them.
 const widthSample = 500
 
-// maxCell is the widest cell of a table, in cells of the terminal.
+// maxCell is the width to which columns are aligned, in cells of the terminal. What is
+// longer is cut there; in a pipe it stays whole.
 const maxCell = 60
 
 // tableRenderer writes an aligned table. Numbers are set to the right. On a
@@ -261,8 +262,10 @@ func (t *tableRenderer) line(rec []string) error {
 		if i > 0 {
 			t.w.WriteString("  ")
 		}
-		s = clip(s, t.widths[i])
-		pad := t.widths[i] - utf8.RuneCountInString(s)
+		if t.width > 0 {
+			s = clip(s, t.widths[i])
+		}
+		pad := max(0, t.widths[i]-utf8.RuneCountInString(s))
 		right := isNumeric(t.cols[i].Type)
 		if right {
 			t.w.WriteString(strings.Repeat(" ", pad))

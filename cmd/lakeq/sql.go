@@ -211,12 +211,25 @@ func explain(err error, names []string) error {
 	}
 	m := missingTable.FindStringSubmatch(err.Error())
 	if m == nil {
-		if strings.Contains(err.Error(), "No files found") || strings.Contains(err.Error(), "Cannot open file") {
-			return err // cleaned away under the query: ask again
-		}
-		return fault.Human(err, "")
+		return explainFile(err)
 	}
 	return noTable(m[1], names)
+}
+
+// damagedFile are words of the engine about a Parquet file that is not whole.
+var damagedFile = regexp.MustCompile(`(?i)parquet file|magic bytes|footer length|TProtocol|thrift|snappy|corrupt|page header|out of (range|buffer)`)
+
+// explainFile tells an engine's error over the files of a table.
+func explainFile(err error) error {
+	text := err.Error()
+	if strings.Contains(text, "No files found") || strings.Contains(text, "Cannot open file") {
+		return err // cleaned away under the query: ask again
+	}
+	hint := ""
+	if damagedFile.MatchString(text) {
+		hint = "see with lakeq validate what is damaged, and restore the file from a backup, or read the table --as-of an instant before it"
+	}
+	return fault.Human(err, hint)
 }
 
 // noTable is the error for a table that is not there.

@@ -31,14 +31,33 @@ func (c *tablesCmd) Run(a *app) error {
 		{"commits", "BIGINT"}, {"last_commit", "TIMESTAMP"}, {"oldest_instant", "VARCHAR"}, {"newest_instant", "VARCHAR"},
 	}
 	var rows [][]any
-	for _, r := range refs {
+	failed := map[int]error{}
+	for n, r := range refs {
 		row, err := a.tableRow(r, when)
+		if a.ctx.Err() != nil {
+			return a.ctx.Err()
+		}
 		if err != nil {
-			return err
+			failed[n] = err
+			row = make([]any, len(cols))
+			row[0], row[1] = r.Database, r.Name
 		}
 		rows = append(rows, row)
 	}
-	return a.print(c.Out, cols, rows, start)
+	if len(failed) > 0 {
+		cols = append(cols, resultColumn{"error", "VARCHAR"})
+		for n := range rows {
+			var text any
+			if err := failed[n]; err != nil {
+				text = err.Error()
+			}
+			rows[n] = append(rows[n], text)
+		}
+	}
+	if err := a.print(c.Out, cols, rows, start); err != nil || len(failed) == 0 {
+		return err
+	}
+	return fmt.Errorf("%d of %d tables cannot be read: see their errors, and lakeq validate", len(failed), len(refs))
 }
 
 func (a *app) tableRow(ref lake.Ref, when moment) ([]any, error) {

@@ -59,7 +59,7 @@ func (l *lakeRoot) addView(ctx context.Context, db *sql.DB, v view) error {
 	}
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {
-			return fmt.Errorf("open table %s: %w", v.ref.Name, err)
+			return fmt.Errorf("open table %s: %w", v.ref.Name, explainFile(err))
 		}
 	}
 	return nil
@@ -92,6 +92,9 @@ func (l *lakeRoot) snapshot(ctx context.Context, ref lake.Ref, w window) (*lake.
 		var since string
 		if since, err = w.since.resolve(ctx, t); err != nil {
 			return nil, nil, err
+		}
+		if at != "" && since > at {
+			return nil, nil, fault.Humanf("give the earlier moment to --begin", "--begin %s is later than --end %s", w.since.text, w.at.text)
 		}
 		snap, err = t.Between(ctx, since, at)
 	}
@@ -202,7 +205,7 @@ func columnExpr(name, typ string, have []string) string {
 func columnsOf(ctx context.Context, db *sql.DB, from string) ([]string, error) {
 	rows, err := db.QueryContext(ctx, "SELECT column_name FROM (DESCRIBE SELECT * FROM "+from+")")
 	if err != nil {
-		return nil, fmt.Errorf("read the columns of the files: %w", err)
+		return nil, fmt.Errorf("read the columns of the files: %w", explainFile(err))
 	}
 	defer rows.Close()
 	var names []string

@@ -56,6 +56,9 @@ type Store struct {
 	where    string // for errors
 }
 
+// ErrNoRegion is returned by New when nothing tells the bucket's region.
+var ErrNoRegion = errors.New("no region")
+
 var _ blob.Store = (*Store)(nil)
 
 // New returns a store. It reads credentials but does not connect: see Check.
@@ -91,7 +94,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1" // what other makers' stores expect
 		if o.Endpoint == "" {
-			return nil, fault.Humanf("set s3.region or AWS_REGION", "open bucket %s: no region", o.Bucket)
+			return nil, fault.Human(fmt.Errorf("open bucket %s: %w", o.Bucket, ErrNoRegion), "set s3.region or AWS_REGION")
 		}
 	}
 	where := "s3://" + o.Bucket
