@@ -91,7 +91,7 @@ func (s *store) prepare(d *draft) error {
 		d.group = defaultGroup
 	}
 	if d.artifact == "" {
-		d.artifact = uuid()
+		d.artifact = s.newName()
 	}
 	if len(d.group) > maxName || len(d.artifact) > maxName || len(d.version) > maxName {
 		return badRequest("BadRequestException", "Group ids, artifact ids and versions have at most %d bytes.", maxName)

@@ -19,6 +19,7 @@ import (
 type store struct {
 	db       *bolt.DB
 	now      func() time.Time
+	newName  func() string // for artifacts that come without an id
 	flavour  flavour
 	maxText  int64 // of a schema, bytes
 	readOnly atomic.Bool
@@ -56,7 +57,7 @@ func openStore(path string) (*store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the registry's file %s: %w", path, err), db.Close())
 	}
-	return &store{db: db, changes: &committer{db: db}, now: func() time.Time { return time.Now().UTC() }}, nil
+	return &store{db: db, changes: &committer{db: db}, now: func() time.Time { return time.Now().UTC() }, newName: uuid}, nil
 }
 
 // format is the version of the file's layout.
