@@ -60,7 +60,14 @@ func (m tableModel) lines(added int) []string {
 		out = append(out, strings.Join([]string{
 			fmt.Sprint(x.id), cell(x.qty, false), cell(x.price, true), cell(x.at, false), cell(x.note, false),
 			fmt.Sprint(x.del), fmt.Sprintf("%016x", x.seq),
-		}, "|")+strings.Repeat("|-", added))
+		}, "|"))
+		for n := range added {
+			text := "|-"
+			if v, ok := x.addedCell(n); ok {
+				text = fmt.Sprint("|", v)
+			}
+			out[len(out)-1] += text
+		}
 	}
 	sort.Strings(out)
 	return out
@@ -164,13 +171,18 @@ func (r *modelRun) draw(t *rapid.T) {
 	}
 }
 
-// rows makes rows of events, with the columns that evolution has added.
+// rows makes rows of events, with their values of the columns that evolution has
+// added; those of before have none.
 func (r *modelRun) rows(events []row) Rows {
 	rows := rowsOf(events...)
-	for range r.columns {
+	for n := range r.columns {
 		c := column.Column{Kind: column.Int}
-		for range events {
-			c.AppendNull()
+		for _, x := range events {
+			if v, ok := x.addedCell(n); ok {
+				c.AppendInt(v)
+			} else {
+				c.AppendNull()
+			}
 		}
 		rows.Batch.Cols = append(rows.Batch.Cols, c)
 	}
@@ -193,8 +205,10 @@ func (r *modelRun) write(t *rapid.T) {
 	}
 	r.evolve(t)
 	next := maps.Clone(was.model)
-	for _, x := range r.events[was.applied:to] {
-		next.apply(x)
+	for n := range r.events[was.applied:to] {
+		x := &r.events[was.applied+n]
+		x.added = r.columns
+		next.apply(*x)
 	}
 	r.commit(t, to, next, func() (Instant, error) {
 		return r.tab.Upsert(r.t.Context(), r.rows(r.events[from:to]), map[string]string{"cursor": fmt.Sprint(to)})

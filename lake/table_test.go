@@ -47,6 +47,13 @@ type row struct {
 	del   bool // soft delete
 	gone  bool // hard delete
 	seq   int
+	added int // columns that evolution had added when it was written first
+}
+
+// addedCell is the row's value in column n of those that evolution added; ok is false
+// for null.
+func (x row) addedCell(n int) (v int64, ok bool) {
+	return int64(x.seq*10 + n), n < x.added && (x.seq+n)%4 > 0
 }
 
 type null struct{}
