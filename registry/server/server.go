@@ -140,15 +140,18 @@ func Run(ctx context.Context, c Config, log *slog.Logger) (err error) {
 		lis = tls.NewListener(lis, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 		scheme = "https"
 	}
+	// Before anything is served: it is not there, or all of it is.
+	var manage net.Listener
+	if c.Management != "" {
+		if manage, err = net.Listen("tcp", c.Management); err != nil {
+			return fault.Human(errors.Join(fmt.Errorf("listen for probes: %w", err), lis.Close()), "free the address, or set management.address to another")
+		}
+	}
 	log.Info("registry serves", "url", scheme+"://"+lis.Addr().String(), "file", c.File, "apicurio", c.Apicurio)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serve(gctx, lis, s) })
 	g.Go(func() error { return s.store.trim(gctx) })
-	if c.Management != "" {
-		manage, err := net.Listen("tcp", c.Management)
-		if err != nil {
-			return fault.Human(errors.Join(fmt.Errorf("listen for probes: %w", err), lis.Close()), "free the address, or set management.address to another")
-		}
+	if manage != nil {
 		g.Go(func() error { return serve(gctx, manage, s.manage) })
 	}
 	return g.Wait()
