@@ -80,6 +80,8 @@ freetds() {
 # zip), in build/postgresql-N. It brings all its libraries.
 release() {
 	[ ! -x "$build/postgresql-$1/bin/postgres" ] || return 0
+	command -v mvn >/dev/null || need Maven maven || return 1
+	command -v xz >/dev/null || need xz xz-utils || return 1
 	say "unpacking PostgreSQL $2 into build/postgresql-$1"
 	mkdir -p "$build"
 	if ! unpack_release "$1" "$2" >"$build/setup-postgresql-$1.log" 2>&1; then
