@@ -24,8 +24,11 @@ demo: ## run the whole pipeline on real databases of its own and tell its story 
 	@$(MAKE) --no-print-directory build
 	@$(BIN)/demo run $(if $(KEEP),--keep)
 
-test: build ## run every test: unit, golden, fuzz smoke, real databases, end to end, readers of other makers
+test: build ## run every test: unit, golden, fuzz seeds, real databases, end to end, readers of other makers
 	@tests/test.sh
+
+fuzz: ## run every fuzz target for FUZZTIME (20s) each; a finding becomes a seed of make test
+	@tests/fuzz.sh
 
 lint: ## run the linters
 	go vet ./...

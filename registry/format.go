@@ -207,7 +207,9 @@ func parseGlue(data []byte) (id ID, body []byte, err error) {
 	if len(data) < glueHeader {
 		return ID{}, nil, fmt.Errorf("%d bytes are less than the header of AWS Glue: %w", len(data), ErrNoID)
 	}
-	copy(id.UUID[:], data[2:])
+	if copy(id.UUID[:], data[2:]); id.UUID == (UUID{}) {
+		return ID{}, nil, fmt.Errorf("the id in the header of AWS Glue is all zero: %w", ErrNoID)
+	}
 	if body = data[glueHeader:]; data[1] == gluePlain {
 		return id, body, nil
 	}
@@ -265,6 +267,9 @@ func ParseHeader(data []byte, isKey bool, header func(name string) []byte) (id I
 			}
 			if len(content) == 8 {
 				id.Content = int64(binary.BigEndian.Uint64(content))
+			}
+			if id.Global < 0 || id.Content < 0 || id == (ID{}) {
+				return ID{}, nil, fmt.Errorf("the record's headers hold global id %d and content id %d: %w", id.Global, id.Content, ErrNoID)
 			}
 			return id, data, nil
 		}
