@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -55,6 +56,9 @@ func serveRegistry(ctx context.Context, args []string, log *slog.Logger) error {
 	var c server.Config
 	if err := config.Load(path, &c); err != nil {
 		return err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(server.MemoryLimit)
 	}
 	return server.Run(ctx, c, log)
 }

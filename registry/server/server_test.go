@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -358,6 +359,7 @@ func startServer(t testing.TB, file string) (base string, pid int, kill func()) 
 }
 
 func runChild(t *testing.T, file string) {
+	debug.SetMemoryLimit(MemoryLimit) // as the daemon does
 	s, err := Open(Config{File: file}, quiet)
 	if err != nil {
 		t.Fatal(err)
