@@ -19,11 +19,12 @@ const (
 	KeyCursor = "tributary.checkpoint"
 	// The source's high-water mark: the furthest position of the source's log
 	// among all rows of the table so far.
-	KeySourceLSN  = "tributary.source.lsn"   // PostgreSQL, decimal
-	KeySourceFile = "tributary.source.file"  // MySQL: binlog file
-	KeySourcePos  = "tributary.source.pos"   // MySQL: position in it
-	KeySourceGTID = "tributary.source.gtid"  // MySQL: GTID of the last row that had one
-	KeySourceTs   = "tributary.source.ts_ms" // greatest source time, milliseconds since 1970
+	KeySourceLSN    = "tributary.source.lsn"        // PostgreSQL, decimal
+	KeySourceFile   = "tributary.source.file"       // MySQL: binlog file
+	KeySourcePos    = "tributary.source.pos"        // MySQL: position in it
+	KeySourceGTID   = "tributary.source.gtid"       // MySQL: GTID of the last row that had one
+	KeySourceCommit = "tributary.source.commit_lsn" // SQL Server: LSN of a commit, 00000025:00000d98:0002
+	KeySourceTs     = "tributary.source.ts_ms"      // greatest source time, milliseconds since 1970
 )
 
 // Checkpoint says what of a topic's bronze objects a table holds. A table's

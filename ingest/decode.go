@@ -156,6 +156,7 @@ type sourcePosition struct {
 	file    string
 	pos     int64
 	gtid    string
+	commit  string // SQL Server's commit_lsn
 	ts      int64
 	hasTime bool
 }
@@ -338,6 +339,8 @@ func (d *decoder) fillSeq(col *column.Column, scratch []column.Column, start int
 		switch d.form.order {
 		case byBinlog:
 			buf = appendBinlogSeq(buf[:0], scratch[scratchFile].Value(i), scratch[scratchPos].Ints[i], scratch[scratchRow].Ints[i], kafka)
+		case byCommit:
+			buf = appendChangeSeq(buf[:0], scratch[scratchCommit].Value(i), scratch[scratchChange].Value(i), scratch[scratchSerial].Ints[i], kafka)
 		default: // without an LSN the column is 0
 			buf = appendLSNSeq(buf[:0], scratch[scratchLSN].Ints[i], kafka)
 		}
@@ -409,6 +412,9 @@ func markUnavailable(col *column.Column, keep *column.Bitmap, start int, forms [
 	}
 }
 
+// commitLSNWidth is the length of an LSN of SQL Server as Debezium writes it.
+const commitLSNWidth = len("00000025:00000d98:0002")
+
 // advance moves the position to the furthest of the rows in scratch.
 func (p *sourcePosition) advance(o order, scratch []column.Column) {
 	for i := range scratch[scratchOp].Len() {
@@ -419,6 +425,11 @@ func (p *sourcePosition) advance(o order, scratch []column.Column) {
 		case byLSN:
 			if !scratch[scratchLSN].IsNull(i) {
 				p.lsn, p.hasLSN = max(p.lsn, uint64(scratch[scratchLSN].Ints[i])), true
+			}
+		case byCommit:
+			// Fixed width, so that their texts sort as they do.
+			if commit := scratch[scratchCommit].Value(i); len(commit) == commitLSNWidth && string(commit) > p.commit {
+				p.commit = string(commit)
 			}
 		case byBinlog:
 			file, pos := scratch[scratchFile].Value(i), scratch[scratchPos].Ints[i]

@@ -9,7 +9,8 @@
 //
 //	__deleted       "true" once the row was deleted at its source, else "false"
 //	__op            r (snapshot), c, u or d
-//	__db, __table, __schema, __source_ts_ms, __lsn, __file, __pos, __row …
+//	__db, __table, __schema, __source_ts_ms, __lsn, __file, __pos, __row,
+//	__commit_lsn, __change_lsn …
 //	                where the change came from
 //	__seq           the order of the states of a row, as text: see seq.go
 //

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -25,6 +26,7 @@ type form struct {
 	order    order
 	// paths of what decides about a row; "" where the schema has no such field
 	op, deleted, lsn, file, pos, row, ts, gtid string
+	commit, change, serial                     string // SQL Server
 }
 
 // order is what the source gives for ordering the states of a row.
@@ -34,6 +36,7 @@ const (
 	byKafka order = iota
 	byLSN
 	byBinlog
+	byCommit
 )
 
 // sourceColumn is a column of the table as this writer schema fills it.
@@ -53,6 +56,7 @@ var envelopeMeta = []struct{ name, path string }{
 	{colOp, "op"}, {"__db", "source.db"}, {"__table", "source.table"}, {"__schema", "source.schema"},
 	{"__lsn", "source.lsn"}, {"__source_ts_ms", "source.ts_ms"},
 	{"__file", "source.file"}, {"__pos", "source.pos"}, {"__row", "source.row"}, {"__gtid", "source.gtid"},
+	{"__commit_lsn", "source.commit_lsn"}, {"__change_lsn", "source.change_lsn"}, {"__event_serial_no", "source.event_serial_no"},
 }
 
 // formOf reads a writer schema.
@@ -76,20 +80,24 @@ func formOf(s *avro.Schema) (*form, error) {
 		}
 		return path
 	}
-	prefix := metaPrefix
+	// The unwrapping names a field after what add.fields calls it: lsn or source.lsn.
+	source := func(name string) string { return cmp.Or(has(metaPrefix+name), has(metaPrefix+"source_"+name)) }
 	if f.envelope {
-		prefix = "source."
+		source = func(name string) string { return has("source." + name) }
 		f.op, f.ts = has("op"), has("source.ts_ms")
 	} else {
 		f.op, f.ts, f.deleted = has(colOp), has("__source_ts_ms"), has(colDeleted)
 	}
-	f.lsn, f.gtid = has(prefix+"lsn"), has(prefix+"gtid")
-	f.file, f.pos, f.row = has(prefix+"file"), has(prefix+"pos"), has(prefix+"row")
+	f.lsn, f.gtid = source("lsn"), source("gtid")
+	f.file, f.pos, f.row = source("file"), source("pos"), source("row")
+	f.commit, f.change, f.serial = source("commit_lsn"), source("change_lsn"), source("event_serial_no")
 	switch {
 	case f.lsn != "":
 		f.order = byLSN
 	case f.file != "" && f.pos != "":
 		f.order = byBinlog
+	case f.commit != "":
+		f.order = byCommit
 	}
 	f.cols = append(f.cols, sourceColumn{name: colSeq, typ: lake.Simple(lake.String)})
 	return f, nil
@@ -186,6 +194,9 @@ const (
 	scratchRow
 	scratchTs
 	scratchGTID
+	scratchCommit
+	scratchChange
+	scratchSerial
 	scratchCount
 )
 
@@ -206,5 +217,8 @@ func (f *form) scratchTargets() []avro.Target {
 	t[scratchRow] = avro.Target{Path: path(f.row), Kind: column.Int}
 	t[scratchTs] = avro.Target{Path: path(f.ts), Kind: column.Int}
 	t[scratchGTID] = avro.Target{Path: path(f.gtid), Kind: column.Bytes}
+	t[scratchCommit] = avro.Target{Path: path(f.commit), Kind: column.Bytes}
+	t[scratchChange] = avro.Target{Path: path(f.change), Kind: column.Bytes}
+	t[scratchSerial] = avro.Target{Path: path(f.serial), Kind: column.Int}
 	return t
 }

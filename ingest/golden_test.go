@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -96,7 +97,7 @@ func recordings(t *testing.T, dir string) map[string][]recorded {
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Fatal(err)
 		}
-		if line.Value == nil || line.Value.AvroHex == "" || strings.HasPrefix(line.Topic, "__") {
+		if line.Value == nil || strings.HasPrefix(line.Topic, "__") {
 			continue
 		}
 		r := recorded{
@@ -108,14 +109,22 @@ func recordings(t *testing.T, dir string) map[string][]recorded {
 			continue
 		}
 		must(t, json.Unmarshal(line.Value.Payload, &r.payload))
-		r.value, err = hex.DecodeString(line.Value.AvroHex)
-		must(t, err)
-		r.value = r.value[map[string]int{"payload4": 5, "payload8": 9}[line.Value.AvroIDIn]:]
-		if line.Key != nil && line.Key.AvroSchema != "" {
-			s, err := avro.Parse(string(schemas[line.Key.AvroSchema]))
+		if line.Value.AvroHex == "" { // recorded before any converter
+			var ok bool
+			if r.schema, r.value, ok = encoded(t, schemas[line.Value.ConnectSchema], line.Value.Payload); !ok {
+				continue
+			}
+			r.offset, r.schemaID = int64(len(topics[line.Topic])), 1
+		} else {
+			r.value, err = hex.DecodeString(line.Value.AvroHex)
 			must(t, err)
-			for _, f := range s.Fields {
-				r.key = append(r.key, f.Name)
+			r.value = r.value[map[string]int{"payload4": 5, "payload8": 9}[line.Value.AvroIDIn]:]
+		}
+		if line.Key != nil && line.Key.ConnectSchema != "" {
+			var key connectSchema
+			must(t, json.Unmarshal(schemas[line.Key.ConnectSchema], &key))
+			for _, f := range key.Fields {
+				r.key = append(r.key, f.Field)
 			}
 		}
 		topics[line.Topic] = append(topics[line.Topic], r)
@@ -386,6 +395,12 @@ func wantSeq(source map[string]json.RawMessage, offset int64) string {
 	number := func(text string) (n int64) {
 		n, _ = strconv.ParseInt(text, 10, 64)
 		return n
+	}
+	if _, ok := source["commit_lsn"]; ok || source["__commit_lsn"] != nil {
+		lsn := func(name, absent string) string {
+			return cmp.Or(strings.ReplaceAll(text(json.RawMessage(field(name))), ":", ""), strings.Repeat(absent, 20))
+		}
+		return fmt.Sprintf("%s-%s-%06x-%012x", lsn("commit_lsn", "0"), lsn("change_lsn", "f"), number(field("event_serial_no")), offset)
 	}
 	if field("file") != "" {
 		file := text(json.RawMessage(field("file")))

@@ -12,7 +12,14 @@ import (
 //	MySQL        %08x-%012x-%06x of binlog file number, pos, row    -%012x
 //	             (after a failover the number of servers followed before,
 //	             which the file's name ends with, is in its upper 8 bits)
-//	neither      %016x of 0                                         -%012x
+//	SQL Server   %020x-%020x-%06x of commit_lsn, change_lsn and
+//	             event_serial_no                                    -%012x
+//	none         %016x of 0                                         -%012x
+//
+// What a record does not have counts as 0, but a change_lsn: the rows of SQL
+// Server's snapshots have none. They are as the commit of their commit_lsn left
+// them, or newer, and so come after all of its changes, as if theirs were the
+// greatest, and before every change that the stream brings then.
 //
 // The last part is the row's place in Kafka: the first offset of its bronze
 // object plus its index in it. It decides between states that the source gives
@@ -59,6 +66,39 @@ func appendBinlogSeq(dst, file []byte, pos, row, kafka int64) []byte {
 	dst = appendHex(dst, row, seqRowBits)
 	dst = append(dst, '-')
 	return appendHex(dst, kafka, seqKafkaBits)
+}
+
+// appendChangeSeq appends the order of a row of SQL Server.
+func appendChangeSeq(dst, commit, change []byte, serial, kafka int64) []byte {
+	dst = append(appendDigits(dst, commit, noLSN), '-')
+	dst = append(appendDigits(dst, change, lastLSN), '-')
+	dst = append(appendHex(dst, serial, seqRowBits), '-')
+	return appendHex(dst, kafka, seqKafkaBits)
+}
+
+const (
+	noLSN   = "00000000000000000000"
+	lastLSN = "ffffffffffffffffffff"
+)
+
+// appendDigits appends the digits of an LSN such as 00000025:00000d98:0002; absent
+// for what is none.
+func appendDigits(dst, lsn []byte, absent string) []byte {
+	start := len(dst)
+	for _, c := range lsn {
+		switch {
+		case c >= '0' && c <= '9' || c >= 'a' && c <= 'f':
+			dst = append(dst, c)
+		case c >= 'A' && c <= 'F':
+			dst = append(dst, c+'a'-'A')
+		case c != ':':
+			return append(dst[:start], absent...)
+		}
+	}
+	if len(dst)-start != len(absent) {
+		return append(dst[:start], absent...)
+	}
+	return dst
 }
 
 // epochShift leaves 24 bits to the number of a binlog.

@@ -13,6 +13,14 @@ func TestSeqForms(t *testing.T) {
 		{string(appendLSNSeq(nil, -1, 0)), "ffffffffffffffff-000000000000"},
 		{string(appendBinlogSeq(nil, []byte("bin.000009"), 2996, 2, 255)), "00000009-000000000bb4-000002-0000000000ff"},
 		{string(appendBinlogSeq(nil, nil, -5, 1<<30, 1<<50)), "00000000-000000000000-ffffff-ffffffffffff"},
+		{
+			string(appendChangeSeq(nil, []byte("00000025:00000D98:0002"), []byte("00000025:00000d98:0001"), 2, 255)),
+			"0000002500000d980002-0000002500000d980001-000002-0000000000ff",
+		},
+		{
+			string(appendChangeSeq(nil, []byte("ffffffff:ffffffff:ffff"), nil, 0, 0)), "ffffffffffffffffffff-" + lastLSN + "-000000-000000000000",
+		},
+		{string(appendChangeSeq(nil, []byte("NULL"), []byte("00000025:00000d98:00"), 0, 7)), noLSN + "-" + lastLSN + "-000000-000000000007"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %s, want %s", c.got, c.want)

@@ -431,6 +431,9 @@ func (p *sourcePosition) put(extra map[string]string) {
 	if p.gtid != "" {
 		extra[KeySourceGTID] = p.gtid
 	}
+	if p.commit != "" {
+		extra[KeySourceCommit] = p.commit
+	}
 	if p.hasTime {
 		extra[KeySourceTs] = strconv.FormatInt(p.ts, 10)
 	}
@@ -444,7 +447,7 @@ func parsePosition(extra map[string]string) sourcePosition {
 	if p.lsn, err = strconv.ParseUint(extra[KeySourceLSN], 10, 64); err == nil {
 		p.hasLSN = true
 	}
-	p.file, p.gtid = extra[KeySourceFile], extra[KeySourceGTID]
+	p.file, p.gtid, p.commit = extra[KeySourceFile], extra[KeySourceGTID], extra[KeySourceCommit]
 	p.pos, _ = strconv.ParseInt(extra[KeySourcePos], 10, 64)
 	if p.ts, err = strconv.ParseInt(extra[KeySourceTs], 10, 64); err == nil {
 		p.hasTime = true

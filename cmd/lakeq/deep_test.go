@@ -179,13 +179,16 @@ func TestAsOfDatabasePosition(t *testing.T) {
 	dir := t.TempDir()
 	store, err := blob.NewDir(dir)
 	must(t, err)
-	for _, name := range []string{"pg", "my"} {
+	for _, name := range []string{"pg", "my", "ms"} {
 		table, err := lake.Create(t.Context(), store, name, lake.Config{Table: name, Schema: saleSchema, KeyFields: []string{"id"}, Precombine: "__seq"}, lake.Options{})
 		must(t, err)
 		for n := range 3 {
 			extra := map[string]string{"tributary.source.lsn": []string{"16", "4294967296", "4294967552"}[n]}
 			if name == "my" {
 				extra = map[string]string{"tributary.source.file": []string{"b.000009", "b.000010", "b.000010"}[n], "tributary.source.pos": []string{"900", "4", "700"}[n]}
+			}
+			if name == "ms" {
+				extra = map[string]string{"tributary.source.commit_lsn": []string{"00000025:00000d98:0002", "00000025:00000d98:0010", "00000026:00000001:0001"}[n]}
 			}
 			extra["tributary.source.ts_ms"] = []string{"1764063000000", "1764063060000", "1764063120000"}[n] // 2025-11-25 09:30 and on
 			_, err := table.Upsert(t.Context(), rowsOf(saleSchema, sale{int64(n), "x", 1, 1}), extra)
@@ -196,6 +199,7 @@ func TestAsOfDatabasePosition(t *testing.T) {
 	for _, c := range []struct{ table, at, want string }{
 		{"pg", "0/10", "1"}, {"pg", "0/FFFFFFFF", "1"}, {"pg", "1/0", "2"}, {"pg", "lsn:1/ff", "2"}, {"pg", "1/100", "3"}, {"pg", "FF/0", "3"},
 		{"my", "b.000009:900", "1"}, {"my", "b.000010:3", "1"}, {"my", "b.000010:699", "2"}, {"my", "b.000011:0", "3"},
+		{"ms", "00000025:00000d98:0002", "1"}, {"ms", "lsn:00000025:00000D98:000f", "1"}, {"ms", "00000026:00000000:ffff", "2"}, {"ms", "00000026:00000001:0001", "3"},
 		{"pg", "db:2025-11-25 09:30:30", "1"}, {"my", "db:2025-11-25T09:31:00.000Z", "2"}, {"my", "db:2026", "3"},
 	} {
 		expect(t, dir, "n\n"+c.want+"\n", "sql", "-o", "csv", "--as-of", c.at, "select count(*) n from "+c.table)

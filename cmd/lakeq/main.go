@@ -34,7 +34,8 @@ Every table of the lake is a view by its name and by database.name:
 
 --as-of takes a Hudi instant (yyyyMMddHHmmssSSS) or its leading digits, an RFC 3339
 time, or YYYY-MM-DD[ HH:MM[:SS[.mmm]]], in UTC; or a position in the database's log:
-an LSN (0/16B3748), a binlog position (binlog.000003:1234), or db: and a time there.
+an LSN (0/16B3748; 00000025:00000d98:0002), a binlog position (binlog.000003:1234),
+or db: and a time there.
 A position is answered with the newest commit that holds nothing from behind it.
 A time with seconds includes the whole second. All times of tables are shown in UTC.
 

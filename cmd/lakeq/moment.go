@@ -24,20 +24,22 @@ type sourceMark struct {
 	lsn  uint64 // PostgreSQL
 	file string // MySQL: binlog
 	pos  uint64
+	lsns string // SQL Server: LSN of a commit, whose texts sort as they do
 	ms   uint64 // time, milliseconds since 1970
-	kind byte   // 'l', 'b' or 't'
+	kind byte   // 'l', 'b', 'c' or 't'
 }
 
 var (
 	lsnText    = regexp.MustCompile(`^(?:lsn:)?([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$`)
+	commitText = regexp.MustCompile(`^(?:lsn:)?([0-9A-Fa-f]{8}:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{4})$`)
 	binlogText = regexp.MustCompile(`^([^:/ ]+\.[0-9]{6,}):([0-9]{1,19})$`)
 )
 
 const sourceTime = "db:"
 
 // parseMoment reads a moment: what lake.ParseInstant takes, a PostgreSQL LSN
-// (0/16B3748), a MySQL binlog position (binlog.000003:1234), or db: and a time,
-// that of the database. "" is now.
+// (0/16B3748), one of SQL Server (00000025:00000d98:0002), a MySQL binlog position
+// (binlog.000003:1234), or db: and a time, that of the database. "" is now.
 func parseMoment(s string) (moment, error) {
 	m := moment{text: s}
 	if s == "" {
@@ -50,6 +52,10 @@ func parseMoment(s string) (moment, error) {
 			m.source = &sourceMark{kind: 'l', lsn: hi<<32 | lo}
 			return m, nil
 		}
+	}
+	if p := commitText.FindStringSubmatch(s); p != nil {
+		m.source = &sourceMark{kind: 'c', lsns: strings.ToLower(p[1])}
+		return m, nil
 	}
 	if p := binlogText.FindStringSubmatch(s); p != nil {
 		if pos, err := strconv.ParseUint(p[2], 10, 64); err == nil {
@@ -85,6 +91,9 @@ func (s *sourceMark) reaches(extra map[string]string) (within, known bool) {
 	case 'l':
 		n, ok := number("tributary.source.lsn")
 		return n <= s.lsn, ok
+	case 'c':
+		at := extra["tributary.source.commit_lsn"]
+		return at <= s.lsns, at != ""
 	case 't':
 		n, ok := number("tributary.source.ts_ms")
 		return n <= s.ms, ok

@@ -168,12 +168,15 @@ func commitCells(c *lake.Commit) []any {
 }
 
 // sourcePosition is how far the commit reaches in its database's log: an LSN as
-// PostgreSQL writes it, or a binlog position.
+// PostgreSQL or SQL Server writes it, or a binlog position.
 func sourcePosition(extra map[string]string) string {
 	if v := extra["tributary.source.lsn"]; v != "" {
 		if n, err := strconv.ParseUint(v, 10, 64); err == nil {
 			return fmt.Sprintf("%X/%X", n>>32, uint32(n))
 		}
+	}
+	if v := extra["tributary.source.commit_lsn"]; v != "" {
+		return v
 	}
 	if f := extra["tributary.source.file"]; f != "" {
 		return f + ":" + extra["tributary.source.pos"]
