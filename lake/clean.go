@@ -212,7 +212,7 @@ func (t *Table) resumeClean(ctx context.Context, i Instant) error {
 	if err != nil {
 		return fmt.Errorf("resume clean %s of %s: %w", i.Time, t.base, err)
 	}
-	plan, err := decodeAvroBody(body)
+	plan, err := t.decodeBody(requested, body)
 	if err != nil {
 		return fmt.Errorf("resume clean %s of %s: %w", i.Time, t.base, err)
 	}
@@ -312,11 +312,7 @@ func (t *Table) readTimelineBody(ctx context.Context, i Instant) (map[string]any
 	if len(b) == 0 {
 		return nil, nil
 	}
-	rec, err := decodeAvroBody(b)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", timelineFile(i), err)
-	}
-	return rec, nil
+	return t.decodeBody(i, b)
 }
 
 // timelineBytes reads a file of the timeline; one that is not there is nil.

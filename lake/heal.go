@@ -135,7 +135,7 @@ func (t *Table) resumeRollback(ctx context.Context, r Instant) (target string, e
 	if err != nil {
 		return "", fmt.Errorf("resume rollback %s of %s: %w", r.Time, t.base, err)
 	}
-	plan, err := decodeAvroBody(b)
+	plan, err := t.decodeBody(requested, b)
 	if err != nil {
 		return "", fmt.Errorf("resume rollback %s of %s: %w", r.Time, t.base, err)
 	}

@@ -49,9 +49,9 @@ func (t *Table) keptBy(ctx context.Context, clean Instant) (string, error) {
 	if len(b) == 0 {
 		return "", nil
 	}
-	rec, err := decodeAvroBody(b)
+	rec, err := t.decodeBody(file, b)
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", timelineFile(file), err)
+		return "", err
 	}
 	if s, ok := rec["earliestCommitToRetain"].(string); ok {
 		return s, nil

@@ -2,39 +2,51 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"tributary/internal/fault"
+	"tributary/lake/blob"
 )
 
 // A put that its writer has given up may still be carried out by the store. When
 // it is that of a commit, and meanwhile another writer has rolled the write back,
 // the timeline has a completed instant whose files are gone. What tells it from
 // others is that its requested and inflight files are gone as well, and that a
-// completed rollback names it.
+// completed rollback names it. While that rollback is under way it is its plan that
+// names the instant: whoever writes next carries the plan out, so that what it is
+// about counts no more from the plan on, whether it was completed before or after.
 
-// applyRollbacks makes pending ones of the writes that were completed after they
-// had been rolled back: they do not count, and the next writer removes them.
+// applyRollbacks makes pending ones of the completed writes that do not count: those
+// that a rollback which is under way is about, and those that were completed after
+// they had been rolled back. The next writer removes them.
 func (t *Table) applyRollbacks(ctx context.Context, tl *Timeline) error {
-	if len(tl.bare) == 0 || t.props.later() {
+	if t.props.later() {
 		return nil
 	}
-	undone := map[string]bool{}
+	undoing, undone := map[string]bool{}, map[string]bool{}
 	for _, r := range tl.all {
-		if r.Action != ActionRollback || r.State != StateCompleted {
+		if r.Action != ActionRollback || r.State == StateCompleted && len(tl.bare) == 0 {
 			continue
 		}
 		of, err := t.rolledBackBy(ctx, r)
+		if r.State != StateCompleted && (errors.Is(err, errBody) || errors.Is(err, blob.ErrNotExist)) {
+			continue // a plan that its writer has not finished to write: nothing is undone by it
+		}
 		if err != nil {
 			return err
 		}
 		for _, at := range of {
-			undone[at] = at < r.Time
+			if r.State == StateCompleted {
+				undone[at] = undone[at] || at < r.Time
+			} else {
+				undoing[at] = true
+			}
 		}
 	}
 	for n, i := range tl.all {
-		if i.State == StateCompleted && i.Action.writesData() && tl.bare[i.Time] && undone[i.Time] {
+		if i.State == StateCompleted && i.Action.writesData() && (undoing[i.Time] || tl.bare[i.Time] && undone[i.Time]) {
 			tl.all[n].State = StateInflight
 		}
 	}

@@ -316,3 +316,67 @@ func TestLateCommitDoesNotCount(t *testing.T) {
 		}
 	}
 }
+
+// TestCommitDuringItsRollback has the put of a commit land while another writer's
+// rollback of it is under way, and that writer die there, after each of its steps:
+// from the rollback's plan on no reader sees it.
+func TestCommitDuringItsRollback(t *testing.T) {
+	covered := 0
+	for k := 0; ; k++ {
+		clk, mem := newClock(), new(blob.Mem)
+		setup := create(t, mem, saleConfig(), Options{Now: clk.now})
+		upsert(t, setup, map[string]string{"cursor": "1"}, manyRows(1, 5, 0)...)
+		must(t, setup.Close(t.Context()))
+		want := dump(t, setup, "")
+		store := &lateStore{Store: mem, err: fmt.Errorf("put: %w", context.DeadlineExceeded)}
+		dying := blob.NewFault(mem)
+		over := false
+		store.late = func() {
+			clk.at = clk.at.Add(5 * time.Minute)
+			other := openTable(t, dying, Options{Now: clk.now})
+			dying.StopAfter(k, false)
+			over = other.Lock(t.Context()) == nil
+		}
+		zombie := openTable(t, store, Options{Now: clk.now, LockValidity: time.Minute})
+		if _, err := zombie.Upsert(t.Context(), rowsOf(row{id: 2, qty: 400, seq: 400}), map[string]string{"cursor": "2"}); err == nil {
+			t.Fatal("the commit was to be put late")
+		}
+		store.put()
+		reader := openTable(t, mem, Options{Now: clk.now})
+		if countFiles(t, mem, ".rollback.requested") > 0 {
+			covered++
+			wantLines(t, fmt.Sprintf("after %d steps", k), dump(t, reader, ""), want...)
+			if cursor, _, _, err := reader.Extra(t.Context(), "cursor"); err != nil || cursor != "1" {
+				t.Errorf("after %d steps: cursor %s, %v", k, cursor, err)
+			}
+			clk.at = clk.at.Add(5 * time.Minute)
+			must(t, reader.Lock(t.Context()))
+			nothingLeft(t, "healed", mem, reader)
+			wantLines(t, "healed", dump(t, reader, ""), want...)
+			must(t, reader.Close(t.Context()))
+		}
+		if over {
+			break
+		}
+	}
+	if covered < 5 {
+		t.Errorf("the rollback has %d steps", covered)
+	}
+}
+
+// TestPlanOfARollbackThatCannotBeRead leaves the plan of a rollback half written:
+// readers go on, the next writer says what to do.
+func TestPlanOfARollbackThatCannotBeRead(t *testing.T) {
+	clk, mem := newClock(), new(blob.Mem)
+	tab := create(t, mem, saleConfig(), Options{Now: clk.now})
+	upsert(t, tab, nil, manyRows(1, 5, 0)...)
+	must(t, tab.Close(t.Context()))
+	want := dump(t, tab, "")
+	at := FormatInstant(clk.now())
+	putObject(t, mem, join(tab.Base(), ".hoodie/"+at+".rollback.requested"), []byte("Obj\x01\x04"))
+	reader := openTable(t, mem, Options{Now: clk.now})
+	wantLines(t, "rows", dump(t, reader, ""), want...)
+	if err := reader.Lock(t.Context()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), at+".rollback.requested") {
+		t.Errorf("a writer: %v", err)
+	}
+}

@@ -59,9 +59,9 @@ func (t *Table) clusteringPlan(ctx context.Context, i Instant) (map[string]any, 
 	if err != nil {
 		return nil, fmt.Errorf("read %s of %s: %w", timelineFile(i), t.base, err)
 	}
-	rec, err := decodeAvroBody(b)
+	rec, err := t.decodeBody(i, b)
 	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w", timelineFile(i), t.base, err)
+		return nil, err
 	}
 	plan, _ := rec["clusteringPlan"].(map[string]any)
 	strategy, _ := plan["strategy"].(map[string]any)

@@ -8,7 +8,6 @@ import (
 
 	"tributary/internal/column"
 	"tributary/internal/fault"
-	"tributary/lake/basefile"
 	"tributary/lake/blob"
 )
 
@@ -328,7 +327,8 @@ func (s *Snapshot) scanFile(ctx context.Context, f BaseFile, fields []Field, bat
 		return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
 	}
 	defer o.Close()
-	file, err := basefile.Open(o, o.Size())
+	w := &watched{Object: o}
+	file, err := w.open()
 	if err != nil {
 		return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
 	}
@@ -343,7 +343,7 @@ func (s *Snapshot) scanFile(ctx context.Context, f BaseFile, fields []Field, bat
 				s.appendPath(&batch.Cols[i], fields[i], f.Partition, file.GroupRows(g))
 				continue
 			}
-			if err := file.Read(g, stored[i].column(), &batch.Cols[i]); err != nil {
+			if err := w.explain(file.Read(g, stored[i].column(), &batch.Cols[i])); err != nil {
 				return yield(nil, fmt.Errorf("read %s: %w", f.Key, err)) && false
 			}
 		}

@@ -172,7 +172,8 @@ func (t *Table) openFile(ctx context.Context, key string) (f *basefile.File, don
 	if err != nil {
 		return nil, nil, err
 	}
-	if f, err = basefile.Open(o, o.Size()); err != nil {
+	w := &watched{Object: o}
+	if f, err = w.open(); err != nil {
 		o.Close()
 		return nil, nil, err
 	}
