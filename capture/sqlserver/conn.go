@@ -19,7 +19,7 @@ import (
 
 // conn is a connection to the server. It is used by one goroutine at a time.
 type conn struct {
-	raw *mssql.Conn
+	raw Wire
 	tx  driver.Tx // nil unless a transaction is open
 }
 
@@ -49,13 +49,24 @@ func dial(ctx context.Context, o *Options, database string) (*conn, error) {
 	if err != nil {
 		return nil, fault.Human(fmt.Errorf("connect to %s: %w", o.Host, err), "correct database.hostname and the options driver.*")
 	}
-	c, err := connector.Connect(ctx)
+	connect := func(ctx context.Context) (Wire, error) {
+		c, err := connector.Connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		raw, ok := c.(*mssql.Conn)
+		if !ok {
+			return nil, fmt.Errorf("the driver gives a %T", c)
+		}
+		return wire{raw}, nil
+	}
+	dialed := connect
+	if o.Wires != nil {
+		dialed = func(ctx context.Context) (Wire, error) { return o.Wires(ctx, database, connect) }
+	}
+	raw, err := dialed(ctx)
 	if err != nil {
 		return nil, explain(fmt.Errorf("connect to %s, database %s: %w", o.Host, database, err))
-	}
-	raw, ok := c.(*mssql.Conn)
-	if !ok {
-		return nil, fmt.Errorf("connect: the driver gives a %T", c)
 	}
 	out := &conn{raw: raw}
 	for _, s := range capture.Statements(o.Initial) {
@@ -79,7 +90,7 @@ func (c *conn) close() error {
 
 // begin starts a transaction.
 func (c *conn) begin(ctx context.Context, level sql.IsolationLevel) (err error) {
-	c.tx, err = c.raw.BeginTx(ctx, driver.TxOptions{Isolation: driver.IsolationLevel(level)})
+	c.tx, err = c.raw.Begin(ctx, driver.IsolationLevel(level))
 	if err != nil {
 		c.tx = nil
 		return explain(fmt.Errorf("begin transaction: %w", err))
@@ -132,16 +143,7 @@ func (c *conn) query(ctx context.Context, query string, args []any, use func(dri
 	if c.raw == nil {
 		return errors.New("the connection is closed")
 	}
-	st, err := c.raw.PrepareContext(ctx, query)
-	if err != nil {
-		return explain(err)
-	}
-	defer func() { _ = st.Close() }() // nothing of it is on the server
-	run, ok := st.(driver.StmtQueryContext)
-	if !ok {
-		return fmt.Errorf("the driver gives a %T", st)
-	}
-	rs, err := run.QueryContext(ctx, named(args))
+	rs, err := c.raw.Query(ctx, query, named(args))
 	if err != nil {
 		return explain(err)
 	}
@@ -154,16 +156,7 @@ func (c *conn) query(ctx context.Context, query string, args []any, use func(dri
 
 // exec executes a statement without results.
 func (c *conn) exec(ctx context.Context, query string, args ...any) error {
-	st, err := c.raw.PrepareContext(ctx, query)
-	if err != nil {
-		return explain(err)
-	}
-	defer func() { _ = st.Close() }() // nothing of it is on the server
-	run, ok := st.(driver.StmtExecContext)
-	if !ok {
-		return fmt.Errorf("the driver gives a %T", st)
-	}
-	if _, err := run.ExecContext(ctx, named(args)); err != nil {
+	if err := c.raw.Exec(ctx, query, named(args)); err != nil {
 		return explain(err)
 	}
 	return nil

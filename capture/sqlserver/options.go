@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -51,6 +52,10 @@ type Options struct {
 	OnlyTables    bool     `opt:"schema.history.internal.store.only.captured.tables.ddl" default:"false" doc:"tell there of captured tables only"`
 	Defects       []string `opt:"debezium.defects" enum:"all,nanos" doc:"defects of Debezium to keep, for consumers that count on them: nanos (a datetime2(7) before 1677-09-21 or after 2262-04-11 has a wrong number of nanoseconds, instead of stopping the capture)"`
 	Version       string   `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
+
+	// Wires makes each connection to a database: by dial, or in its place; nil
+	// = by dial. It is no option of the file.
+	Wires func(ctx context.Context, database string, dial func(context.Context) (Wire, error)) (Wire, error)
 }
 
 const (
