@@ -238,6 +238,23 @@ func TestRunEmitsEachOnceWhateverFails(t *testing.T) {
 	}
 }
 
+// TestRunReopens: a source that asks for it is opened anew where the last batch
+// ended, without what a fault would bring with it.
+func TestRunReopens(t *testing.T) {
+	src := &script{last: 10, faults: map[int]error{0: ErrReopen, 4: ErrReopen}}
+	out := &store{}
+	o := options()
+	o.RetryTimeout = 0
+	ready := 0
+	o.Ready = func(bool) { ready++ }
+	if err := Run(t.Context(), src, out, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.got) != 10 || src.opens != 3 || ready != 2 {
+		t.Errorf("emitted %v, opened %d times, ready told %d times", out.got, src.opens, ready)
+	}
+}
+
 func TestRunStops(t *testing.T) {
 	flaky := errors.New("flaky")
 	human := fault.Human(errors.New("broken"), "mend it")

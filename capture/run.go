@@ -138,8 +138,15 @@ func (l *loop) session(ctx context.Context) error {
 	l.opts.Ready(true)
 	l.metrics.up.Set(1)
 	beat := newBeat(l.opts.Heartbeat, resume)
+	at := slices.Clone(resume) // of the last batch
 	for {
 		b, err := beat.next(ctx, l.source)
+		if errors.Is(err, ErrReopen) {
+			if err := errors.Join(l.source.Close(), l.source.Open(ctx, at)); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -154,6 +161,7 @@ func (l *loop) session(ctx context.Context) error {
 			return fmt.Errorf("emit %d changes: %w", len(b.List), err)
 		}
 		if len(b.End) > 0 {
+			at = append(at[:0], b.End...)
 			if err := l.source.Ack(ctx, b.End); err != nil {
 				return err
 			}

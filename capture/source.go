@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 
 	"tributary/envelope"
 )
@@ -49,6 +50,10 @@ type Source interface {
 	// called again.
 	Close() error
 }
+
+// ErrReopen is what Next returns to have the source closed and opened again, at
+// the position of the last batch.
+var ErrReopen = errors.New("the source is to be opened anew")
 
 // Emitter is where the changes go.
 type Emitter interface {

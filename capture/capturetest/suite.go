@@ -1,6 +1,7 @@
 package capturetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -17,15 +18,30 @@ import (
 	"tributary/capture"
 	"tributary/capture/snapshot"
 	"tributary/envelope"
-	"tributary/internal/testdb"
 )
+
+// Database is one that the suite writes to, from several goroutines at a time.
+type Database interface {
+	// Exec runs statements one after another, each by itself; one may be several
+	// with ; between, from BEGIN to COMMIT.
+	Exec(ctx context.Context, statements ...string) error
+	// Query runs a statement and returns the values of its rows as text.
+	Query(ctx context.Context, statement string) ([][]string, error)
+}
 
 // Harness is what the suite needs of a database.
 type Harness struct {
-	DB *testdb.Database
+	// DB is empty. Tables that are made in it are captured.
+	DB Database
 	// Schema precedes the names of tables with a dot, "public." for
 	// PostgreSQL; "" for MySQL.
 	Schema string
+	// Begin is the statement that begins a transaction, BEGIN if it is empty.
+	Begin string
+	// Overlap is set where what is committed when a snapshot begins may come once
+	// more as a change, because the database captures changes later than it
+	// commits them.
+	Overlap bool
 	// Source makes a new Source of DB; all that it makes for one test resume
 	// from each other's positions. It captures every table.
 	Source func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source
@@ -46,6 +62,8 @@ func Suite(t *testing.T, newHarness func(t *testing.T) Harness) {
 		"close while nothing happens":               testClose,
 		"incremental snapshot under writers":        testIncremental,
 		"incremental snapshot resumed":              testIncrementalResume,
+		"blocking snapshot under writers":           testBlocking,
+		"blocking snapshot resumed":                 testBlockingResume,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
@@ -172,9 +190,21 @@ func varint(t *testing.T, b []byte) (int64, []byte) {
 	return 0, nil
 }
 
+func (h Harness) exec(t *testing.T, statements ...string) {
+	t.Helper()
+	if err := h.DB.Exec(t.Context(), statements...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// transaction is a text of statements that are committed together.
+func (h Harness) transaction(statements ...string) string {
+	return cmp.Or(h.Begin, "BEGIN") + "; " + strings.Join(statements, "; ") + "; COMMIT"
+}
+
 func (h Harness) create(t *testing.T, rows int) {
 	t.Helper()
-	h.DB.MustExec(t, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NOT NULL)", "CREATE TABLE zend (id int NOT NULL PRIMARY KEY)")
+	h.exec(t, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NOT NULL)", "CREATE TABLE zend (id int NOT NULL PRIMARY KEY)")
 	h.insert(t, 1, rows)
 }
 
@@ -191,12 +221,12 @@ func (h Harness) insert(t *testing.T, from, to int) {
 		}
 		q += fmt.Sprintf("(%d,%d)", i, i*10)
 	}
-	h.DB.MustExec(t, q)
+	h.exec(t, q)
 }
 
 func (h Harness) finish(t *testing.T) {
 	t.Helper()
-	h.DB.MustExec(t, "INSERT INTO zend VALUES (1)")
+	h.exec(t, "INSERT INTO zend VALUES (1)")
 }
 
 // consume takes batches until the end marker or stop says so, and returns the
@@ -243,7 +273,7 @@ func testMeet(t *testing.T, h Harness) {
 			first = false
 			// The snapshot has been taken: from here on it is the log's.
 			h.insert(t, 101, 120)
-			h.DB.MustExec(t, "UPDATE t SET v = v + 1 WHERE id <= 50", "DELETE FROM t WHERE id BETWEEN 40 AND 60",
+			h.exec(t, "UPDATE t SET v = v + 1 WHERE id <= 50", "DELETE FROM t WHERE id BETWEEN 40 AND 60",
 				"UPDATE t SET id = id + 1000 WHERE id = 7")
 			h.finish(t)
 		}
@@ -266,7 +296,7 @@ func (h Harness) writers(t *testing.T, n int) (stop func()) {
 				q := []string{
 					fmt.Sprintf("INSERT INTO t VALUES (%d, %d)", next, rnd.IntN(1000)),
 					fmt.Sprintf("UPDATE t SET v = v + 1 WHERE id = %d", id),
-					fmt.Sprintf("BEGIN; UPDATE t SET v = v * 2 WHERE id = %d; DELETE FROM t WHERE id = %d; COMMIT", id, next-rnd.IntN(5)),
+					h.transaction(fmt.Sprintf("UPDATE t SET v = v * 2 WHERE id = %d", id), fmt.Sprintf("DELETE FROM t WHERE id = %d", next-rnd.IntN(5))),
 					fmt.Sprintf("DELETE FROM t WHERE id = %d", 1+rnd.IntN(500)),
 				}[rnd.IntN(4)]
 				next++
@@ -285,7 +315,7 @@ func testWriters(t *testing.T, h Harness) {
 	h.create(t, 500)
 	stop := h.writers(t, 2)
 	s := h.Source(t, capture.Limits{Changes: 20, Bytes: 1 << 20}, 50)
-	m := newModel(h, true)
+	m := newModel(h, !h.Overlap)
 	began := time.Now()
 	stopped := false
 	consume(t, s, nil, m, func(b *capture.Batch) bool {
@@ -313,7 +343,7 @@ func testResume(t *testing.T, h Harness) {
 				// One transaction that is larger than a batch, several that
 				// are smaller.
 				h.insert(t, 26, 40)
-				h.DB.MustExec(t, "UPDATE t SET v = 0 WHERE id = 3", "DELETE FROM t WHERE id = 4", "INSERT INTO t VALUES (4, 4)")
+				h.exec(t, "UPDATE t SET v = 0 WHERE id = 3", "DELETE FROM t WHERE id = 4", "INSERT INTO t VALUES (4, 4)")
 				h.finish(t)
 			}
 			return true
@@ -350,7 +380,7 @@ func testAgain(t *testing.T, h Harness) {
 	m := newModel(h, true)
 	start := consume(t, h.Source(t, limits, 100), nil, m, func(*capture.Batch) bool { return true })
 	h.insert(t, 10, 30)
-	h.DB.MustExec(t, "UPDATE t SET v = v + 1")
+	h.exec(t, "UPDATE t SET v = v + 1")
 	h.finish(t)
 	read := func() (out []string) {
 		s := h.Source(t, limits, 100)
@@ -508,7 +538,7 @@ func (h Harness) growing(t *testing.T, rows, writers int) (stop func()) {
 				q := fmt.Sprintf("UPDATE t SET v = v + 1 WHERE id = %d", 1+rnd.IntN(rows))
 				switch {
 				case i%10 == 0:
-					q = fmt.Sprintf("BEGIN; UPDATE t SET v = v + 1 WHERE id = %d; UPDATE t SET v = v + 1 WHERE id = %d; COMMIT", 1+rnd.IntN(rows), 1+rnd.IntN(rows))
+					q = h.transaction(q, fmt.Sprintf("UPDATE t SET v = v + 1 WHERE id = %d", 1+rnd.IntN(rows)))
 				case i%25 == 0:
 					q = fmt.Sprintf("DELETE FROM t WHERE id = %d", 1+rnd.IntN(rows))
 				}

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -22,6 +23,14 @@ type reader struct {
 	conn     *conn
 	versions map[*envelope.Table]*version
 	cfg      *settings
+	of       *snapshot.Progress // of a blocking snapshot; nil = of none
+}
+
+// part is what is read of a table: a statement, "" = the table itself, and a
+// condition.
+func (r *reader) part(v *version) (override, filter string) {
+	p, _ := r.of.Part(v.def.ID)
+	return cmp.Or(p.Select, r.cfg.override(v.def.ID.String())), p.Filter
 }
 
 // Read implements snapshot.Reader.
@@ -33,7 +42,9 @@ func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]
 			none[at] = v.types[i].none
 		}
 	}
-	return r.conn.rows(ctx, v.query(c, r.cfg.override(v.def.ID.String())), func(cells [][]byte) error {
+	override, filter := r.part(v)
+	c.Filter = cmp.Or(c.Filter, filter)
+	return r.conn.rows(ctx, v.query(c, override), func(cells [][]byte) error {
 		if len(cells) != len(none) {
 			return fmt.Errorf("%d values for %d columns", len(cells), len(none))
 		}
@@ -131,7 +142,8 @@ func (v *version) keyList() string {
 // Split implements snapshot.Splitter: it reads keys alone.
 func (r *reader) Split(ctx context.Context, c snapshot.Chunk) (key [][]byte, err error) {
 	v := r.versions[c.Codec.Table]
-	err = r.conn.rows(ctx, v.lastKey(c, r.cfg.override(v.def.ID.String())), func(cells [][]byte) error {
+	override, _ := r.part(v)
+	err = r.conn.rows(ctx, v.lastKey(c, override), func(cells [][]byte) error {
 		for _, cell := range cells {
 			key = append(key, bytes.Clone(cell))
 		}
@@ -224,16 +236,23 @@ func (f *flusher) Flush(ctx context.Context, _ *envelope.Changes, after *snapsho
 const parallelChunk = 20_000
 
 // snapshot reads what is left of the snapshot that p is in, and returns p with
-// the snapshot done. A nil Snapshot in p begins one, at a position of its own.
+// the snapshot done. A nil Snapshot in p begins one, at a position of its own. One
+// that waits has the log followed to its view first.
 func (s *session) snapshot(ctx context.Context, p *position) error {
 	v, err := openView(ctx, s.cfg, s.server, s.ids, s.log)
 	if err != nil {
 		return fmt.Errorf("open a consistent view: %w", err)
 	}
 	defer func() { _ = v.close() }()
+	if p.Snapshot != nil && p.Snapshot.Waits {
+		if err := s.followTo(ctx, p, &v.at); err != nil {
+			return err
+		}
+	}
 	f := &flusher{pipe: s.pipe, batch: s.pipe.Batch(), from: *p}
 	plan := snapshot.Plan{
-		Aside:     s.cfg.KeepsFailures(),
+		Aside:  s.cfg.KeepsFailures(),
+		GiveUp: ofStatement, Log: s.log,
 		ChunkRows: s.cfg.FetchSize,
 		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(v.at.File, p.Epoch), Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
 	}
@@ -261,16 +280,16 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		}
 		f.from.Tables = p.Tables
 	}
-	r := &reader{conn: v.conn, versions: make(map[*envelope.Table]*version), cfg: s.cfg}
+	r := &reader{conn: v.conn, versions: make(map[*envelope.Table]*version), cfg: s.cfg, of: &plan.Progress}
 	if n := len(v.more); n > 0 { // the last one finds chunks
 		plan.ChunkRows = min(plan.ChunkRows, parallelChunk)
-		plan.Splitter = &reader{conn: v.more[n-1], versions: r.versions, cfg: s.cfg}
+		plan.Splitter = &reader{conn: v.more[n-1], versions: r.versions, cfg: s.cfg, of: r.of}
 		for _, c := range v.more[:n-1] {
-			plan.Readers = append(plan.Readers, &reader{conn: c, versions: r.versions, cfg: s.cfg})
+			plan.Readers = append(plan.Readers, &reader{conn: c, versions: r.versions, cfg: s.cfg, of: r.of})
 		}
 	}
 	for _, id := range s.ids {
-		if !s.cfg.snapshots.Table(id) {
+		if _, ok := plan.Progress.Part(id); !ok || !s.cfg.snapshots.Table(id) {
 			continue
 		}
 		ver := s.tables[id.String()].current()

@@ -219,11 +219,8 @@ func (n *session) run(ctx context.Context, at position) error {
 			return err
 		}
 		// The log's changes must not join the snapshot's last batch.
-		for taken := false; !taken; {
-			var err error
-			if taken, err = n.pipe.Wait(ctx, time.Minute); err != nil {
-				return err
-			}
+		if err := n.taken(ctx); err != nil {
+			return err
 		}
 	}
 	if n.cfg.SnapshotMode == "initial_only" {
@@ -234,23 +231,39 @@ func (n *session) run(ctx context.Context, at position) error {
 
 // follow reads the log from a position on. tell has the position told at once.
 func (n *session) follow(ctx context.Context, at position, tell bool) (err error) {
-	var set gtidSet
-	if n.server.gtid && at.GTIDs != nil {
-		if set, err = parseGTIDs(n.server.maria, *at.GTIDs); err != nil {
-			n.log.Warn("following the log by file and offset", "reason", err)
-		}
-	}
-	if err := n.history.remember(&at, n.tables, n.cfg); err != nil {
+	st, err := n.newStream(ctx, &at)
+	if err != nil {
 		return err
 	}
-	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, at, set, n.tables, n.history)
-	st.described, st.hurry = n.server.described(), &n.hurry
 	defer func() { err = errors.Join(err, st.close()) }()
 	if tell || n.recovers {
 		if err := n.begins(ctx, st, &at); err != nil {
 			return err
 		}
 	}
+	return n.read(ctx, st)
+}
+
+// newStream makes a stream that begins at a position.
+func (n *session) newStream(ctx context.Context, at *position) (*stream, error) {
+	var set gtidSet
+	if n.server.gtid && at.GTIDs != nil {
+		var err error
+		if set, err = parseGTIDs(n.server.maria, *at.GTIDs); err != nil {
+			n.log.Warn("following the log by file and offset", "reason", err)
+		}
+	}
+	if err := n.history.remember(at, n.tables, n.cfg); err != nil {
+		return nil, err
+	}
+	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, *at, set, n.tables, n.history)
+	st.described, st.hurry = n.server.described(), &n.hurry
+	return st, nil
+}
+
+// read has the stream take the log until ctx ends, an error, or what it is to stop
+// at.
+func (n *session) read(ctx context.Context, st *stream) error {
 	syncer, err := n.newSyncer(ctx, st)
 	if err != nil {
 		return err
@@ -263,6 +276,9 @@ func (n *session) follow(ctx context.Context, at position, tell bool) (err error
 	syncer.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if st.there {
+		return errThere
 	}
 	return fmt.Errorf("read the binlog: %w", explainDump(err))
 }

@@ -45,6 +45,9 @@ type stream struct {
 	old     bool
 	file    string // at.File as events tell it
 
+	until *position // stop with errThere where all before it has come; nil = never
+	there bool      // it has
+
 	history   *history // what tables look like here
 	described bool     // the log has the names of columns
 	defs      string   // of the tables, for the position; "" = to be made anew
@@ -138,8 +141,14 @@ func (s *stream) HandleEvent(e *replication.BinlogEvent) error {
 	case *replication.GenericEvent:
 		header := binlog.Header{Timestamp: h.Timestamp, Type: byte(h.EventType), ServerID: h.ServerID, Size: h.EventSize, NextPos: h.LogPos, Flags: h.Flags}
 		start, end := s.extent(&header)
+		if s.past(start) {
+			return errThere
+		}
 		if err := s.event(&header, ev.Data, start, end, false); err != nil {
 			return fmt.Errorf("binlog %s at %d: %w", s.at.File, start, err)
+		}
+		if s.past(end) {
+			return errThere
 		}
 	}
 	return nil

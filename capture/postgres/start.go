@@ -42,7 +42,7 @@ func (s *Source) prepareStart(ctx context.Context, l *life, system string, sl sl
 		return s.follow(l, pos)
 	}
 	pos.Snapshot = &snapshot.Progress{}
-	return s.snapshot(ctx, l, pos, name, exported, tables)
+	return s.snapshot(ctx, l, &pos, name, exported, tables)
 }
 
 // temporaryName is different each time: the temporary slot of a process that
@@ -63,6 +63,8 @@ func (s *Source) prepareResume(ctx context.Context, l *life, pos *position, syst
 		pos.Snapshot = &snapshot.Progress{}
 	}
 	switch {
+	case pos.Snapshot != nil && pos.Snapshot.Waits:
+		return s.blocking(ctx, l, *pos, tables)
 	case pos.Snapshot != nil:
 		return s.resumeSnapshot(ctx, l, *pos, tables)
 	case len(added) > 0:
@@ -79,7 +81,7 @@ func (s *Source) resumeSnapshot(ctx context.Context, l *life, pos position, tabl
 		return nil, err
 	}
 	s.log.Info("snapshot goes on", "tables_done", len(pos.Snapshot.Done), "table", pos.Snapshot.Table, "rows", pos.Snapshot.Rows)
-	return s.snapshot(ctx, l, pos, name, exported, tables)
+	return s.snapshot(ctx, l, &pos, name, exported, tables)
 }
 
 // startOver begins anew because the log after the stored position is gone.

@@ -34,6 +34,7 @@ type stream struct {
 	wal      lsn       // the server has sent everything up to here
 	batchEnd lsn       // End of the last batch that was made ready
 	spools   spools    // transactions that are received before they commit
+	until    lsn       // stop with errThere where all before it has come, 0 = never
 	metrics  *metrics
 }
 
@@ -148,6 +149,9 @@ func (s *stream) data(ctx context.Context, at lsn, data []byte) error {
 	}
 	if len(data) == 0 {
 		return errShort
+	}
+	if s.spools.open == nil && s.past(at, data) {
+		return errThere
 	}
 	r := reader{rest: data[1:]}
 	switch {
@@ -278,6 +282,9 @@ func (s *stream) keepalive(ctx context.Context, data []byte) error {
 	}
 	if !s.dec.inTx && s.wal > s.dec.end {
 		s.dec.end = s.wal
+		if s.until != 0 && s.wal >= s.until {
+			return errThere
+		}
 	}
 	return s.confirm(ctx, time.Now(), data[16] != 0)
 }
@@ -292,7 +299,7 @@ func (s *stream) confirm(ctx context.Context, now time.Time, reply bool) error {
 	}
 	acked := lsn(s.acked.Load())
 	due := now.Sub(s.sentAt)
-	hurry := s.hurry.Load()
+	hurry := s.hurry.Load() || s.until != 0
 	if !reply && !hurry && due < s.interval && (acked == s.sent || due < confirmInterval) {
 		return nil
 	}

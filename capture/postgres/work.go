@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tributary/capture"
 	"tributary/capture/snapshot"
@@ -16,8 +18,9 @@ import (
 )
 
 // snapshot opens the transaction that sees the exported snapshot of the slot
-// called name, and returns the work: the snapshot, then the stream.
-func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, exported string, tables []*tableInfo) (func(context.Context) error, error) {
+// called name, and returns the work: the snapshot, then the stream from pos on,
+// which is as it is when the work begins.
+func (s *Source) snapshot(ctx context.Context, l *life, pos *position, name, exported string, tables []*tableInfo) (func(context.Context) error, error) {
 	sl, err := l.cat.slot(ctx, name)
 	if err != nil {
 		return nil, err
@@ -26,7 +29,7 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	if s.opts.SnapshotThreads > 1 {
 		chunk = min(chunk, parallelChunk)
 	}
-	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: chunk, Aside: s.opts.KeepsFailures()}
+	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: chunk, Aside: s.opts.KeepsFailures(), GiveUp: ofStatement, Log: s.log}
 	plan.Source.LSN = int64(sl.restart)
 	from, heaps := make(map[envelope.TableID]string), make(map[envelope.TableID]*heap)
 	plan.Placed = func(c *envelope.Codec) bool { return heaps[c.Table.ID] != nil }
@@ -51,14 +54,15 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	}
 	plan.Source.TsNs = at.UnixMicro() * 1000
 	for _, t := range tables {
-		if !s.snapshots(t.id) {
+		part, ok := pos.Snapshot.Part(t.id)
+		if !ok || !s.snapshots(t.id) {
 			continue
 		}
 		c, err := l.cat.build.table(t.id, t.columns, t.key)
 		if err != nil {
 			return nil, err
 		}
-		if q := s.opts.override(t.id.String()); q != "" {
+		if q := s.selected(t, part); q != "" {
 			from[t.id] = "(" + q + ") AS rows"
 		} else if other := t.from(); other != "" {
 			from[t.id] = other
@@ -77,7 +81,7 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 	s.planned.Store(&capture.SnapshotPlan{Tables: plan.Names(), Rows: expected, Done: pos.Snapshot.Rows})
 	return func(ctx context.Context) error {
 		began := time.Now()
-		f := &flusher{pipe: l.pipe, pos: pos, batch: l.pipe.Batch()}
+		f := &flusher{pipe: l.pipe, pos: *pos, batch: l.pipe.Batch()}
 		f.batch.Snapshot = true
 		if err := plan.Run(ctx, reader, &f.batch.Changes, f); err != nil {
 			return err
@@ -96,12 +100,29 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos position, name, expo
 			return err
 		}
 		pos.Snapshot = nil
-		work, err := s.follow(l, pos)
+		work, err := s.follow(l, *pos)
 		if err != nil {
 			return err
 		}
 		return work(ctx)
 	}, nil
+}
+
+// selected is the statement for what a snapshot reads of a table, "" = all that is
+// published of it.
+func (s *Source) selected(t *tableInfo, part snapshot.Part) string {
+	q := cmp.Or(part.Select, s.opts.override(t.id.String()))
+	if part.Filter == "" {
+		return q
+	}
+	from := t.from()
+	switch {
+	case q != "":
+		from = "(" + q + ") AS rows"
+	case from == "":
+		from = "ONLY " + tableName(t.id)
+	}
+	return "SELECT * FROM " + from + " WHERE (" + part.Filter + ")"
 }
 
 // parallelChunk is the greatest number of rows of a chunk where several are read
@@ -177,27 +198,38 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 	if s.opts.SnapshotMode == "initial_only" && pos.Snapshot == nil {
 		return func(context.Context) error { return errEnd }, nil
 	}
+	st := s.newStream(l, pos)
+	return func(ctx context.Context) error {
+		s.log.Info("streaming", "slot", s.opts.Slot, "lsn", pos.LSN.String())
+		return s.stream(ctx, st, l.repl)
+	}, nil
+}
+
+func (s *Source) newStream(l *life, pos position) *stream {
 	st := &stream{
 		pipe: l.pipe, pos: pos, acked: &l.acked, hurry: &l.hurry, recent: &l.recent, heartbeat: s.opts.Moves(), interval: s.opts.StatusInterval,
 		dec: newDecoder(s.lookup(l.cat), &s.opts.Options, &pos),
 	}
 	st.dec.prefixes, st.metrics = s.prefixes, s.metrics
 	l.acked.Store(uint64(pos.LSN))
-	return func(ctx context.Context) error {
-		st.conn = l.repl
-		if err := st.start(ctx, &s.opts, serverVersion(l.repl)); err != nil {
-			return err
-		}
-		defer func() { _ = st.spools.close() }() // files without a name, closed for good
-		s.log.Info("streaming", "slot", s.opts.Slot, "lsn", pos.LSN.String())
-		err := st.run(ctx)
-		if !st.conn.IsClosed() { // asked to end, or at a fault of another kind
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-			defer cancel()
-			if err := st.finish(ctx); err != nil {
-				s.log.Debug("ending the replication", "error", err)
-			}
-		}
+	return st
+}
+
+// stream has st stream on a connection until ctx ends, an error, or what st is to
+// stop at.
+func (s *Source) stream(ctx context.Context, st *stream, conn *pgconn.PgConn) error {
+	st.conn = conn
+	if err := st.start(ctx, &s.opts, serverVersion(conn)); err != nil {
 		return err
-	}, nil
+	}
+	defer func() { _ = st.spools.close() }() // files without a name, closed for good
+	err := st.run(ctx)
+	if !st.conn.IsClosed() { // asked to end, or at a fault of another kind
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if err := st.finish(ctx); err != nil {
+			s.log.Debug("ending the replication", "error", err)
+		}
+	}
+	return err
 }

@@ -25,6 +25,7 @@ import (
 // goroutine is in Next; the other methods may not.
 type Chunks interface {
 	capture.Source
+	Blocking
 
 	// Captured lists the tables that are captured.
 	Captured(ctx context.Context) ([]envelope.TableID, error)
@@ -78,6 +79,17 @@ type ChunkResult struct {
 type progress struct {
 	Tables []work `json:"tables"` // the first is in work
 	Paused bool   `json:"paused,omitempty"`
+	// Blocks are blocking snapshots that have not begun.
+	Blocks [][]Part `json:"blocks,omitempty"`
+}
+
+func (p *progress) none() bool { return len(p.Tables) == 0 && len(p.Blocks) == 0 }
+
+// done forgets the incremental snapshots where no table is left.
+func (p *progress) done() {
+	if len(p.Tables) == 0 {
+		*p = progress{Blocks: p.Blocks}
+	}
 }
 
 type work struct {
@@ -129,6 +141,7 @@ type Incremental struct {
 	dirty  bool     // at has changed since a position told it
 	obeyed []func() // to be called when a position that tells dirty is acknowledged
 	window *window
+	reopen bool // the source is to be opened anew, for a blocking snapshot
 	own    capture.Batch
 	table  envelope.TableID // the first of at.Tables, once it is known
 	pace   pace
@@ -176,14 +189,14 @@ func (x *Incremental) Signal(s Signal) {
 func (x *Incremental) Working() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.at.Tables) > 0 || len(x.queue) > 0
+	return !x.at.none() || len(x.queue) > 0
 }
 
 // Split takes a stored position apart: that of the source, and whether
 // incremental snapshots are in work.
 func Split(p capture.Position) (capture.Position, bool) {
 	inner, at, err := split(p)
-	return inner, err == nil && len(at.Tables) > 0
+	return inner, err == nil && !at.none()
 }
 
 func split(p capture.Position) (capture.Position, progress, error) {
@@ -199,7 +212,7 @@ func split(p capture.Position) (capture.Position, progress, error) {
 
 // wrap is a position together with the state.
 func (x *Incremental) wrap(dst, p capture.Position) (capture.Position, error) {
-	if len(x.at.Tables) == 0 {
+	if x.at.none() {
 		return append(dst[:0], p...), nil
 	}
 	text, err := json.Marshal(stored{json.RawMessage(p), &x.at})
@@ -234,7 +247,7 @@ func (x *Incremental) Open(ctx context.Context, resume capture.Position) error {
 	if err := x.chunks.Open(ctx, inner); err != nil {
 		return err
 	}
-	x.last, x.at, x.dirty, x.window, x.table = slices.Clone(inner), at, false, nil, envelope.TableID{}
+	x.last, x.at, x.dirty, x.window, x.table, x.reopen = slices.Clone(inner), at, false, nil, envelope.TableID{}, false
 	x.life, x.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if len(at.Tables) > 0 {
 		x.opts.Log.Info("incremental snapshot goes on", "table", at.Tables[0].Table, "rows", at.Tables[0].Rows, "tables", len(at.Tables), "paused", at.Paused)
@@ -270,8 +283,14 @@ func (x *Incremental) Ack(ctx context.Context, p capture.Position) error {
 // Next implements capture.Source.
 func (x *Incremental) Next(ctx context.Context) (*capture.Batch, error) {
 	for {
+		if x.reopen {
+			return nil, capture.ErrReopen
+		}
 		if err := x.take(ctx); err != nil {
 			return nil, err
+		}
+		if len(x.at.Blocks) > 0 && x.streaming() {
+			return x.block()
 		}
 		x.open()
 		if b, err := x.alone(); b != nil || err != nil {
@@ -368,25 +387,41 @@ func (x *Incremental) obey(ctx context.Context, s Signal) error {
 		if err != nil {
 			return fmt.Errorf("signal %s: %w", s.Type, err)
 		}
-		added := 0
-		for _, id := range tables {
-			name := id.String()
-			if s.matches(id) && !slices.ContainsFunc(x.at.Tables, func(w work) bool { return w.Table == name }) {
-				x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id), Signal: s.ID, By: s.Data.Surrogate})
-				added++
-			}
-		}
-		if added == 0 {
-			log.Warn("no captured table is named that is not in work already", "data_collections", s.Data.Collections)
-		} else {
-			x.tell("STARTED", s.ID, "data_collections", x.names())
-			log.Info("incremental snapshot begins", "tables", added, "in_work", len(x.at.Tables))
-			if strings.EqualFold(s.Data.Type, "blocking") {
-				log.Info("nothing has to wait for it: a blocking snapshot is taken as an incremental one is")
-			}
-		}
+		tables = slices.DeleteFunc(tables, func(id envelope.TableID) bool { return !s.matches(id) })
+		x.execute(&s, tables, log)
 	}
 	return nil
+}
+
+// execute takes tables into work.
+func (x *Incremental) execute(s *Signal, tables []envelope.TableID, log *slog.Logger) {
+	if s.blocking() {
+		var parts []Part
+		for _, id := range tables {
+			parts = append(parts, s.part(id))
+		}
+		if len(parts) == 0 {
+			log.Warn("no captured table is named", "data_collections", s.Data.Collections)
+			return
+		}
+		x.at.Blocks = append(x.at.Blocks, parts)
+		log.Info("blocking snapshot: the log waits until it is read", "tables", len(parts))
+		return
+	}
+	added := 0
+	for _, id := range tables {
+		name := id.String()
+		if !slices.ContainsFunc(x.at.Tables, func(w work) bool { return w.Table == name }) {
+			x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id), Signal: s.ID, By: s.Data.Surrogate})
+			added++
+		}
+	}
+	if added == 0 {
+		log.Warn("no captured table is named that is not in work already", "data_collections", s.Data.Collections)
+		return
+	}
+	x.tell("STARTED", s.ID, "data_collections", x.names())
+	log.Info("incremental snapshot begins", "tables", added, "in_work", len(x.at.Tables))
 }
 
 // tell makes a notification that goes with the next batch.
@@ -418,17 +453,35 @@ func (x *Incremental) stop(s *Signal) {
 	x.at.Tables = slices.DeleteFunc(x.at.Tables, func(w work) bool {
 		return len(s.Data.Collections) == 0 || s.matches(envelope.TableID{Name: w.Table})
 	})
-	if len(x.at.Tables) == 0 {
-		x.at = progress{}
-	}
+	x.at.done()
 	if w := x.window; w != nil && (len(x.at.Tables) == 0 || x.at.Tables[0].Table != first) {
 		x.window, x.table = nil, envelope.TableID{} // what it reads is of no use; its goroutine ends by itself
 	}
 }
 
+// streaming reports whether the source is past its snapshots.
+func (x *Incremental) streaming() bool { return len(x.last) > 0 && x.chunks.Streaming(x.last) }
+
+// block begins a blocking snapshot: it returns a batch of nothing but the
+// position at which the source is then opened anew. The chunk that is being read
+// is read again afterwards.
+func (x *Incremental) block() (*capture.Batch, error) {
+	at, err := x.chunks.Block(x.last, Progress{Only: x.at.Blocks[0], Waits: true})
+	if err != nil {
+		return nil, fmt.Errorf("begin a blocking snapshot: %w", err)
+	}
+	x.last, x.at.Blocks = at, x.at.Blocks[1:]
+	x.reopen = true
+	x.own.Reset()
+	x.told(&x.own)
+	x.dirty = false
+	x.own.End, err = x.wrap(x.own.End, x.last)
+	return &x.own, err
+}
+
 // open begins to read the next chunk, if there is one to read.
 func (x *Incremental) open() {
-	if x.window != nil || len(x.at.Tables) == 0 || x.at.Paused || len(x.last) == 0 || !x.chunks.Streaming(x.last) {
+	if x.window != nil || len(x.at.Tables) == 0 || x.at.Paused || !x.streaming() {
 		if x.window == nil {
 			x.chunks.Hurry(false)
 		}
@@ -688,9 +741,7 @@ func (x *Incremental) scanned(t *work, status string) {
 func (x *Incremental) next() {
 	x.table = envelope.TableID{}
 	x.at.Tables = x.at.Tables[1:]
-	if len(x.at.Tables) == 0 {
-		x.at = progress{}
-	}
+	x.at.done()
 }
 
 // surrogate is the cell of a column by which a table is read, nil if the row has

@@ -24,6 +24,8 @@ type numbers struct {
 	again int // so many chunks fail with ErrAgain
 	asked []ChunkRequest
 	acked []string
+
+	blocked []string // positions and progress of Block
 }
 
 func (n *numbers) Open(context.Context, capture.Position) error { return nil }
@@ -36,6 +38,13 @@ func (n *numbers) Ack(_ context.Context, p capture.Position) error {
 }
 func (n *numbers) Captured(context.Context) ([]envelope.TableID, error) {
 	return []envelope.TableID{{Name: "a"}, {Name: "b"}}, nil
+}
+
+// Block keeps what it was asked for in the position, as a source does.
+func (n *numbers) Block(at capture.Position, p Progress) (capture.Position, error) {
+	text, err := json.Marshal(p)
+	n.blocked = append(n.blocked, string(at)+" "+string(text))
+	return at, err
 }
 
 func (n *numbers) Next(ctx context.Context) (*capture.Batch, error) {

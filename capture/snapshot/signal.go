@@ -80,7 +80,7 @@ func (s *Signal) Check() error {
 		if len(s.Data.Collections) == 0 {
 			return errors.New("data-collections is empty")
 		}
-		if t := s.Data.Type; t != "" && !strings.EqualFold(t, "incremental") && !strings.EqualFold(t, "blocking") {
+		if t := s.Data.Type; t != "" && !strings.EqualFold(t, "incremental") && !s.blocking() {
 			return fmt.Errorf("snapshots of type %q are not known: there are incremental and blocking", t)
 		}
 	case Stop, Pause, Resume, Log:
@@ -99,6 +99,9 @@ func (s *Signal) Check() error {
 	}
 	return nil
 }
+
+// blocking reports whether the log has to wait for the snapshot.
+func (s *Signal) blocking() bool { return strings.EqualFold(s.Data.Type, "blocking") }
 
 func compile(pattern string) (*regexp.Regexp, error) {
 	return regexp.Compile("(?i)^(?:" + strings.ReplaceAll(pattern, `"`, "") + ")$")

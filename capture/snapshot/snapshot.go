@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"tributary/envelope"
@@ -40,6 +41,13 @@ type Progress struct {
 	Table string   `json:"table,omitempty"` // the table in work
 	After [][]byte `json:"after,omitempty"` // key of its last row delivered
 	Rows  int64    `json:"rows,omitempty"`  // rows delivered so far, of all tables
+
+	// Only are the tables that are read, of a snapshot for which the log waits
+	// (see Blocking); nil = all.
+	Only []Part `json:"only,omitempty"`
+	// Waits is set until such a snapshot has begun: the log is yet to be
+	// followed to the moment of its view.
+	Waits bool `json:"waits,omitempty"`
 }
 
 // Plan is a snapshot to be taken.
@@ -62,6 +70,11 @@ type Plan struct {
 	// Aside is whether a row that has no form in events becomes a change with
 	// Op Failed instead of an error.
 	Aside bool
+	// GiveUp reports whether an error of a snapshot for which the log waits lies
+	// in what was asked for: then it ends there, instead of keeping the log from
+	// going on. nil = none does.
+	GiveUp func(err error) bool
+	Log    *slog.Logger // with GiveUp
 }
 
 // Names are those of the tables, in their order.
@@ -124,7 +137,10 @@ func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flu
 		}
 	}
 	if err := s.tables(ctx, r, left); err != nil {
-		return err
+		if s.Progress.Only == nil || s.GiveUp == nil || ctx.Err() != nil || !s.GiveUp(err) {
+			return err
+		}
+		s.Log.Error("blocking snapshot given up; the log goes on", "rows", s.Progress.Rows, "error", err)
 	}
 	if n := len(s.list.List); n > 0 {
 		s.list.List[n-1].Source.Snapshot = envelope.SnapshotLast
@@ -240,10 +256,13 @@ func (p *Plan) appendRow(l *envelope.Changes, codec *envelope.Codec, cells [][]b
 		cells = cells[:n] // without the place
 	}
 	err := encode(l, c, codec, cells)
-	if err == nil || !p.Aside {
-		return err
+	if err == nil {
+		return nil
 	}
 	l.List, l.Buf = l.List[:n], l.Buf[:start]
+	if !p.Aside {
+		return err
+	}
 	c = l.Next()
 	c.Op, c.Source, c.TsNs = envelope.Failed, p.Source, tsNs
 	c.Event = &envelope.Event{Failure: &envelope.Failure{Table: codec.Table.ID, Reason: err.Error(), Raw: bytes.Join(cells, []byte{'\t'})}}

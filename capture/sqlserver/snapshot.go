@@ -1,6 +1,7 @@
 package sqlserver
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -96,11 +97,17 @@ func (n *session) snapshot(ctx context.Context) error {
 // complete reports whether nothing is left to read of the database.
 func (d *database) complete(p *snapshot.Progress) bool {
 	for _, t := range d.current() {
-		if d.cfg.snapshotOf(t.id) && !slices.Contains(p.Done, t.id.String()) {
+		if d.reads(t.id, p) && !slices.Contains(p.Done, t.id.String()) {
 			return false
 		}
 	}
 	return true
+}
+
+// reads reports whether a snapshot reads the table.
+func (d *database) reads(id envelope.TableID, p *snapshot.Progress) bool {
+	_, ok := p.Part(id)
+	return ok && d.cfg.snapshotOf(id)
 }
 
 // touched reports whether rows of the database have been read.
@@ -115,7 +122,7 @@ func (d *database) touched(p *snapshot.Progress) bool {
 
 func (n *session) snapshotOf(ctx context.Context, d *database, more bool) (err error) {
 	p := n.at.Databases[d.name]
-	fresh := !d.touched(n.at.Snapshot)
+	fresh := n.at.Snapshot.Only == nil && !d.touched(n.at.Snapshot)
 	if err := d.view(ctx, p, fresh); err != nil {
 		return err
 	}
@@ -125,7 +132,7 @@ func (n *session) snapshotOf(ctx context.Context, d *database, more bool) (err e
 		}
 	}()
 	f := &flusher{n: n, batch: n.pipe.Batch()}
-	plan := snapshot.Plan{Progress: *n.at.Snapshot, ChunkRows: n.cfg.FetchSize, Aside: n.cfg.KeepsFailures()}
+	plan := snapshot.Plan{Progress: *n.at.Snapshot, ChunkRows: n.cfg.FetchSize, Aside: n.cfg.KeepsFailures(), GiveUp: ofStatement, Log: n.log}
 	plan.Source.CommitLSN = lsn(p.Commit)
 	v, err := d.conn.one(ctx, "SELECT SYSDATETIMEOFFSET()")
 	if err != nil {
@@ -134,9 +141,9 @@ func (n *session) snapshotOf(ctx context.Context, d *database, more bool) (err e
 	if t, ok := v.(time.Time); ok {
 		plan.Source.TsNs = t.UnixNano()
 	}
-	r := &reader{d: d, tables: make(map[*envelope.Table]*table)}
+	r := &reader{d: d, tables: make(map[*envelope.Table]*table), of: n.at.Snapshot}
 	for _, t := range d.current() {
-		if d.cfg.snapshotOf(t.id) {
+		if d.reads(t.id, n.at.Snapshot) {
 			plan.Tables = append(plan.Tables, t.codec)
 			r.tables[t.codec.Table] = t
 		}
@@ -232,6 +239,7 @@ type reader struct {
 	conn      *conn // nil = that of d
 	tables    map[*envelope.Table]*table
 	recompile bool
+	of        *snapshot.Progress // of a blocking snapshot; nil = of none
 
 	cells [][]byte
 	buf   []byte
@@ -240,7 +248,9 @@ type reader struct {
 // Read implements snapshot.Reader.
 func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
 	t := r.tables[c.Codec.Table]
-	query, args := t.query(c, r.d.cfg.override(t.id))
+	part, _ := r.of.Part(t.id)
+	c.Filter = cmp.Or(c.Filter, part.Filter)
+	query, args := t.query(c, cmp.Or(part.Select, r.d.cfg.override(t.id)))
 	if r.recompile {
 		query += " OPTION (RECOMPILE)"
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"tributary/capture"
 	"tributary/capture/snapshot"
@@ -227,16 +226,18 @@ func (n *session) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if n.at.Snapshot != nil && n.at.Snapshot.Waits {
+		if err := n.catchUp(ctx); err != nil {
+			return err
+		}
+	}
 	if n.at.Snapshot != nil {
 		if err := n.snapshot(ctx); err != nil {
 			return err
 		}
 		// The changes must not join the snapshot's last batch.
-		for taken := false; !taken; {
-			var err error
-			if taken, err = n.pipe.Wait(ctx, time.Minute); err != nil {
-				return err
-			}
+		if err := n.taken(ctx); err != nil {
+			return err
 		}
 	}
 	if n.cfg.SnapshotMode == "initial_only" {

@@ -30,7 +30,7 @@ func main() {
 	os.Exit(ops.Main("cdc-source", "captures the changes of a database into Kafka",
 		ops.Command{Name: "run", Usage: "-c FILE  start the daemon", Options: commonGroup().Options, Groups: optionGroups(), Run: run},
 		ops.Command{Name: "check", Usage: "-c FILE  connect to everything and print what would be done", Options: commonGroup().Options, Groups: optionGroups(), Run: check},
-		ops.Command{Name: "signal", Usage: "execute-snapshot|stop-snapshot|pause-snapshot|resume-snapshot -c FILE [-t TABLES] [-filter SQL] [-by COLUMN]   give an order to the running connector", Run: signalCommand},
+		ops.Command{Name: "signal", Usage: "execute-snapshot|stop-snapshot|pause-snapshot|resume-snapshot -c FILE [-t TABLES] [-blocking] [-filter SQL] [-by COLUMN]   give an order to the running connector", Run: signalCommand},
 		ops.Command{Name: "offsets", Usage: "show|set|reset -c FILE [JSON]   print, replace or forget the position from which the connector goes on", Run: offsetsCommand},
 		ops.Command{Name: "import", Usage: "JSON     turn a Kafka Connect connector into a file for run", Run: importCommand},
 		ops.Command{Name: "registry", Usage: registryUsage, Options: &server.Config{}, Run: registryCommand},
@@ -135,7 +135,7 @@ func check(ctx context.Context, args []string, log *slog.Logger) error {
 	fmt.Printf("kafka        answers; positions in %s\n", c.emit.OffsetTopic)
 	inner, working := snapshot.Split(pos)
 	if working {
-		fmt.Println("snapshots    an incremental snapshot is in work")
+		fmt.Println("snapshots    snapshots that a signal asked for are in work")
 	}
 	return hinted(source.Check(ctx, inner, os.Stdout))
 }

@@ -170,7 +170,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // signalUsage is how the command is called.
-const signalUsage = "call it as: signal execute-snapshot -c FILE -t TABLE,TABLE [-filter SQL] [-by COLUMN]; stop-snapshot -c FILE [-t TABLE]; pause-snapshot or resume-snapshot -c FILE"
+const signalUsage = "call it as: signal execute-snapshot -c FILE -t TABLE,TABLE [-blocking] [-filter SQL] [-by COLUMN]; stop-snapshot -c FILE [-t TABLE]; pause-snapshot or resume-snapshot -c FILE"
 
 // signalCommand writes a signal to the signal topic of a connector.
 func signalCommand(ctx context.Context, args []string, log *slog.Logger) error {
@@ -182,11 +182,15 @@ func signalCommand(ctx context.Context, args []string, log *slog.Logger) error {
 	file := fs.String("c", "", "configuration `FILE`")
 	tables := fs.String("t", "", "`TABLES`, regular expressions with commas between")
 	by := fs.String("by", "", "`COLUMN` to read the tables by, for tables without a key")
+	block := fs.Bool("blocking", false, "have the log wait for the snapshot")
 	filter := fs.String("filter", "", "`SQL` condition for the rows")
 	if err := fs.Parse(args[1:]); err != nil || fs.NArg() > 0 {
 		return fault.Humanf(signalUsage, "signal: %q is not understood", strings.Join(args, " "))
 	}
 	s := snapshot.Signal{ID: fmt.Sprintf("signal-%d", time.Now().UnixNano()), Type: args[0], Data: snapshot.SignalData{Type: "INCREMENTAL", Surrogate: *by}}
+	if *block {
+		s.Data.Type = "BLOCKING"
+	}
 	if *tables != "" {
 		s.Data.Collections = strings.Split(*tables, ",")
 	}
