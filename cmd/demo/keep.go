@@ -38,7 +38,9 @@ func writeState(dir string, p *pipeline.Pipeline) error {
 	for _, r := range p.Running() {
 		s.Processes = append(s.Processes, process{r.Name, r.PID, started(r.PID)})
 	}
-	s.Folders = []string{p.PostgreSQL.Dir, p.MySQL.Dir}
+	for _, db := range p.Databases() {
+		s.Folders = append(s.Folders, db.Dir)
+	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
@@ -134,6 +136,8 @@ func (d *demo) sayKept() error {
 	d.say("    build/bin/lakeq --lake build/demo/lake timeline sale")
 	d.say("    psql '%s'", d.p.PostgreSQL.DSN("tickit"))
 	d.say("    mysql -h %s -P %d -u %s -p%s ecomm", d.p.MySQL.Host, d.p.MySQL.Port, d.p.MySQL.User, d.p.MySQL.Password)
+	d.say("    tsql -H %s -p %d -U %s -P %s -D tickit    (FreeTDS's client; statements end with go)",
+		d.p.SQLServer.Host, d.p.SQLServer.Port, d.p.SQLServer.User, d.p.SQLServer.Password)
 	d.say("Change something, and ask again. Logs are in build/demo/logs; Kafka is at %s.", d.p.Kafka)
 	d.say("Stop it with: build/bin/demo stop")
 	return nil

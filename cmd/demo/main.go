@@ -1,6 +1,6 @@
 // Command demo runs the whole of Tributary on this machine, with a real
-// PostgreSQL and a real MySQL of its own, and tells what happens to a row on
-// its way from the database into the lake.
+// PostgreSQL, a real MySQL and a model of SQL Server of its own, and tells what
+// happens to a row on its way from the database into the lake.
 //
 // Everything that it writes is in build/demo, but for the databases' own files,
 // which are in temporary folders and are removed at its end.
@@ -20,10 +20,11 @@ import (
 )
 
 func main() {
-	os.Exit(ops.Main("demo", "the whole pipeline on real databases, on this machine",
+	os.Exit(ops.Main("demo", "the whole pipeline on databases of its own, on this machine",
 		ops.Command{Name: "run", Usage: "[--keep]   run the demo; --keep leaves everything running", Run: runDemo},
 		ops.Command{Name: "stop", Usage: "           stop what run --keep left running", Run: stopDemo},
 		ops.Command{Name: "broker", Usage: "--dir DIR --addr HOST:PORT   run a Kafka broker whose data lies in DIR", Run: runBroker},
+		ops.Command{Name: "sqlserver", Usage: "--addr HOST:PORT --password TEXT   serve a model of SQL Server, whose data lies in memory", Run: runSQLServer},
 	))
 }
 

@@ -26,7 +26,8 @@ type demo struct {
 	dir     string // build/demo
 
 	loadTime time.Duration // first row read to last row queryable
-	delays   []pipeline.Delay
+	changes  []pipeline.Change
+	delays   []pipeline.Delay // of changes
 	checks   []pipeline.TableCheck
 }
 
@@ -73,8 +74,8 @@ func runDemo(ctx context.Context, args []string, _ *slog.Logger) error {
 }
 
 func (d *demo) run(ctx context.Context, keep bool) error {
-	d.title("Tributary: from the logs of two databases into a lake that remembers everything\n")
-	err := d.step("starting PostgreSQL, MySQL, a Kafka broker and a schema registry", func() (err error) {
+	d.title("Tributary: from the logs of three databases into a lake that remembers everything\n")
+	err := d.step("starting the databases, a Kafka broker and a schema registry", func() (err error) {
 		d.p, err = pipeline.Start(ctx, pipeline.Options{
 			Root: d.root, Bin: filepath.Join(d.root, "build", "bin"), Dir: d.dir, Data: d.data, Keep: keep,
 		})
@@ -87,6 +88,7 @@ func (d *demo) run(ctx context.Context, keep bool) error {
 	if d.p.MySQL.Kind != testdb.KindMySQL {
 		d.say("  (MySQL could not be had on this machine: its sibling takes its place)")
 	}
+	d.say("    (SQL Server: a model of it, in a process of its own: no server can be had here)")
 	if keep {
 		if err := writeState(d.dir, d.p); err != nil {
 			return err
@@ -112,14 +114,14 @@ func (d *demo) fill(ctx context.Context) error {
 		if err := d.p.CreateTables(ctx); err != nil {
 			return err
 		}
-		return d.p.Load(ctx, func(tickit.Table, int64) {})
+		return d.p.Load(ctx)
 	})
 }
 
 // load starts the daemons and waits until a query finds all rows.
 func (d *demo) load(ctx context.Context) error {
 	start := time.Now()
-	if err := d.p.StartDaemons(); err != nil {
+	if err := d.p.StartDaemons(ctx); err != nil {
 		return err
 	}
 	want := map[string]int64{}
@@ -160,9 +162,9 @@ func (d *demo) countByQuery(ctx context.Context, want map[string]int64) error {
 
 // measure makes changes one after another and takes the time of each.
 func (d *demo) measure(ctx context.Context) error {
-	changes := pipeline.Changes(20)
-	for i, c := range changes {
-		d.progress("  measuring how long a change takes: %d of %d", i+1, len(changes))
+	d.changes = pipeline.Changes(21)
+	for i, c := range d.changes {
+		d.progress("  measuring how long a change takes: %d of %d", i+1, len(d.changes))
 		delay, _, err := d.p.Measure(ctx, d.watcher, c)
 		if err != nil {
 			return err

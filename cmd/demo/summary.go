@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 	"tributary/internal/pipeline"
+	"tributary/internal/testdb"
 	"tributary/internal/tickit"
 )
 
@@ -32,17 +33,32 @@ func (d *demo) summary(ctx context.Context) error {
 	rate := int(float64(d.data.Total()) / d.loadTime.Seconds())
 	d.say("    load       %s rows in %.1f s from the first row read to the last one queryable: %s rows/s",
 		number(d.data.Total()), d.loadTime.Seconds(), number(rate))
-	var commits, queries []time.Duration
-	for _, x := range d.delays {
-		commits, queries = append(commits, x.Commit), append(queries, x.Query)
-	}
-	p50, most := pipeline.Middle(commits)
-	d.say("    a change   committed to its Hudi table after %s (p50), %s at most; %d changes", seconds(p50), seconds(most), len(commits))
-	p50, most = pipeline.Middle(queries)
-	d.say("               in the answer of a query  after %s (p50), %s at most", seconds(p50), seconds(most))
+	d.block(d.freshness())
+	d.say("    (SQL Server itself captures each 5 s by default; its model does at once.)")
 	d.title("What the daemons take")
 	d.block(memory)
 	return nil
+}
+
+// freshness tells how long changes took, all of them and by database.
+func (d *demo) freshness() string {
+	var rows [][]string
+	add := func(what string, server *testdb.Server) {
+		var commits, queries []time.Duration
+		for i, x := range d.delays {
+			if s, _ := d.p.Server(d.changes[i].Table); server == nil || s == server {
+				commits, queries = append(commits, x.Commit), append(queries, x.Query)
+			}
+		}
+		commit, lastCommit := pipeline.Middle(commits)
+		query, lastQuery := pipeline.Middle(queries)
+		rows = append(rows, []string{what, number(len(commits)), seconds(commit), seconds(lastCommit), seconds(query), seconds(lastQuery)})
+	}
+	for _, s := range d.p.Databases() {
+		add(string(s.Kind), s)
+	}
+	add("together", nil)
+	return table([]string{"a change's way", "changes>", "committed (p50)>", "at most>", "in an answer (p50)>", "at most>"}, rows)
 }
 
 func seconds(t time.Duration) string { return fmt.Sprintf("%.2f s", t.Seconds()) }
@@ -115,5 +131,10 @@ func (d *demo) memory() (string, error) {
 		}
 		rows = append(rows, []string{x.Name, megabytes(now), megabytes(peak)})
 	}
+	now, peak, err := pipeline.Memory(d.p.SQLServer.Pid())
+	if err != nil {
+		return "", fmt.Errorf("memory of the model of SQL Server: %w", err)
+	}
+	rows = append(rows, []string{"(the model of SQL Server)", megabytes(now), megabytes(peak)})
 	return table([]string{"", "memory while streaming>", "highest, in the load>"}, rows), nil
 }

@@ -77,7 +77,7 @@ var owners = map[string][]string{
 	"github.com/go-mysql-org":        {"capture/mysql", "capture/mysql/binlog"},
 	"github.com/pingcap":             {"capture/mysql/ddl"},
 	"github.com/go-sql-driver":       {"capture/mysql", "internal/testdb", "cmd/demo"},
-	"github.com/microsoft":           {"capture/sqlserver"},
+	"github.com/microsoft":           {"capture/sqlserver", "internal/testdb"},
 	"github.com/duckdb":              {"cmd/lakeq"},
 	"github.com/alecthomas/kong":     {"cmd/lakeq"},
 	"go.etcd.io/bbolt":               {"registry/server"},

@@ -72,28 +72,29 @@ func (p *Pipeline) Measure(ctx context.Context, w *Watcher, c Change) (delay Del
 	return Delay{}, "", fmt.Errorf("a change of %s was not in the lake after a minute", c.Table.FullName())
 }
 
-// Changes returns n changes, in MySQL and PostgreSQL in turn.
+// Changes returns n changes, in the three databases in turn.
 func Changes(n int) []Change {
-	var sale, event tickit.Table
+	table := map[string]tickit.Table{}
 	for _, t := range tickit.Tables() {
-		switch t.Name {
-		case "sale":
-			sale = t
-		case "event":
-			event = t
-		}
+		table[t.Name] = t
 	}
-	var changes []Change
+	changes := make([]Change, 0, n)
 	for i := 1; i <= n; i++ {
-		if i%2 == 1 {
+		switch i % 3 {
+		case 1:
 			changes = append(changes, Change{
-				sale, fmt.Sprintf("UPDATE sale SET pricepaid = %d.25 WHERE salesid = %d", 1000+i, 300+i),
+				table["sale"], fmt.Sprintf("UPDATE sale SET pricepaid = %d.25 WHERE salesid = %d", 1000+i, 300+i),
 				fmt.Sprintf("salesid = %d AND pricepaid = %d.25", 300+i, 1000+i),
 			})
-		} else {
+		case 2:
 			changes = append(changes, Change{
-				event, fmt.Sprintf("UPDATE ems.event SET eventname = 'Encore %d' WHERE eventid = %d", i, i),
+				table["event"], fmt.Sprintf("UPDATE ems.event SET eventname = 'Encore %d' WHERE eventid = %d", i, i),
 				fmt.Sprintf("eventid = %d AND eventname = 'Encore %d'", i, i),
+			})
+		default:
+			changes = append(changes, Change{
+				table["user"], fmt.Sprintf("UPDATE crm.[user] SET city = 'New Haven %d' WHERE userid = %d", i, i),
+				fmt.Sprintf("userid = %d AND city = 'New Haven %d'", i, i),
 			})
 		}
 	}

@@ -36,10 +36,11 @@ type Options struct {
 type Pipeline struct {
 	PostgreSQL *testdb.Server
 	MySQL      *testdb.Server // or MariaDB, where no MySQL could be had
+	SQLServer  *testdb.Server // a model of it: no server can be had
 	Broker     *Daemon
 	Registry   *Daemon
 
-	// Sources are the two cdc-source daemons.
+	// Sources are the cdc-source daemons, one a database.
 	Sources  []*Daemon
 	Sink     *Daemon
 	Streamer *Daemon
@@ -51,9 +52,12 @@ type Pipeline struct {
 	env map[string]string
 }
 
-// The databases and the services that a Pipeline starts, by their names in
-// PostgreSQL.
-const postgresDatabase = "tickit"
+// database is that of TICKIT in PostgreSQL and SQL Server, mysqlDatabase the one in
+// MySQL, which has no schemas within.
+const (
+	database      = "tickit"
+	mysqlDatabase = "ecomm"
+)
 
 // Start starts the databases, the broker and the registry. On an error
 // everything is stopped again.
@@ -92,6 +96,10 @@ func (p *Pipeline) start(ctx context.Context) error {
 		p.MySQL, err = startMySQL(ctx, testdb.Options{Keep: p.o.Keep})
 		return err
 	})
+	group.Go(func() (err error) {
+		p.SQLServer, err = testdb.StartSQLServerModel(ctx, p.bin("demo"), testdb.Options{Keep: p.o.Keep})
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -123,19 +131,24 @@ func startMySQL(ctx context.Context, o testdb.Options) (*testdb.Server, error) {
 // machine to machine.
 func (p *Pipeline) setEnv(registry string) {
 	p.env = map[string]string{
-		"KAFKA_BROKERS":     p.Kafka,
-		"REGISTRY_URL":      p.RegistryURL,
-		"REGISTRY_ADDRESS":  registry,
-		"REGISTRY_FILE":     filepath.Join(p.o.Dir, "registry.db"),
-		"POSTGRES_HOST":     p.PostgreSQL.Host,
-		"POSTGRES_PORT":     fmt.Sprint(p.PostgreSQL.Port),
-		"POSTGRES_USER":     p.PostgreSQL.User,
-		"POSTGRES_PASSWORD": p.PostgreSQL.Password,
-		"MYSQL_HOST":        p.MySQL.Host,
-		"MYSQL_PORT":        fmt.Sprint(p.MySQL.Port),
-		"MYSQL_USER":        p.MySQL.User,
-		"MYSQL_PASSWORD":    p.MySQL.Password,
-		"LAKE_URL":          "file://" + p.Lake(),
+		"KAFKA_BROKERS":      p.Kafka,
+		"REGISTRY_URL":       p.RegistryURL,
+		"REGISTRY_ADDRESS":   registry,
+		"REGISTRY_FILE":      filepath.Join(p.o.Dir, "registry.db"),
+		"POSTGRES_HOST":      p.PostgreSQL.Host,
+		"POSTGRES_PORT":      fmt.Sprint(p.PostgreSQL.Port),
+		"POSTGRES_USER":      p.PostgreSQL.User,
+		"POSTGRES_PASSWORD":  p.PostgreSQL.Password,
+		"MYSQL_HOST":         p.MySQL.Host,
+		"MYSQL_PORT":         fmt.Sprint(p.MySQL.Port),
+		"MYSQL_USER":         p.MySQL.User,
+		"MYSQL_PASSWORD":     p.MySQL.Password,
+		"SQLSERVER_HOST":     p.SQLServer.Host,
+		"SQLSERVER_PORT":     fmt.Sprint(p.SQLServer.Port),
+		"SQLSERVER_USER":     p.SQLServer.User,
+		"SQLSERVER_PASSWORD": p.SQLServer.Password,
+		"SQLSERVER_ENCRYPT":  "false", // all of it is on this machine
+		"LAKE_URL":           "file://" + p.Lake(),
 	}
 	maps.Copy(p.env, p.o.Env)
 }
@@ -165,8 +178,12 @@ func (p *Pipeline) daemon(name, binary string, args ...string) *Daemon {
 	}
 }
 
-// StartDaemons starts capture, sink and streamer.
-func (p *Pipeline) StartDaemons() error {
+// StartDaemons has SQL Server track the changes of its tables, which the other
+// databases do by themselves, and starts capture, sink and streamer.
+func (p *Pipeline) StartDaemons(ctx context.Context) error {
+	if err := p.track(ctx); err != nil {
+		return err
+	}
 	mysql := "mysql-tickit"
 	if p.MySQL.Kind == testdb.KindMariaDB {
 		mysql = "mariadb-tickit"
@@ -174,6 +191,7 @@ func (p *Pipeline) StartDaemons() error {
 	p.Sources = []*Daemon{
 		p.daemon("cdc-source-postgres", "cdc-source", "run", "-c", p.config("postgres-tickit")),
 		p.daemon("cdc-source-mysql", "cdc-source", "run", "-c", p.config(mysql)),
+		p.daemon("cdc-source-sqlserver", "cdc-source", "run", "-c", p.config("sqlserver-tickit")),
 	}
 	p.Sink = p.daemon("s3-sink", "s3-sink", "run", "-c", p.config("s3-sink"))
 	p.Streamer = p.daemon("deltastreamer", "deltastreamer", "run", "-c", p.config("deltastreamer"))
@@ -183,6 +201,18 @@ func (p *Pipeline) StartDaemons() error {
 		}
 	}
 	return nil
+}
+
+// track enables change data capture as a database administrator does.
+func (p *Pipeline) track(ctx context.Context) error {
+	statements := []string{"EXEC sys.sp_cdc_enable_db"}
+	for _, t := range tickit.Tables() {
+		if t.InSQLServer() {
+			statements = append(statements, fmt.Sprintf(
+				"EXEC sys.sp_cdc_enable_table @source_schema = N'%s', @source_name = N'%s', @role_name = NULL, @supports_net_changes = 0", t.Schema, t.Name))
+		}
+	}
+	return p.Exec(ctx, p.SQLServer, statements...)
 }
 
 // Daemons returns capture, sink and streamer, in the order of the data.
@@ -212,7 +242,7 @@ type Process struct {
 // Running lists the processes, in the order in which they were started.
 func (p *Pipeline) Running() []Process {
 	var list []Process
-	for _, s := range []*testdb.Server{p.PostgreSQL, p.MySQL} {
+	for _, s := range p.Databases() {
 		list = append(list, Process{string(s.Kind), s.Pid()})
 	}
 	for _, d := range append([]*Daemon{p.Broker, p.Registry}, p.Daemons()...) {
@@ -229,7 +259,7 @@ func (p *Pipeline) Stop() error {
 			errs = append(errs, d.Stop())
 		}
 	}
-	for _, s := range []*testdb.Server{p.PostgreSQL, p.MySQL} {
+	for _, s := range p.Databases() {
 		if s != nil {
 			errs = append(errs, s.Stop())
 		}
@@ -237,23 +267,30 @@ func (p *Pipeline) Stop() error {
 	return errors.Join(errs...)
 }
 
+// Databases are the servers of TICKIT, in the order of Sources; nil before Start.
+func (p *Pipeline) Databases() []*testdb.Server {
+	return []*testdb.Server{p.PostgreSQL, p.MySQL, p.SQLServer}
+}
+
 // Server returns the server of a table, and the database that it lies in.
 func (p *Pipeline) Server(t tickit.Table) (*testdb.Server, string) {
-	if t.InMySQL() {
-		return p.MySQL, t.Schema
+	switch {
+	case t.InMySQL():
+		return p.MySQL, mysqlDatabase
+	case t.InSQLServer():
+		return p.SQLServer, database
 	}
-	return p.PostgreSQL, postgresDatabase
+	return p.PostgreSQL, database
 }
 
 // CreateTables makes the empty tables.
 func (p *Pipeline) CreateTables(ctx context.Context) error {
-	if err := p.PostgreSQL.Exec(ctx, "CREATE DATABASE "+postgresDatabase); err != nil {
+	err := errors.Join(p.PostgreSQL.Exec(ctx, "CREATE DATABASE "+database), p.SQLServer.Exec(ctx, "CREATE DATABASE "+database),
+		p.MySQL.Exec(ctx, "CREATE DATABASE "+mysqlDatabase))
+	if err != nil {
 		return err
 	}
-	if err := p.Exec(ctx, p.PostgreSQL, "CREATE SCHEMA ems", "CREATE SCHEMA crm"); err != nil {
-		return err
-	}
-	if err := p.MySQL.Exec(ctx, "CREATE DATABASE ecomm"); err != nil {
+	if err := errors.Join(p.Exec(ctx, p.PostgreSQL, "CREATE SCHEMA ems"), p.Exec(ctx, p.SQLServer, "CREATE SCHEMA crm")); err != nil {
 		return err
 	}
 	for _, t := range tickit.Tables() {
@@ -267,23 +304,30 @@ func (p *Pipeline) CreateTables(ctx context.Context) error {
 
 // Exec runs statements in the server's TICKIT database.
 func (p *Pipeline) Exec(ctx context.Context, server *testdb.Server, statements ...string) error {
-	database := "ecomm"
-	if server == p.PostgreSQL {
-		database = postgresDatabase
+	name := database
+	if server == p.MySQL {
+		name = mysqlDatabase
 	}
-	return server.ExecIn(ctx, database, statements...)
+	return server.ExecIn(ctx, name, statements...)
 }
 
-// Load fills the tables, and calls loaded after each.
-func (p *Pipeline) Load(ctx context.Context, loaded func(t tickit.Table, rows int64)) error {
-	for _, t := range tickit.Tables() {
-		n, err := p.LoadRange(ctx, t, 0, p.o.Data.Rows(t.Name))
-		if err != nil {
-			return err
-		}
-		loaded(t, n)
+// Load fills the tables, those of each database at the same time.
+func (p *Pipeline) Load(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range p.Databases() {
+		group.Go(func() error {
+			for _, t := range tickit.Tables() {
+				if server, _ := p.Server(t); server != s {
+					continue
+				}
+				if _, err := p.LoadRange(ctx, t, 0, p.o.Data.Rows(t.Name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // LoadRange adds the rows of a table from one number up to but without another.

@@ -13,10 +13,13 @@ import (
 
 // Load fills a table with rows of text: columns separated by a tab, rows ended
 // by a line feed, \N for NULL. It returns how many there were. The table's name
-// is used as it stands in the statement. MySQL makes one transaction of them.
+// is used as it stands in the statement. All are one transaction.
 func (s *Server) Load(ctx context.Context, database, table string, rows io.Reader) (int64, error) {
-	if s.Kind == KindPostgreSQL {
+	switch s.Kind {
+	case KindPostgreSQL:
 		return s.copyIn(ctx, database, table, rows)
+	case KindSQLServer:
+		return s.insertIn(ctx, database, table, rows)
 	}
 	db, err := sql.Open("mysql", s.DSN(database))
 	if err != nil {
@@ -48,10 +51,10 @@ func (s *Server) copyIn(ctx context.Context, database, table string, rows io.Rea
 }
 
 // Scan runs one query and calls row for every row, with the values as the
-// server writes them in text and nil for NULL. They are valid only during the
+// server writes them in text (SQL Server's as Go does) and nil for NULL. They are valid only during the
 // call.
 func (s *Server) Scan(ctx context.Context, database, query string, row func(values [][]byte) error) error {
-	scan := s.scanMySQL
+	scan := s.scanSQL
 	if s.Kind == KindPostgreSQL {
 		scan = s.scanPostgreSQL
 	}
@@ -78,8 +81,8 @@ func (s *Server) scanPostgreSQL(ctx context.Context, database, query string, row
 	return results.Close()
 }
 
-func (s *Server) scanMySQL(ctx context.Context, database, query string, row func([][]byte) error) error {
-	db, err := sql.Open("mysql", s.DSN(database))
+func (s *Server) scanSQL(ctx context.Context, database, query string, row func([][]byte) error) error {
+	db, err := sql.Open(driver(s.Kind), s.DSN(database))
 	if err != nil {
 		return err
 	}

@@ -26,13 +26,21 @@ func newSession(kind Kind, dsn string) (session, error) {
 	if kind == KindPostgreSQL {
 		return &postgresSession{dsn: dsn}, nil
 	}
-	db, err := sql.Open("mysql", dsn)
+	db, err := sql.Open(driver(kind), dsn)
 	if err != nil {
 		return nil, err
 	}
 	// One connection, so that SET and transactions reach the next statement.
 	db.SetMaxOpenConns(1)
-	return &mysqlSession{db}, nil
+	return &sqlSession{db}, nil
+}
+
+// driver is the driver of package sql for a server other than PostgreSQL.
+func driver(kind Kind) string {
+	if kind == KindSQLServer {
+		return "sqlserver"
+	}
+	return "mysql"
 }
 
 type postgresSession struct {
@@ -81,9 +89,9 @@ func (s *postgresSession) close() error {
 	return nil
 }
 
-type mysqlSession struct{ db *sql.DB }
+type sqlSession struct{ db *sql.DB }
 
-func (s *mysqlSession) query(ctx context.Context, statements string) ([][]string, error) {
+func (s *sqlSession) query(ctx context.Context, statements string) ([][]string, error) {
 	result, err := s.db.QueryContext(ctx, statements)
 	if err != nil {
 		return nil, err
@@ -127,4 +135,4 @@ func readRows(result *sql.Rows) ([][]string, error) {
 	return rows, result.Err()
 }
 
-func (s *mysqlSession) close() error { return s.db.Close() }
+func (s *sqlSession) close() error { return s.db.Close() }

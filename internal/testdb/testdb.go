@@ -17,6 +17,7 @@
 package testdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,14 @@ const (
 	KindPostgreSQL Kind = "PostgreSQL"
 	KindMySQL      Kind = "MySQL"
 	KindMariaDB    Kind = "MariaDB"
+	KindSQLServer  Kind = "SQL Server (model)"
 )
+
+// word is the kind as a part of names of files.
+func (k Kind) word() string {
+	word, _, _ := strings.Cut(strings.ToLower(string(k)), " (")
+	return strings.ReplaceAll(word, " ", "")
+}
 
 // Options change how a server is started. The zero value serves most tests.
 type Options struct {
@@ -81,7 +89,7 @@ const password = "tributary"
 var ErrMissing = errors.New("not installed")
 
 func missing(kind Kind) error {
-	return fmt.Errorf("%s is %w: run tests/setup.sh %s", kind, ErrMissing, strings.ToLower(string(kind)))
+	return fmt.Errorf("%s is %w: run tests/setup.sh %s", kind, ErrMissing, kind.word())
 }
 
 // Addr returns host:port.
@@ -91,13 +99,13 @@ func (s *Server) Addr() string { return fmt.Sprintf("%s:%d", s.Host, s.Port) }
 func (s *Server) Pid() int { return s.child.Pid() }
 
 // DSN returns the data source name of a database as its Go driver takes it
-// (pgx and go-sql-driver/mysql). MySQL and MariaDB take "" for none.
+// (pgx, go-sql-driver/mysql and go-mssqldb). MySQL and MariaDB take "" for none.
 func (s *Server) DSN(database string) string {
-	if s.Kind == KindPostgreSQL {
-		if database == "" {
-			database = "postgres"
-		}
-		return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", s.User, s.Password, s.Addr(), database)
+	switch s.Kind {
+	case KindPostgreSQL:
+		return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", s.User, s.Password, s.Addr(), cmp.Or(database, "postgres"))
+	case KindSQLServer:
+		return fmt.Sprintf("sqlserver://%s:%s@%s?database=%s&encrypt=disable", s.User, s.Password, s.Addr(), cmp.Or(database, "master"))
 	}
 	return fmt.Sprintf("%s:%s@tcp(%s)/%s?multiStatements=true&interpolateParams=true&time_zone=%s",
 		s.User, s.Password, s.Addr(), database, "%27%2B00%3A00%27")
@@ -200,7 +208,11 @@ func (s *Server) start(ctx context.Context) error {
 		}
 	}
 	err = s.child.WaitFor(ctx, startLimit, func(ctx context.Context) error {
-		rows, err := s.Query(ctx, "SELECT version()")
+		query := "SELECT version()"
+		if s.Kind == KindSQLServer {
+			query = "SELECT SERVERPROPERTY('ProductVersion')"
+		}
+		rows, err := s.Query(ctx, query)
 		if err == nil {
 			s.Version = versionNumber(rows[0][0])
 		}
@@ -273,13 +285,16 @@ func makeServer(kind Kind, cred *syscall.Credential, o Options, fill func(dir st
 	if err != nil {
 		return nil, err
 	}
-	dir, err := tempDir(strings.ToLower(string(kind)), cred)
+	dir, err := tempDir(kind.word(), cred)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{Kind: kind, Host: "127.0.0.1", Port: port, User: mysqlUser, Password: password, Dir: dir}
-	if kind == KindPostgreSQL {
+	switch kind {
+	case KindPostgreSQL:
 		s.User = "postgres"
+	case KindSQLServer:
+		s.User = sqlServerUser
 	}
 	if !o.Keep {
 		if s.spec.Guard, err = proc.NewGuard(dir); err != nil {

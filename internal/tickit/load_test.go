@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"tributary/internal/mssqltest"
 	"tributary/internal/testdb"
 	"tributary/internal/tickit"
 
@@ -15,17 +16,23 @@ import (
 func TestDatabasesTakeEveryTable(t *testing.T) {
 	data := tickit.New(tickit.Small(0))
 	postgres, mysql := testdb.PostgreSQL(t), testdb.MySQL(t)
-	postgres.MustExec(t, "CREATE SCHEMA ems; CREATE SCHEMA crm")
+	postgres.MustExec(t, "CREATE SCHEMA ems")
+	sqlserver := model(t)
 	mysql.MustExec(t, "CREATE DATABASE ecomm")
 	t.Cleanup(func() { _ = mysql.Server.Exec(context.Background(), "DROP DATABASE ecomm") })
 	for _, table := range tickit.Tables() {
-		db := postgres
-		if table.InMySQL() {
-			db = mysql
+		server, name := postgres.Server, postgres.Name
+		switch {
+		case table.InMySQL():
+			server, name = mysql.Server, mysql.Name
+		case table.InSQLServer():
+			server, name = sqlserver, "tickit"
 		}
-		db.MustExec(t, table.DDL())
+		if err := server.ExecIn(t.Context(), name, table.DDL()); err != nil {
+			t.Fatal(err)
+		}
 		rows := data.Reader(table.Name)
-		n, err := db.Load(t.Context(), db.Name, table.Quoted(), rows)
+		n, err := server.Load(t.Context(), name, table.Quoted(), rows)
 		rows.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -33,13 +40,32 @@ func TestDatabasesTakeEveryTable(t *testing.T) {
 		if int(n) != data.Rows(table.Name) {
 			t.Errorf("%s: loaded %d rows of %d", table.FullName(), n, data.Rows(table.Name))
 		}
-		compareWithText(t, db, table, read(t, data, table))
+		compareWithText(t, server, name, table, read(t, data, table))
 	}
 }
 
-func compareWithText(t *testing.T, db *testdb.Database, table tickit.Table, want map[string]map[string]string) {
+// model starts the model of SQL Server, with the database tickit.
+func model(t *testing.T) *testdb.Server {
 	t.Helper()
-	err := db.Scan(t.Context(), db.Name, "SELECT * FROM "+table.Quoted(), func(values [][]byte) error {
+	srv, err := mssqltest.Start(context.WithoutCancel(t.Context()), mssqltest.Options{Password: "secret", Databases: []string{"tickit"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() })
+	s, err := testdb.ConnectSQLServer(srv.Addr(), "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop() })
+	if err := s.ExecIn(t.Context(), "tickit", "CREATE SCHEMA crm"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func compareWithText(t *testing.T, db *testdb.Server, name string, table tickit.Table, want map[string]map[string]string) {
+	t.Helper()
+	err := db.Scan(t.Context(), name, "SELECT * FROM "+table.Quoted(), func(values [][]byte) error {
 		got := map[string]string{}
 		for i, c := range table.Columns {
 			v := string(values[i])
@@ -47,7 +73,7 @@ func compareWithText(t *testing.T, db *testdb.Database, table tickit.Table, want
 			case values[i] == nil:
 				v = testdb.Null
 			case c.Type == tickit.Boolean:
-				v = strings.NewReplacer("t", "1", "f", "0").Replace(v)
+				v = strings.NewReplacer("true", "1", "false", "0", "t", "1", "f", "0").Replace(v)
 			}
 			got[c.Name] = v
 		}

@@ -4,8 +4,8 @@ import "fmt"
 
 // Table is one of the seven tables.
 type Table struct {
-	// Schema is the schema in PostgreSQL or the database in MySQL: "ems"
-	// (event management), "ecomm" (the shop) or "crm" (customers).
+	// Schema is the schema in PostgreSQL ("ems", event management) and in SQL
+	// Server ("crm", customers), or the database in MySQL ("ecomm", the shop).
 	Schema  string
 	Name    string
 	Columns []Column
@@ -14,19 +14,22 @@ type Table struct {
 // Column is a column of a Table. The first column is the primary key.
 type Column struct {
 	Name string
-	Type string // as both databases spell it, but for Timestamp, Zoned and Boolean
+	Type string // as the databases spell it, but for Timestamp, Zoned and Boolean
 }
 
-// Types that the two databases spell differently.
+// Types that the databases spell differently.
 const (
 	Timestamp = "TIMESTAMP"   // a date and time of day, without a zone
 	Zoned     = "TIMESTAMPTZ" // a moment
 	Boolean   = "BOOLEAN"
 )
 
-// InMySQL reports whether the table lives in MySQL; the others live in
-// PostgreSQL.
+// InMySQL reports whether the table lives in MySQL.
 func (t Table) InMySQL() bool { return t.Schema == "ecomm" }
+
+// InSQLServer reports whether the table lives in SQL Server. Those that live
+// neither there nor in MySQL live in PostgreSQL.
+func (t Table) InSQLServer() bool { return t.Schema == "crm" }
 
 // Key is the primary key's column.
 func (t Table) Key() string { return t.Columns[0].Name }
@@ -53,10 +56,13 @@ func (t Table) DDL() string {
 func (t Table) Quoted() string { return t.Schema + "." + t.quoted(t.Name) }
 
 func (t Table) quoted(name string) string {
-	if t.InMySQL() {
+	switch {
+	case t.InMySQL():
 		return "`" + name + "`"
+	case t.InSQLServer():
+		return "[" + name + "]" // user is a reserved word
 	}
-	return `"` + name + `"` // "user" is a reserved word
+	return `"` + name + `"`
 }
 
 func (t Table) spell(typ string) string {
@@ -65,6 +71,8 @@ func (t Table) spell(typ string) string {
 		return "DATETIME NULL"
 	case t.InMySQL() && typ == Zoned:
 		return "TIMESTAMP NULL" // MySQL's TIMESTAMP is a moment
+	case t.InSQLServer() && typ == Boolean:
+		return "BIT"
 	default:
 		return typ
 	}

@@ -19,7 +19,7 @@ func TestLakeEqualsDatabases(t *testing.T) {
 	if err := w.loadShare(ctx, 0.5); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.StartDaemons(); err != nil {
+	if err := p.StartDaemons(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	waitEqual(t, p, 30*time.Second)

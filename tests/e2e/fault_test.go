@@ -55,8 +55,8 @@ func TestFaultsAreToldClearly(t *testing.T) {
 			code: human, says: []string{"s3-sink.yaml:", "flush.sise", `did you mean "flush.size"`},
 		},
 		"missing table": {
-			daemon: "cdc-source", config: "postgres-tickit", edit: map[string]string{"crm.user": "crm.nobody"},
-			code: human, says: []string{"crm.nobody", "what to do"},
+			daemon: "cdc-source", config: "postgres-tickit", edit: map[string]string{"ems.venue": "ems.nowhere"},
+			code: human, says: []string{"ems.nowhere", "what to do"},
 		},
 		"missing table in MySQL": {
 			daemon: "cdc-source", config: mysql, edit: map[string]string{"ecomm.sale\n": "ecomm.sail\n"},
@@ -69,6 +69,14 @@ func TestFaultsAreToldClearly(t *testing.T) {
 		"wrong password in MySQL": {
 			daemon: "cdc-source", config: mysql, env: map[string]string{"MYSQL_PASSWORD": "wrong"},
 			code: human, says: []string{"denied", "what to do"},
+		},
+		"wrong password in SQL Server": {
+			daemon: "cdc-source", config: "sqlserver-tickit", env: map[string]string{"SQLSERVER_PASSWORD": "wrong"},
+			code: human, says: []string{"Login failed", "what to do"},
+		},
+		"changes not captured by SQL Server": {
+			daemon: "cdc-source", config: "sqlserver-tickit",
+			code: human, says: []string{"EXEC sys.sp_cdc_enable_db", "what to do"},
 		},
 		"no logical decoding": {
 			daemon: "cdc-source", config: "postgres-tickit", env: serverEnv("POSTGRES", noLogical),
@@ -173,7 +181,7 @@ func TestDamagedBronzeStopsItsTableAlone(t *testing.T) {
 	if err := w.loadShare(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.StartDaemons(); err != nil {
+	if err := p.StartDaemons(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	waitEqual(t, p, 30*time.Second)

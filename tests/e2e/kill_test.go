@@ -45,7 +45,7 @@ func testKilled(t *testing.T, pick func(p *pipeline.Pipeline) []*pipeline.Daemon
 	if err := w.loadShare(t.Context(), 0.7); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.StartDaemons(); err != nil {
+	if err := p.StartDaemons(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 

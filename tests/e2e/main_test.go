@@ -185,10 +185,14 @@ func (w *workload) assignment(table tickit.Table) string {
 	}
 	n := w.rand.IntN(10000)
 	switch {
+	case strings.HasPrefix(c.Type, "VARCHAR") && table.InSQLServer():
+		return fmt.Sprintf("%s = N'ü%d'", c.Name, n)
 	case strings.HasPrefix(c.Type, "VARCHAR"):
 		return fmt.Sprintf("%s = 'ü%d'", c.Name, n)
 	case strings.HasPrefix(c.Type, "CHAR"):
 		return c.Name + " = " + c.Name // a change that changes nothing
+	case c.Type == tickit.Boolean && table.InSQLServer():
+		return fmt.Sprintf("%s = %d", c.Name, n%2)
 	case c.Type == tickit.Boolean:
 		return fmt.Sprintf("%s = %t", c.Name, n%2 == 0)
 	case c.Type == "DATE":
