@@ -264,10 +264,25 @@ func TestRunStops(t *testing.T) {
 			t.Errorf("%v after %d starts", err, src.opens)
 		}
 	})
-	t.Run("at a first start that fails", func(t *testing.T) {
+	t.Run("at a first start that fails, where nothing is retried", func(t *testing.T) {
 		src := &script{last: 10, faults: map[int]error{-1: flaky}}
-		if err := Run(t.Context(), src, &store{}, options()); !errors.Is(err, flaky) || src.opens != 1 {
+		o := options()
+		o.RetryTimeout = 0
+		if err := Run(t.Context(), src, &store{}, o); !errors.Is(err, flaky) || src.opens != 1 {
 			t.Errorf("%v after %d starts", err, src.opens)
+		}
+	})
+	t.Run("not at a first start that fails", func(t *testing.T) {
+		var log strings.Builder
+		o := options()
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		o.Explain = func(err error) error { return fault.Hinted(err, "wait") }
+		src := &script{last: 10, faults: map[int]error{-1: flaky}}
+		if err := Run(t.Context(), src, &store{}, o); err != nil || src.opens != 2 {
+			t.Errorf("%v after %d starts", err, src.opens)
+		}
+		if text := log.String(); !strings.Contains(text, "cannot start yet") || !strings.Contains(text, "hint=wait") || !strings.Contains(text, "capture goes on") {
+			t.Error(text)
 		}
 	})
 	t.Run("when faults last", func(t *testing.T) {

@@ -18,9 +18,8 @@ import (
 
 // RunOptions are those of Run.
 type RunOptions struct {
-	// RetryTimeout is for how long faults in a row are retried; 0 = not at
-	// all, negative = for ever. Before the first start has succeeded nothing
-	// is retried, so that a wrong address is told at once.
+	// RetryTimeout is for how long faults in a row are retried, those of the
+	// first start too; 0 = not at all, negative = for ever.
 	RetryTimeout time.Duration
 	// RetryMaxDelay bounds the pause between retries; 0 = 10 s.
 	RetryMaxDelay time.Duration
@@ -35,9 +34,11 @@ type RunOptions struct {
 	// is logged.
 	Terminal io.Writer
 	Notifier *Notifier // nil = none
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer // nil = none
-	Ready    func(bool)            // told when capturing begins and ends; nil = nobody
+	// Explain adds to an error what to do about it; nil = nothing.
+	Explain func(error) error
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil = none
+	Ready   func(bool)            // told when capturing begins and ends; nil = nobody
 }
 
 // Run captures until ctx ends, a fault needs a human, or faults have lasted
@@ -51,6 +52,9 @@ func Run(ctx context.Context, s Source, e Emitter, o RunOptions) error {
 	l.progress = &progress{log: o.Log, bar: o.Terminal, notifier: o.Notifier, plan: planOf(s), metrics: newSnapshotMetrics(o.Metrics), now: time.Now}
 	if l.opts.RetryMaxDelay <= 0 {
 		l.opts.RetryMaxDelay = 10 * time.Second
+	}
+	if l.opts.Explain == nil {
+		l.opts.Explain = func(err error) error { return err }
 	}
 	if l.opts.Ready == nil {
 		l.opts.Ready = func(bool) {}
@@ -75,6 +79,7 @@ type loop struct {
 
 	opened   bool      // the source has been opened once
 	failing  time.Time // since when faults have been in a row; zero = none
+	told     time.Time // when that was logged last
 	attempts int
 }
 
@@ -92,20 +97,52 @@ func (l *loop) run(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case fault.NeedsHuman(err), !l.opened, l.opts.RetryTimeout == 0:
+		}
+		err = l.opts.Explain(err)
+		if fault.NeedsHuman(err) || l.opts.RetryTimeout == 0 {
 			return err
 		}
 		if l.failing.IsZero() {
-			l.failing, l.attempts = time.Now(), 0
-			l.opts.Log.Warn("capture stopped; starting again", "error", err)
-		} else if age := time.Since(l.failing); l.opts.RetryTimeout > 0 && age > l.opts.RetryTimeout {
+			l.failing, l.attempts, l.told = time.Now(), 0, time.Time{}
+		}
+		age := time.Since(l.failing)
+		if l.opts.RetryTimeout > 0 && age > l.opts.RetryTimeout {
 			return fmt.Errorf("gave up after %s: %w", age.Round(time.Second), err)
 		}
+		l.tell(err, age)
 		l.metrics.retries.Inc()
 		if err := l.pause(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// tellAgain is how often it is logged that faults go on.
+const tellAgain = 30 * time.Second
+
+// tell logs the first of faults in a row, and every now and then that there still
+// are some.
+func (l *loop) tell(err error, age time.Duration) {
+	now := time.Now()
+	if now.Sub(l.told) < tellAgain {
+		return
+	}
+	l.told = now
+	what := "capture stopped; starting again"
+	if !l.opened {
+		what = "capture cannot start yet; trying again"
+	}
+	args := []any{"error", err}
+	if hint := fault.Hint(err); hint != "" {
+		args = append(args, "hint", hint)
+	}
+	if age > time.Second {
+		args = append(args, "for", age.Round(time.Second).String())
+	}
+	if t := l.opts.RetryTimeout; t > 0 {
+		args = append(args, "giving_up_after", t.String())
+	}
+	l.opts.Log.Warn(what, args...)
 }
 
 // pause waits before the next attempt: exponentially longer, with jitter.

@@ -73,6 +73,7 @@ type Emitter struct {
 
 	admin  *topic.Admin
 	writer *topic.Writer
+	owner  owner
 
 	tables   map[*envelope.Table]*tableState
 	current  map[string]*envelope.Table // the newest version by table name
@@ -125,6 +126,7 @@ func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Em
 	}
 	return &Emitter{
 		opts: o, create: create, name: name, format: format, wire: wire, client: client, log: log,
+		owner:  newOwner(),
 		tables: make(map[*envelope.Table]*tableState), current: make(map[string]*envelope.Table),
 		events: make(map[envelope.Op]*eventState), targets: make(map[[3]string]*target),
 	}, nil
@@ -161,10 +163,14 @@ func (e *Emitter) Resume(ctx context.Context) (capture.Position, error) {
 	if err != nil {
 		return nil, err
 	}
+	// An instance that has taken over meanwhile is left alone.
+	if err := e.alone(ctx); err != nil {
+		return nil, err
+	}
 	if e.writer, err = topic.NewWriter(ctx, e.opts.Options, e.name, e.log); err != nil {
 		return nil, err
 	}
-	return e.Position(ctx, e.admin)
+	return e.resume(ctx)
 }
 
 // Position reads the connector's stored position, nil if there is none.
@@ -195,7 +201,7 @@ func (e *Emitter) Stored(ctx context.Context) (capture.Position, error) {
 // have been called.
 func (e *Emitter) SetPosition(ctx context.Context, p capture.Position) error {
 	err := e.writer.WriteTx(ctx, []topic.Record{{
-		Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: p, Timestamp: time.Now(),
+		Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: p, Headers: e.owner.header, Timestamp: time.Now(),
 	}})
 	if err != nil {
 		return fmt.Errorf("store the position of %s: %w", e.name, err)
@@ -269,7 +275,7 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 	}
 	if len(b.End) > 0 {
 		e.records = append(e.records, topic.Record{
-			Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: b.End, Timestamp: now,
+			Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: b.End, Headers: e.owner.header, Timestamp: now,
 		})
 	}
 	return nil

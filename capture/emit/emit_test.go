@@ -216,6 +216,39 @@ func TestSecondInstanceTakesOver(t *testing.T) {
 	read(t, o, "p.s.t", 2)
 }
 
+// TestTwoInstances: whatever the broker says of it, the instance that starts again
+// and finds that another one has stored a position leaves that one alone.
+func TestTwoInstances(t *testing.T) {
+	o := newOptions(t)
+	first, second := newEmitter(t, o, "one"), newEmitter(t, o, "one")
+	ctx := t.Context()
+	resume := func(e *Emitter, want string) {
+		t.Helper()
+		if pos, err := e.Resume(ctx); err != nil || string(pos) != want {
+			t.Fatalf("%s, %v", pos, err)
+		}
+	}
+	resume(first, "")
+	resume(first, "") // after a fault
+	if err := first.Emit(ctx, batch(`{"at":1}`, table("id"), 1)); err != nil {
+		t.Fatal(err)
+	}
+	resume(first, `{"at":1}`)
+	resume(second, `{"at":1}`)
+	resume(first, `{"at":1}`) // nothing shows that the second one runs
+	resume(second, `{"at":1}`)
+	if err := second.Emit(ctx, batch(`{"at":1}`, table("id"), 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Resume(ctx); !fault.NeedsHuman(err) || fault.Hint(err) == "" || !strings.Contains(err.Error(), `another instance named "one" runs`) {
+		t.Fatalf("the instance that was taken over: %v", err)
+	}
+	if err := second.Emit(ctx, batch(`{"at":2}`, table("id"), 3)); err != nil {
+		t.Errorf("the other one was fenced off: %v", err)
+	}
+	resume(second, `{"at":2}`)
+}
+
 func TestEveryWireFormat(t *testing.T) {
 	o := newOptions(t)
 	for _, f := range []string{"confluent", "apicurio", "apicurio-headers"} {

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		o := capture.RunOptions{
 			RetryTimeout: c.common.RetryTimeout, RetryMaxDelay: c.common.RetryMaxDelay,
 			Heartbeat: c.common.Heartbeats, Log: log, Metrics: c.labelled(metrics), Ready: ready.Store,
-			MustResume: c.common.MustResume(), Notifier: c.common.Notifier(log),
+			MustResume: c.common.MustResume(), Notifier: c.common.Notifier(log), Explain: hinted,
 		}
 		if ops.IsTerminal(os.Stderr) {
 			o.Terminal = os.Stderr
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		if q := c.common.HeartbeatAction; q != "" {
 			o.HeartbeatAction = func(ctx context.Context) error { return source.Exec(ctx, q) }
 		}
-		return hinted(capture.Run(gctx, snapshots, emitter, o))
+		return capture.Run(gctx, snapshots, emitter, o)
 	})
 	return g.Wait()
 }

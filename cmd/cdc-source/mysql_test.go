@@ -76,7 +76,7 @@ func TestRunMySQLTellsWhatIsWrong(t *testing.T) {
 		"other brand":          {replace("class: mysql", "class: mariadb"), "not a MariaDB", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := s.mysqlFile(t, db, "")
+			path := s.mysqlFile(t, db, "errors.retry.timeout: 0\n")
 			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)

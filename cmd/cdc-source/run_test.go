@@ -190,7 +190,7 @@ func TestRunTellsWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := s.file(t, db, "")
+			path := s.file(t, db, "errors.retry.timeout: 0\n")
 			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
