@@ -1,18 +1,10 @@
 package lake
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
-	"strings"
-
-	"tributary/internal/column"
-	"tributary/lake/basefile"
-	"tributary/lake/blob"
 )
 
 // past is what the archive tells of the instants that have left the active
@@ -71,20 +63,23 @@ func (t *Table) timelineAt(ctx context.Context, tl *Timeline, at string) (*Timel
 // readPast reads the archive. The bodies of the writes in it are kept, so that
 // Commit returns them.
 func (t *Table) readPast(ctx context.Context) (past, error) {
-	read := t.readArchive
-	if t.props.later() {
-		read = t.readHistory
-	}
 	var p past
 	seen := map[string]bool{}
 	var cleans []archivedClean
-	err := read(ctx, func(i Instant, c *Commit) {
-		if !seen[i.Time] {
-			seen[i.Time] = true
-			p.writes = append(p.writes, i)
-			t.keepCommit(i.Time, c)
+	take := func(e pastInstant) {
+		switch {
+		case e.Action == ActionClean:
+			cleans = append(cleans, cleanOfAvro(e.Time, e.clean))
+		case e.Commit != nil && !seen[e.Time]:
+			seen[e.Time] = true
+			p.writes = append(p.writes, e.Instant)
+			t.keepCommit(e.Time, e.Commit)
 		}
-	}, func(c archivedClean) { cleans = append(cleans, c) })
+	}
+	files, err := t.archiveFiles(ctx)
+	for n := 0; err == nil && n < len(files); n++ {
+		err = t.readArchived(ctx, files[n], take)
+	}
 	if err != nil {
 		return p, fmt.Errorf("read archive of %s: %w", t.base, err)
 	}
@@ -104,109 +99,6 @@ type archivedClean struct{ at, kept string }
 func cleanOfAvro(at string, rec map[string]any) archivedClean {
 	kept, _ := rec["earliestCommitToRetain"].(string)
 	return archivedClean{at, kept}
-}
-
-// readArchive reads the log files of table version 6.
-func (t *Table) readArchive(ctx context.Context, write func(Instant, *Commit), clean func(archivedClean)) error {
-	folder := t.archiveFolder()
-	for info, err := range t.store.List(ctx, folder, "") {
-		if err != nil {
-			return err
-		}
-		if name := strings.TrimPrefix(info.Key, folder); !strings.HasPrefix(name, ".commits_.archive.") {
-			continue
-		}
-		b, err := readObject(ctx, t.store, info.Key)
-		if err != nil {
-			return err
-		}
-		entries, err := parseArchive(b)
-		if err != nil {
-			return fmt.Errorf("%s: %w", info.Key, err)
-		}
-		for _, e := range entries {
-			if state, _ := e["actionState"].(string); state != "" && state != "COMPLETED" {
-				continue
-			}
-			if e["actionType"] == string(ActionClean) {
-				at, _ := e["commitTime"].(string)
-				rec, _ := e["hoodieCleanMetadata"].(map[string]any)
-				clean(cleanOfAvro(at, rec))
-			} else if i, c := archivedCommit(e); c != nil {
-				write(i, c)
-			}
-		}
-	}
-	return nil
-}
-
-// readHistory reads the Parquet files of later versions, which a manifest names;
-// the number of the manifest that counts is in _version_.
-func (t *Table) readHistory(ctx context.Context, write func(Instant, *Commit), clean func(archivedClean)) error {
-	folder := t.archiveFolder()
-	number, err := readObject(ctx, t.store, folder+"_version_")
-	if errors.Is(err, blob.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	b, err := readObject(ctx, t.store, folder+"manifest_"+strings.TrimSpace(string(number)))
-	if err != nil {
-		return err
-	}
-	var manifest struct {
-		Files []struct {
-			Name string `json:"fileName"`
-		} `json:"files"`
-	}
-	if err := json.Unmarshal(b, &manifest); err != nil {
-		return fmt.Errorf("manifest %s: %w", number, err)
-	}
-	for _, f := range manifest.Files {
-		b, err := readObject(ctx, t.store, folder+f.Name)
-		if err != nil {
-			return err
-		}
-		if err := historyFile(b, write, clean); err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
-		}
-	}
-	return nil
-}
-
-// historyFile reads the instants of one file.
-func historyFile(b []byte, write func(Instant, *Commit), clean func(archivedClean)) error {
-	file, err := basefile.Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return err
-	}
-	for g := range file.Groups() {
-		var cells [4]column.Column
-		for n, name := range []string{"instantTime", "completionTime", "action", "metadata"} {
-			cells[n].Kind = column.Bytes
-			if err := file.Read(g, basefile.Column{Name: name, Physical: basefile.ByteArray, Nullable: true}, &cells[n]); err != nil {
-				return err
-			}
-		}
-		for r := range file.GroupRows(g) {
-			text := func(n int) string { return string(cells[n].Value(r)) }
-			i := Instant{Time: text(0), Done: text(1), Action: Action(text(2)), State: StateCompleted}
-			if cells[3].IsNull(r) || !i.Action.writesData() && i.Action != ActionClean {
-				continue
-			}
-			rec, err := decodeAvroBody(cells[3].Value(r))
-			switch {
-			case err != nil:
-				return fmt.Errorf("instant %s: %w", i.Time, err)
-			case i.Action == ActionClean:
-				clean(cleanOfAvro(i.Time, rec))
-			default:
-				write(i, commitOfAvro(rec))
-			}
-		}
-	}
-	return nil
 }
 
 // keepCommit keeps a body for Commit, unless the active timeline had one.

@@ -113,7 +113,7 @@ func FuzzHistory(f *testing.F) {
 		if len(b) > 1<<16 {
 			return
 		}
-		bounded(t, len(b), func() { _ = historyFile(b, func(Instant, *Commit) {}, func(archivedClean) {}) })
+		bounded(t, len(b), func() { _ = historyFile(b, func(pastInstant) {}) })
 	})
 }
 

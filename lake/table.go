@@ -368,28 +368,40 @@ func (t *Table) schemaAt(ctx context.Context, tl *Timeline, at string) (Schema, 
 		if done[i].Time > at {
 			continue
 		}
-		c, err := t.Commit(ctx, done[i])
-		if err != nil {
-			return Schema{}, err
-		}
-		if s := c.Extra[extraSchema]; s != "" {
-			return ParseSchema(s)
+		if s, ok, err := t.schemaOf(ctx, done[i]); ok || err != nil {
+			return s, err
 		}
 	}
-	if s := t.props[propSchema]; s != "" {
-		return ParseSchema(s)
+	if text := t.props[propSchema]; text != "" {
+		s, err := ParseSchema(text)
+		if err != nil {
+			return s, fault.Human(fmt.Errorf("%s in %s: %w", propSchema, propertiesFile, err), "restore the file from a backup")
+		}
+		return s, nil
 	}
 	// Before the first commit that tells: its columns are the best there is.
 	for _, i := range done {
-		c, err := t.Commit(ctx, i)
-		if err != nil {
-			return Schema{}, err
-		}
-		if s := c.Extra[extraSchema]; s != "" {
-			return ParseSchema(s)
+		if s, ok, err := t.schemaOf(ctx, i); ok || err != nil {
+			return s, err
 		}
 	}
 	return Schema{}, nil
+}
+
+// schemaOf returns the columns that a commit tells; ok is false if it tells none.
+func (t *Table) schemaOf(ctx context.Context, i Instant) (s Schema, ok bool, err error) {
+	c, err := t.Commit(ctx, i)
+	if err != nil {
+		return s, false, err
+	}
+	text := c.Extra[extraSchema]
+	if text == "" {
+		return s, false, nil
+	}
+	if s, err = ParseSchema(text); err != nil {
+		return s, false, fault.Human(fmt.Errorf("%w: the columns in %s: %w", errBody, timelineFile(i), err), timelineHint)
+	}
+	return s, true, nil
 }
 
 // Ref is a table found by Tables.

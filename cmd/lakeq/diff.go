@@ -58,15 +58,17 @@ func (c *diffCmd) Run(a *app) error {
 	}
 	rows, err := db.QueryContext(a.ctx, query)
 	if err != nil {
-		return fault.Human(fmt.Errorf("compare table %s: %w", ref.Name, err), "")
+		return fmt.Errorf("compare table %s: %w", ref.Name, explainFile(err))
 	}
 	defer rows.Close()
 	r, err := newRenderer(c.Out, a.stdout, terminalWidth(a.stdout))
 	if err != nil {
 		return err
 	}
-	_, err = render(rows, r, start)
-	return err
+	if _, err = render(rows, r, start); err != nil {
+		return fmt.Errorf("compare table %s: %w", ref.Name, explainFile(err))
+	}
+	return nil
 }
 
 // diffQuery makes views of both states' own files, and the query that compares
@@ -89,7 +91,7 @@ func (l *lakeRoot) diffQuery(ctx context.Context, db *sql.DB, before, after *lak
 	}
 	for i, name := range []string{"before_", "after_"} {
 		if _, err := db.ExecContext(ctx, "CREATE VIEW "+name+" AS "+sides[i]); err != nil {
-			return "", err
+			return "", explainFile(err)
 		}
 	}
 	// A key is of the table, or, where some engine has written it so, of its
@@ -98,7 +100,7 @@ func (l *lakeRoot) diffQuery(ctx context.Context, db *sql.DB, before, after *lak
 	var doubled bool
 	if err := db.QueryRowContext(ctx, `SELECT (SELECT count(*) > count(DISTINCT _hoodie_record_key) FROM before_)
 		OR (SELECT count(*) > count(DISTINCT _hoodie_record_key) FROM after_)`).Scan(&doubled); err != nil {
-		return "", err
+		return "", explainFile(err)
 	}
 	if doubled {
 		key += ", _hoodie_partition_path"

@@ -8,9 +8,10 @@ import (
 )
 
 type filesCmd struct {
-	Table string `arg:"" help:"Name of the table, with or without its database."`
-	AsOf  string `help:"The moment whose files to list." placeholder:"WHEN"`
-	Out   string `short:"o" name:"output" help:"Form of the result: table, csv, json." enum:"table,csv,json" default:"table"`
+	Table         string `arg:"" help:"Name of the table, with or without its database."`
+	AsOf          string `help:"The moment whose files to list." placeholder:"WHEN"`
+	ReadOptimized bool   `name:"read-optimized" aliases:"read-optimised" help:"Of merge-on-read tables the base files alone."`
+	Out           string `short:"o" name:"output" help:"Form of the result: table, csv, json." enum:"table,csv,json" default:"table"`
 }
 
 // Run lists the files that make up a table.
@@ -24,7 +25,7 @@ func (c *filesCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	t, snap, err := a.lake.snapshot(a.ctx, ref, window{at: at})
+	t, snap, err := a.lake.snapshot(a.ctx, ref, window{at: at, readOptimized: c.ReadOptimized})
 	if err != nil {
 		return err
 	}
@@ -60,20 +61,22 @@ func (c *validateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	chosen := refs
 	if c.Table != "" {
-		ref, err := a.find(c.Table)
+		ref, err := refs.find(c.Table)
 		if err != nil {
 			return err
 		}
-		refs = append(refs[:0:0], ref)
+		chosen = catalog{ref}
 	}
 	cols := []resultColumn{{"table", "VARCHAR"}, {"severity", "VARCHAR"}, {"object", "VARCHAR"}, {"problem", "VARCHAR"}}
 	var rows [][]any
 	harm := 0
-	for _, ref := range refs {
+	for _, ref := range chosen {
+		name := refs.label(ref)
 		t, err := a.lake.open(a.ctx, ref)
 		if fault.NeedsHuman(err) { // a wrong checksum, another version, a damaged commit
-			rows = append(rows, []any{ref.Name, "harm", ".hoodie", err.Error()})
+			rows = append(rows, []any{name, "harm", ".hoodie", err.Error()})
 			harm++
 			continue
 		}
@@ -90,14 +93,14 @@ func (c *validateCmd) Run(a *app) error {
 				severity = "harm"
 				harm++
 			}
-			rows = append(rows, []any{ref.Name, severity, f.Object, f.Problem})
+			rows = append(rows, []any{name, severity, f.Object, f.Problem})
 		}
 	}
 	if err := a.print(c.Out, cols, rows, start); err != nil {
 		return err
 	}
 	if harm > 0 {
-		return fault.Humanf("roll back to a commit before the damage, restore the files, or load the table anew", "%d harmful findings in %d tables", harm, len(refs))
+		return fault.Humanf("roll back to a commit before the damage, restore the files, or load the table anew", "%d harmful findings in %d tables", harm, len(chosen))
 	}
 	return nil
 }

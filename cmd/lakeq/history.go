@@ -171,7 +171,7 @@ func readVersion(ctx context.Context, db *sql.DB, paths []string, fields []lake.
 	}
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
-		return v, fmt.Errorf("look for the row: %w", err)
+		return v, fmt.Errorf("look for the row: %w", explainFile(err))
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -188,7 +188,10 @@ func readVersion(ctx context.Context, db *sql.DB, paths []string, fields []lake.
 			v = version{commit: at, group: [2]string{fmt.Sprint(vals[3]), group}, row: vals[len(hoodieColumns):]}
 		}
 	}
-	return v, rows.Err()
+	if err := rows.Err(); err != nil {
+		return v, fmt.Errorf("look for the row: %w", explainFile(err))
+	}
+	return v, nil
 }
 
 // following reports of each state whether it is that of the commit right after the

@@ -417,7 +417,7 @@ func TestDamagedTablesDoNotHideOthers(t *testing.T) {
 	dir, _ := testLake(t)
 	must(t, os.WriteFile(filepath.Join(dir, "silver/tickit/venue/.hoodie/hoodie.properties"), nil, 0o644))
 	got := lakeq(t, "", "--lake", dir, "tables", "-o", "csv")
-	if got.code != 1 || !strings.Contains(got.out, "tickit,sale,4,") || !strings.Contains(got.out, "hoodie.properties is empty") ||
+	if got.code != 2 || !strings.Contains(got.out, "tickit,sale,4,") || !strings.Contains(got.out, "hoodie.properties is empty") ||
 		!strings.Contains(got.err, "1 of 2 tables cannot be read") {
 		t.Errorf("code %d, %s\n%s", got.code, got.err, got.out)
 	}

@@ -95,12 +95,12 @@ func (l *lakeRoot) close() {
 }
 
 // tables lists the tables of the lake.
-func (l *lakeRoot) tables(ctx context.Context) ([]lake.Ref, error) {
+func (l *lakeRoot) tables(ctx context.Context) (catalog, error) {
 	refs, err := lake.Tables(ctx, l.store, l.prefix)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
-	return refs, nil
+	return catalog(refs), nil
 }
 
 // localPaths returns the files as paths that the engine can open.

@@ -22,12 +22,14 @@ import (
 
 const about = `Ask questions of the lake's tables, as of any moment.
 
-Every table of the lake is a view by its name and by database.name:
+Every table of the lake is a view by its name and by database.name, and, where several
+are named so, by its folder in double quotes:
 
     lakeq --lake ./lake sql 'select count(*) from sale'
     lakeq sql --as-of '2026-11-25 09:30' 'select * from sale where salesid = 200'
     lakeq sql -o csv 'from venue' > venue.csv
     lakeq sql --begin 20261125 --end 20261126 'select * from sale'
+    lakeq sql 'select * from "silver/tickit/sale"'
     lakeq timeline sale
     lakeq diff sale 20261125 now
     lakeq history sale 200
@@ -42,6 +44,9 @@ A time with seconds includes the whole second. All times of tables are shown in 
 Deleted rows stay in their table with __deleted = 'true', unless the streamer is
 told to remove them. Hudi's own columns (_hoodie_commit_time, _hoodie_record_key,
 and three more) are part of a view when the query names one of them, or with --meta.
+
+Of merge-on-read tables, rows are base files and logs merged; with --read-optimized they
+are those of the base files alone, as of the last compaction.
 
 Exit codes: 0 done, 1 a fault that a retry may heal, 2 a fault that needs a human.`
 

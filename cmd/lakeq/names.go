@@ -123,7 +123,7 @@ func skipTo(sql string, i int, end string) int {
 }
 
 // nearest returns the names closest to want, at most three, best first; none
-// that differ in more than a third of their letters.
+// that differ in more than a third of their letters, or much more than the best.
 func nearest(want string, names []string) []string {
 	type scored struct {
 		name string
@@ -147,7 +147,7 @@ func nearest(want string, names []string) []string {
 		best = append(best[:at], append([]scored{{n, d}}, best[at:]...)...)
 	}
 	var out []string
-	for i := 0; i < len(best) && i < 3; i++ {
+	for i := 0; i < len(best) && i < 3 && best[i].dist <= best[0].dist+1; i++ {
 		out = append(out, best[i].name)
 	}
 	return out

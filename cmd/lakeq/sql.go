@@ -17,14 +17,15 @@ import (
 )
 
 type sqlCmd struct {
-	Query []string `arg:"" optional:"" help:"The SQL, one statement or several with semicolons between; - or nothing reads it from the input."`
-	AsOf  string   `help:"The moment whose rows to read." placeholder:"WHEN"`
-	Begin string   `help:"Only rows that were written after this moment." placeholder:"WHEN"`
-	End   string   `help:"With --begin: the moment up to which; as --as-of without it." placeholder:"WHEN"`
-	Out   string   `short:"o" name:"output" help:"Form of the result: table, csv, json, parquet." enum:"table,csv,json,parquet" default:"table"`
-	To    string   `help:"File to write the result to; parquet needs it." placeholder:"FILE" type:"path"`
-	Meta  bool     `help:"Show Hudi's own five columns too."`
-	Mem   string   `name:"memory" help:"Memory that the engine may use." default:"1GB" placeholder:"SIZE"`
+	Query         []string `arg:"" optional:"" help:"The SQL, one statement or several with semicolons between; - or nothing reads it from the input."`
+	AsOf          string   `help:"The moment whose rows to read." placeholder:"WHEN"`
+	Begin         string   `help:"Only rows that were written after this moment." placeholder:"WHEN"`
+	End           string   `help:"With --begin: the moment up to which; as --as-of without it." placeholder:"WHEN"`
+	Out           string   `short:"o" name:"output" help:"Form of the result: table, csv, json, parquet." enum:"table,csv,json,parquet" default:"table"`
+	To            string   `help:"File to write the result to; parquet needs it." placeholder:"FILE" type:"path"`
+	ReadOptimized bool     `name:"read-optimized" aliases:"read-optimised" help:"Of merge-on-read tables the base files alone: the state of the last compactions, quicker to read."`
+	Meta          bool     `help:"Show Hudi's own five columns too."`
+	Mem           string   `name:"memory" help:"Memory that the engine may use." default:"1GB" placeholder:"SIZE"`
 }
 
 // Run runs the query.
@@ -46,7 +47,7 @@ func (c *sqlCmd) Run(a *app) error {
 		return err
 	}
 	defer db.Close()
-	names, err := c.register(a, db, query, w)
+	tables, err := c.register(a, db, query, w)
 	if err != nil {
 		return err
 	}
@@ -58,10 +59,10 @@ func (c *sqlCmd) Run(a *app) error {
 	if c.Out == "parquet" { // a file holds one result
 		for _, s := range all[:len(all)-1] {
 			if _, err := db.ExecContext(a.ctx, s); err != nil {
-				return explain(err, names)
+				return explain(err, query, tables)
 			}
 		}
-		return c.copyTo(a.ctx, db, last, names)
+		return c.copyTo(a.ctx, db, last, tables)
 	}
 	out, done, err := c.output(a.stdout)
 	if err != nil {
@@ -80,7 +81,7 @@ func (c *sqlCmd) Run(a *app) error {
 			}
 		}
 		if err != nil {
-			return errors.Join(explain(err, names), done())
+			return errors.Join(explain(err, query, tables), done())
 		}
 		start = time.Now()
 	}
@@ -113,6 +114,10 @@ func (c *sqlCmd) window() (w window, err error) {
 	if c.AsOf != "" && (c.Begin != "" || c.End != "") {
 		return w, fault.Humanf("give one of them", "--as-of is a moment, --begin and --end are a span")
 	}
+	if c.ReadOptimized && c.Begin != "" {
+		return w, fault.Humanf("give one of them", "--read-optimized shows a state, --begin what was written after a moment")
+	}
+	w.readOptimized = c.ReadOptimized
 	if w.at, err = parseMoment(c.AsOf + c.End); err != nil || c.Begin == "" {
 		return w, err
 	}
@@ -150,9 +155,9 @@ func (c *sqlCmd) output(stdout io.Writer) (io.Writer, func() error, error) {
 	return f, f.Close, nil
 }
 
-// register makes a view of every table that the query may name, and returns the
-// names of all tables of the lake.
-func (c *sqlCmd) register(a *app, db *sql.DB, query string, w window) ([]string, error) {
+// register makes a view of every table that the query may name, and returns all
+// tables of the lake.
+func (c *sqlCmd) register(a *app, db *sql.DB, query string, w window) (catalog, error) {
 	refs, err := a.lake.tables(a.ctx)
 	if err != nil {
 		return nil, err
@@ -162,27 +167,21 @@ func (c *sqlCmd) register(a *app, db *sql.DB, query string, w window) ([]string,
 	for w := range words {
 		meta = meta || strings.HasPrefix(w, "_hoodie_")
 	}
-	byName := make(map[string]int)
-	var names []string
 	for _, r := range refs {
-		byName[strings.ToLower(r.Name)]++
-		names = append(names, r.Name)
-	}
-	for _, r := range refs {
-		if !words[strings.ToLower(r.Name)] {
+		names := refs.views(r, words)
+		if len(names) == 0 {
 			continue
 		}
-		unique := byName[strings.ToLower(r.Name)] == 1
-		if err := a.lake.addView(a.ctx, db, view{ref: r, window: w, meta: meta, plainName: unique}); err != nil {
+		if err := a.lake.addView(a.ctx, db, view{ref: r, window: w, meta: meta, names: names}); err != nil {
 			return nil, err
 		}
 	}
-	return names, nil
+	return refs, nil
 }
 
-func (c *sqlCmd) copyTo(ctx context.Context, db *sql.DB, query string, names []string) error {
+func (c *sqlCmd) copyTo(ctx context.Context, db *sql.DB, query string, tables catalog) error {
 	_, err := db.ExecContext(ctx, fmt.Sprintf("COPY (%s) TO %s (FORMAT parquet)", query, sqlText(c.To)))
-	return explain(err, names)
+	return explain(err, query, tables)
 }
 
 // openEngine starts DuckDB, which from here on fetches nothing and reads no file
@@ -205,7 +204,7 @@ var missingTable = regexp.MustCompile(`Table with name "?([^ "]+)"? does not exi
 
 // explain makes an error of the engine one that says what to do: queries do not
 // heal by themselves.
-func explain(err error, names []string) error {
+func explain(err error, query string, tables catalog) error {
 	if err == nil || fault.NeedsHuman(err) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -213,11 +212,28 @@ func explain(err error, names []string) error {
 	if m == nil {
 		return explainFile(err)
 	}
-	return noTable(m[1], names)
+	name := asWritten(query, m[1])
+	switch found := tables.named(name); len(found) {
+	case 0:
+		return tables.missing(name)
+	case 1:
+		return explainFile(err)
+	default:
+		return found.ambiguous(name, `"`)
+	}
+}
+
+// asWritten returns a table's name with the database that the query gives it.
+func asWritten(query, name string) string {
+	m := regexp.MustCompile(`(?i)\b(?:from|join|describe|summarize|table|into|update)\s+(?:"([^"]+)"|([\pL_][\pL\d_$]*))\s*\.\s*"?` + regexp.QuoteMeta(name) + `\b`).FindStringSubmatch(query)
+	if m == nil {
+		return name
+	}
+	return m[1] + m[2] + "." + name
 }
 
 // damagedFile are words of the engine about a Parquet file that is not whole.
-var damagedFile = regexp.MustCompile(`(?i)parquet file|magic bytes|footer length|TProtocol|thrift|snappy|corrupt|page header|out of (range|buffer)`)
+var damagedFile = regexp.MustCompile(`(?i)parquet file|magic bytes|footer length|TProtocol|thrift|snappy|corrupt|page header|out of (range|buffer)|don't know what type`)
 
 // explainFile tells an engine's error over the files of a table.
 func explainFile(err error) error {
@@ -225,21 +241,10 @@ func explainFile(err error) error {
 	if strings.Contains(text, "No files found") || strings.Contains(text, "Cannot open file") {
 		return err // cleaned away under the query: ask again
 	}
-	hint := ""
-	if damagedFile.MatchString(text) {
-		hint = "see with lakeq validate what is damaged, and restore the file from a backup, or read the table --as-of an instant before it"
+	if !damagedFile.MatchString(text) {
+		return fault.Human(err, "")
 	}
-	return fault.Human(err, hint)
+	return fault.Human(err, damageHint)
 }
 
-// noTable is the error for a table that is not there.
-func noTable(name string, names []string) error {
-	hint := "see lakeq tables"
-	switch near := nearest(name, names); {
-	case len(near) > 0:
-		hint = "did you mean " + strings.Join(near, " or ") + "?"
-	case len(names) == 0:
-		hint = "the lake has no tables: see that --lake is right, or run the streamer first"
-	}
-	return fault.Humanf(hint, "there is no table %s", name)
-}
+const damageHint = "see with lakeq validate what is damaged, and restore the file from a backup, or read the table --as-of an instant before it"

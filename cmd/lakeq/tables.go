@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"tributary/internal/fault"
@@ -29,6 +27,7 @@ func (c *tablesCmd) Run(a *app) error {
 	cols := []resultColumn{
 		{"database", "VARCHAR"}, {"table", "VARCHAR"}, {"rows", "BIGINT"}, {"bytes", "BIGINT"}, {"files", "BIGINT"},
 		{"commits", "BIGINT"}, {"last_commit", "TIMESTAMP"}, {"oldest_instant", "VARCHAR"}, {"newest_instant", "VARCHAR"},
+		{"folder", "VARCHAR"},
 	}
 	var rows [][]any
 	failed := map[int]error{}
@@ -40,7 +39,7 @@ func (c *tablesCmd) Run(a *app) error {
 		if err != nil {
 			failed[n] = err
 			row = make([]any, len(cols))
-			row[0], row[1] = r.Database, r.Name
+			row[0], row[1], row[len(row)-1] = r.Database, r.Name, r.Base
 		}
 		rows = append(rows, row)
 	}
@@ -57,7 +56,14 @@ func (c *tablesCmd) Run(a *app) error {
 	if err := a.print(c.Out, cols, rows, start); err != nil || len(failed) == 0 {
 		return err
 	}
-	return fmt.Errorf("%d of %d tables cannot be read: see their errors, and lakeq validate", len(failed), len(refs))
+	err = fmt.Errorf("%d of %d tables cannot be read", len(failed), len(refs))
+	const hint = "see their errors, and lakeq validate"
+	for _, e := range failed {
+		if !fault.NeedsHuman(e) {
+			return fault.Hinted(err, hint)
+		}
+	}
+	return fault.Human(err, hint)
 }
 
 func (a *app) tableRow(ref lake.Ref, when moment) ([]any, error) {
@@ -95,93 +101,7 @@ func (a *app) tableRow(ref lake.Ref, when moment) ([]any, error) {
 			commits++
 		}
 	}
-	return []any{ref.Database, ref.Name, rows, bytes, int64(len(snap.Files())), commits, last, oldest, newest}, nil
-}
-
-type timelineCmd struct {
-	Table string `arg:"" help:"Name of the table, with or without its database."`
-	Limit int    `short:"n" help:"How many of the newest instants to show; 0 for all." default:"50"`
-	Out   string `short:"o" name:"output" help:"Form of the result: table, csv, json." enum:"table,csv,json" default:"table"`
-}
-
-// Run shows the instants of a table, oldest first.
-func (c *timelineCmd) Run(a *app) error {
-	start := time.Now()
-	ref, err := a.find(c.Table)
-	if err != nil {
-		return err
-	}
-	t, err := lake.Open(a.ctx, a.lake.store, ref.Base, lake.Options{})
-	if err != nil {
-		return fmt.Errorf("open table %s: %w", ref.Name, err)
-	}
-	cols := []resultColumn{
-		{"instant", "VARCHAR"}, {"time", "TIMESTAMP"}, {"action", "VARCHAR"}, {"state", "VARCHAR"},
-		{"inserted", "BIGINT"}, {"updated", "BIGINT"}, {"deleted", "BIGINT"}, {"files", "BIGINT"}, {"bytes", "BIGINT"},
-		{"checkpoint", "VARCHAR"}, {"source", "VARCHAR"},
-	}
-	all := t.Timeline().All()
-	if c.Limit > 0 && len(all) > c.Limit {
-		all = all[len(all)-c.Limit:]
-	}
-	data := make(map[lake.Instant]bool)
-	for _, i := range t.Timeline().Completed() {
-		data[i] = true
-	}
-	var rows [][]any
-	for _, i := range all {
-		row := []any{i.Time, nil, string(i.Action), string(i.State), nil, nil, nil, nil, nil, nil, nil}
-		if w := i.When(); !w.IsZero() {
-			row[1] = w
-		}
-		if data[i] {
-			commit, err := t.Commit(a.ctx, i)
-			if err != nil {
-				return fmt.Errorf("table %s: %w", ref.Name, err)
-			}
-			copy(row[4:], commitCells(commit))
-		}
-		rows = append(rows, row)
-	}
-	return a.print(c.Out, cols, rows, start)
-}
-
-func commitCells(c *lake.Commit) []any {
-	var ins, upd, del, files, bytes int64
-	for _, stats := range c.Stats {
-		for _, s := range stats {
-			ins += s.NumInserts
-			upd += s.NumUpdates
-			del += s.NumDeletes
-			bytes += s.FileSize
-			files++
-		}
-	}
-	cells := []any{ins, upd, del, files, bytes, nil, nil}
-	if v := c.Extra["deltastreamer.checkpoint.key"]; v != "" {
-		cells[5] = v
-	}
-	if v := sourcePosition(c.Extra); v != "" {
-		cells[6] = v
-	}
-	return cells
-}
-
-// sourcePosition is how far the commit reaches in its database's log: an LSN as
-// PostgreSQL or SQL Server writes it, or a binlog position.
-func sourcePosition(extra map[string]string) string {
-	if v := extra["tributary.source.lsn"]; v != "" {
-		if n, err := strconv.ParseUint(v, 10, 64); err == nil {
-			return fmt.Sprintf("%X/%X", n>>32, uint32(n))
-		}
-	}
-	if v := extra["tributary.source.commit_lsn"]; v != "" {
-		return v
-	}
-	if f := extra["tributary.source.file"]; f != "" {
-		return f + ":" + extra["tributary.source.pos"]
-	}
-	return ""
+	return []any{ref.Database, ref.Name, rows, bytes, int64(len(snap.Files())), commits, last, oldest, newest, ref.Base}, nil
 }
 
 // find returns the table of that name, which may carry its database, or in that
@@ -191,28 +111,7 @@ func (a *app) find(name string) (lake.Ref, error) {
 	if err != nil {
 		return lake.Ref{}, err
 	}
-	var found []lake.Ref
-	var names []string
-	for _, r := range refs {
-		names = append(names, r.Name)
-		if r.Base == strings.Trim(name, "/") {
-			return r, nil
-		}
-		if strings.EqualFold(r.Name, name) || strings.EqualFold(r.Database+"."+r.Name, name) {
-			found = append(found, r)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return lake.Ref{}, noTable(name, names)
-	}
-	hint := "write " + found[0].Database + "." + found[0].Name + ", or the table's folder: " + found[0].Base
-	if found[0].Database == found[1].Database {
-		hint = "write the table's folder: " + found[0].Base + " or " + found[1].Base
-	}
-	return lake.Ref{}, fault.Humanf(hint, "several tables are named %s", name)
+	return refs.find(name)
 }
 
 // print renders rows that did not come from the engine.

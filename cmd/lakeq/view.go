@@ -21,10 +21,10 @@ var hoodieColumns = []string{
 
 // view says how a table is shown to the engine.
 type view struct {
-	ref       lake.Ref
-	window    window
-	meta      bool // with Hudi's own columns
-	plainName bool // also without its database
+	ref    lake.Ref
+	window window
+	meta   bool        // with Hudi's own columns
+	names  [][2]string // schema and name, of each of which there is a view
 }
 
 // window is the part of a table's life that is asked for: its state at a moment,
@@ -32,9 +32,11 @@ type view struct {
 type window struct {
 	at    moment
 	since *moment // only what was written after it
+
+	readOptimized bool // without the logs of a merge-on-read table
 }
 
-// addView makes the view: the table's columns, in their order and of their
+// addView makes the views: the table's columns, in their order and of their
 // types, over the files of its state at that time.
 func (l *lakeRoot) addView(ctx context.Context, db *sql.DB, v view) error {
 	_, snap, err := l.snapshot(ctx, v.ref, v.window)
@@ -45,17 +47,11 @@ func (l *lakeRoot) addView(ctx context.Context, db *sql.DB, v view) error {
 	if err != nil {
 		return fmt.Errorf("open table %s: %w", v.ref.Name, err)
 	}
-	database := v.ref.Database
-	if database == "" {
-		database = "main"
-	}
-	statements := []string{
-		"CREATE SCHEMA IF NOT EXISTS " + sqlName(database),
-		fmt.Sprintf("CREATE VIEW %s.%s AS %s", sqlName(database), sqlName(v.ref.Name), text),
-	}
-	if v.plainName && database != "main" {
-		statements = append(statements, fmt.Sprintf("CREATE VIEW main.%s AS SELECT * FROM %s.%s",
-			sqlName(v.ref.Name), sqlName(database), sqlName(v.ref.Name)))
+	var statements []string
+	for _, n := range v.names {
+		name := sqlName(n[0]) + "." + sqlName(n[1])
+		statements = append(statements, "CREATE SCHEMA IF NOT EXISTS "+sqlName(n[0]), "CREATE VIEW "+name+" AS "+text)
+		text = "SELECT * FROM " + name
 	}
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {
@@ -110,6 +106,9 @@ func (l *lakeRoot) snapshot(ctx context.Context, ref lake.Ref, w window) (*lake.
 			return nil, nil, fault.Humanf("ask again after the streamer's next commit", "table %s has no commit yet", ref.Name)
 		}
 		return nil, nil, fault.Humanf("ask for "+first+" or later", "table %s did not exist as of %s: its first commit is %s", ref.Name, at, first)
+	}
+	if w.readOptimized {
+		snap = snap.ReadOptimized()
 	}
 	return t, snap, nil
 }
@@ -216,7 +215,10 @@ func columnsOf(ctx context.Context, db *sql.DB, from string) ([]string, error) {
 		}
 		names = append(names, name)
 	}
-	return names, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the columns of the files: %w", explainFile(err))
+	}
+	return names, nil
 }
 
 // duckType returns DuckDB's name of a type; "" leaves a value as the file has
