@@ -59,6 +59,18 @@ func (o *ColumnOptions) rewrite() (w envelope.Rewrite, faults []Fault) {
 	return w, faults
 }
 
+// MessageKey returns the columns that message.key.columns makes a table's key, nil
+// if it has its own. The options must have no faults.
+func (o *ColumnOptions) MessageKey(id envelope.TableID) []string {
+	w, _ := o.rewrite()
+	for _, k := range w.Keys {
+		if k.Match(id) {
+			return k.Columns
+		}
+	}
+	return nil
+}
+
 func (o *ColumnOptions) masks() map[string]string {
 	out := make(map[string]string)
 	for _, m := range []map[string]string{o.MaskWith, o.MaskHash, o.Truncate} {

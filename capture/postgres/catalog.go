@@ -31,8 +31,9 @@ type tableInfo struct {
 	identity byte // pg_class.relreplident: d, n, f, i
 	root     bool // a partitioned table
 
-	identityIndex string // the index, where identity is i
-	readable      bool   // this user may SELECT
+	identityIndex string   // the index, where identity is i
+	identityKey   []string // columns that the log has of a deleted row, unless identity is f
+	readable      bool     // this user may SELECT
 	columns       []columnInfo
 	key           []string // columns of the key, in its order
 	published     bool     // in the publication; filled by publication.go
@@ -334,8 +335,11 @@ func (t *tableInfo) readKey(ctx context.Context, conn *pgx.Conn) error {
 		if t.key == nil {
 			t.key = columns
 		}
-		if ident && t.identity == 'i' {
-			identity, t.identityIndex = columns, index
+		switch {
+		case ident && t.identity == 'i':
+			identity, t.identityIndex, t.identityKey = columns, index, columns
+		case primary && t.identity == 'd':
+			t.identityKey = columns
 		}
 	}
 	if identity != nil && !subset(t.key, identity) {

@@ -78,6 +78,13 @@ func (s *Source) checkTables(c *catalog, tables []*tableInfo, w io.Writer) error
 			key = "key " + strings.Join(t.key, ", ")
 		}
 		fmt.Fprintf(w, "table        %s to topic %s, %d columns, %s%s%s\n", t.id, s.opts.Naming().Topic(t.id), len(built.codec.Columns), key, identityNote(t), leftOutNote(c, t))
+		columns, mend, err := weakKey(&s.opts, t)
+		if err != nil {
+			return err
+		}
+		if len(columns) > 0 {
+			fmt.Fprintf(w, "warning      %s: deletes do not tell %s of message.key.columns, whose keys are null or zero there; mend it with %s\n", t.id, strings.Join(columns, ", "), mend)
+		}
 		if !t.readable {
 			errs = append(errs, errUnreadable([]*tableInfo{t}, s.opts.User))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -74,6 +75,45 @@ func identityStatements(o *Options, tables []*tableInfo) (out []string, err erro
 		out = append(out, "ALTER TABLE "+tableName(t.id)+" REPLICA IDENTITY "+to)
 	}
 	return out, nil
+}
+
+// weakKey names the columns that message.key.columns makes part of a table's key
+// although the log does not have them of a deleted row, and the statement that
+// mends it; none if all is well.
+func weakKey(o *Options, t *tableInfo) (columns []string, mend string, err error) {
+	list, err := o.identities()
+	if err != nil {
+		return nil, "", err
+	}
+	full := t.identity == 'f'
+	if i := slices.IndexFunc(list, func(id identity) bool { return id.tables.MatchString(t.id.String()) }); i >= 0 {
+		full = list[i].kind == 'f' // as it is going to be
+	}
+	if full {
+		return nil, "", nil
+	}
+	for _, name := range o.MessageKey(t.id) {
+		if !slices.Contains(t.identityKey, name) {
+			columns = append(columns, name)
+		}
+	}
+	return columns, "ALTER TABLE " + tableName(t.id) + " REPLICA IDENTITY FULL", nil
+}
+
+// warnOfKeys warns of tables whose deletes do not tell the key that they are to
+// have.
+func (s *Source) warnOfKeys(tables []*tableInfo) error {
+	for _, t := range tables {
+		columns, mend, err := weakKey(&s.opts, t)
+		if err != nil {
+			return err
+		}
+		if len(columns) > 0 {
+			s.log.Warn("the log does not have these columns of message.key.columns when a row is deleted: the key of the delete and of its tombstone is null or the type's zero there",
+				"table", t.id.String(), "columns", strings.Join(columns, ", "), "mend", mend)
+		}
+	}
+	return nil
 }
 
 // publish checks the rights on the tables and brings the publication about.

@@ -142,6 +142,11 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 	if err != nil {
 		return nil, err
 	}
+	if !s.opened {
+		if err := s.warnOfKeys(tables); err != nil {
+			return nil, err
+		}
+	}
 	added, err := s.added(ctx, l.cat, pos, tables)
 	if err != nil {
 		return nil, err
