@@ -15,7 +15,7 @@ func NewLogger(w io.Writer, name string) *slog.Logger {
 		// An unreadable level leaves the default.
 		_ = level.UnmarshalText([]byte(text))
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationText}
 	text := IsTerminal(w)
 	switch os.Getenv("LOG_FORMAT") {
 	case "text":
@@ -28,6 +28,15 @@ func NewLogger(w io.Writer, name string) *slog.Logger {
 		handler = slog.NewTextHandler(w, options)
 	}
 	return slog.New(handler).With("daemon", name)
+}
+
+// durationText writes durations as text, such as 1.5s, where JSON would have a number
+// of nanoseconds.
+func durationText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // IsTerminal reports whether w is a terminal: progress lines are for people.

@@ -3,10 +3,12 @@ package ops
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"tributary/internal/fault"
 )
@@ -61,6 +63,30 @@ func TestCommandLine(t *testing.T) {
 		code := run(t.Context(), &out, &errs, "d", "does things", strings.Fields(c.args), commands)
 		if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errs.String(), c.errs) || ran != c.configPath {
 			t.Errorf("%q: code %d, path %q, stdout %q, stderr %q", c.args, code, ran, out.String(), errs.String())
+		}
+	}
+}
+
+func TestDurationsAreText(t *testing.T) {
+	for _, format := range []string{"json", "text"} {
+		t.Setenv("LOG_FORMAT", format)
+		var out bytes.Buffer
+		NewLogger(&out, "d").With("since", 2*time.Minute).WithGroup("g").Info("done", "took", 1500*time.Millisecond, "n", 7)
+		if format == "text" {
+			if !strings.Contains(out.String(), "since=2m0s g.took=1.5s g.n=7") {
+				t.Errorf("got %s", out.String())
+			}
+			continue
+		}
+		var line struct {
+			Since string `json:"since"`
+			G     struct {
+				Took string `json:"took"`
+				N    int    `json:"n"`
+			} `json:"g"`
+		}
+		if err := json.Unmarshal(out.Bytes(), &line); err != nil || line.Since != "2m0s" || line.G.Took != "1.5s" || line.G.N != 7 {
+			t.Errorf("%s: %+v, %v", out.String(), line, err)
 		}
 	}
 }
