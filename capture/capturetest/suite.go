@@ -52,6 +52,27 @@ type Harness struct {
 // Suite runs every test of this package that is the same for all databases.
 // newHarness is called once a test, for a database of its own.
 func Suite(t *testing.T, newHarness func(t *testing.T) Harness) {
+	suite(t, newHarness, true)
+}
+
+// Together runs the suite on several servers at the same time. newHarness has for
+// each what Suite takes; it is called once before, for the goroutines that a server
+// has beside those of its tests.
+func Together(t *testing.T, newHarness map[string]func(t *testing.T) Harness) {
+	for _, f := range newHarness {
+		f(t)
+	}
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // when all of them are done
+	for name, f := range newHarness {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			suite(t, f, false)
+		})
+	}
+}
+
+func suite(t *testing.T, newHarness func(t *testing.T) Harness, leaks bool) {
 	for name, test := range map[string]func(*testing.T, Harness){
 		"snapshot and stream meet":                  testMeet,
 		"snapshot and stream meet under writers":    testWriters,
@@ -69,8 +90,9 @@ func Suite(t *testing.T, newHarness func(t *testing.T) Harness) {
 			h := newHarness(t)
 			// A source leaves no goroutine behind; the server of the test
 			// has some of its own.
-			before := goleak.IgnoreCurrent()
-			t.Cleanup(func() { goleak.VerifyNone(t, before) })
+			if before := goleak.IgnoreCurrent(); leaks {
+				t.Cleanup(func() { goleak.VerifyNone(t, before) })
+			}
 			test(t, h)
 		})
 	}

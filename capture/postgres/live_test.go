@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,28 +36,30 @@ func liveSource(t *testing.T, db *testdb.Database, edit func(*Options)) *Source 
 	return s
 }
 
+// TestSuite is on every release: the one that is installed, and those that
+// tests/setup.sh unpacks.
 func TestSuite(t *testing.T) {
-	suite(t, func(t *testing.T) *testdb.Database { return testdb.PostgreSQL(t) })
+	open := map[string]func(testing.TB) *testdb.Database{"installed": testdb.PostgreSQL}
+	for _, n := range testdb.Releases() {
+		open[fmt.Sprint(n)] = func(t testing.TB) *testdb.Database { return testdb.PostgreSQLRelease(t, n) }
+	}
+	all := make(map[string]func(t *testing.T) capturetest.Harness)
+	for name, f := range open {
+		all[name] = func(t *testing.T) capturetest.Harness { return harness(f(t)) }
+	}
+	capturetest.Together(t, all)
 }
 
-// TestSuiteNewest is TestSuite on the newest release.
-func TestSuiteNewest(t *testing.T) {
-	suite(t, func(t *testing.T) *testdb.Database { return testdb.PostgreSQLRelease(t, slices.Max(testdb.Releases())) })
-}
-
-func suite(t *testing.T, open func(*testing.T) *testdb.Database) {
-	capturetest.Suite(t, func(t *testing.T) capturetest.Harness {
-		db := open(t)
-		return capturetest.Harness{
-			DB: db,
-			Source: func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source {
-				return liveSource(t, db, func(o *Options) {
-					o.BatchSize, o.BatchBytes, o.FetchSize = limits.Changes, limits.Bytes, fetchSize
-				})
-			},
-			Order: func(c *envelope.Change) string { return fmt.Sprintf("%016x", c.Source.LSN) },
-		}
-	})
+func harness(db *testdb.Database) capturetest.Harness {
+	return capturetest.Harness{
+		DB: db,
+		Source: func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source {
+			return liveSource(t, db, func(o *Options) {
+				o.BatchSize, o.BatchBytes, o.FetchSize = limits.Changes, limits.Bytes, fetchSize
+			})
+		},
+		Order: func(c *envelope.Change) string { return fmt.Sprintf("%016x", c.Source.LSN) },
+	}
 }
 
 // open opens s and has it closed when the test ends.
