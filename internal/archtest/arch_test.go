@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"capture/mysql/ddl":    nil,
 	"capture/rdsauth":      nil,
 	"capture/emit":         {"internal/config", "capture", "envelope", "registry", "internal/topic"},
+	"capture/conformance":  {"internal/config", "capture", "capture/mysql", "capture/postgres", "capture/sqlserver", "envelope"},
 	"capture/capturetest":  {"capture", "capture/snapshot", "envelope", "internal/testdb"},
 	"registry":             {"internal/avrotext", "internal/config", "registry/glue"},
 	"registry/glue":        nil,
@@ -59,7 +60,7 @@ var arrows = map[string][]string{
 	"lake/blob/s3":         {"lake/blob"},
 	"ingest":               {"lake", "lake/bronze", "lake/blob", "internal/avro", "internal/column"},
 
-	"cmd/cdc-source":    {"capture", "capture/emit", "capture/rdsauth", "capture/snapshot", "capture/postgres", "capture/mysql", "capture/sqlserver", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
+	"cmd/cdc-source":    {"capture", "capture/emit", "capture/rdsauth", "capture/snapshot", "capture/postgres", "capture/mysql", "capture/sqlserver", "capture/conformance", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
 	"cmd/s3-sink":       {"internal/column", "lake/bronze", "lake/blob", "lake/blob/s3", "registry", "internal/topic", "internal/avro", "internal/config", "internal/ops"},
 	"cmd/deltastreamer": {"ingest", "lake", "lake/bronze", "lake/blob", "lake/blob/s3", "internal/config", "internal/ops"},
 	"cmd/lakeq":         {"lake", "lake/blob", "lake/blob/s3", "internal/column", "internal/ops"},
