@@ -52,12 +52,22 @@ func (c *chunks) database(ctx context.Context, name string) (*database, error) {
 
 // marks are rows that are written into the signal table to know when the stream
 // has come to where a chunk was read, and the times of the databases' logs, by
-// which it is known where nothing can be written.
+// which it is known where nothing can be written. The worker is ahead of what has
+// been taken from the pipe: each is kept with its place in the log.
 type marks struct {
 	mu     sync.Mutex
 	signal string
-	seen   map[string]bool      // marks that the stream has passed
-	times  map[string]time.Time // of the last transaction that was read, by database
+	seen   map[string]logTime   // where the marks are that the worker has passed
+	wanted bool                 // times are asked for
+	times  map[string][]logTime // how far the worker has read, by database
+}
+
+// logTime is a place in the log of a database, and the time of the last transaction
+// up to there where that is of interest.
+type logTime struct {
+	database string
+	at       lsn
+	t        time.Time
 }
 
 const (
@@ -78,16 +88,16 @@ func (m *marks) own(in *instance, r *change) bool {
 		return false
 	}
 	if m.seen == nil {
-		m.seen = make(map[string]bool)
+		m.seen = make(map[string]logTime)
 	}
-	m.seen[id] = true
+	m.seen[id] = logTime{database: in.id.Catalog, at: r.commit}
 	return true
 }
 
 // passed notes that the log of a database was read up to an LSN.
 func (m *marks) passed(ctx context.Context, d *database, to lsn) error {
 	m.mu.Lock()
-	wanted := m.times != nil
+	wanted := m.wanted
 	m.mu.Unlock()
 	if !wanted {
 		return nil
@@ -98,10 +108,50 @@ func (m *marks) passed(ctx context.Context, d *database, to lsn) error {
 	}
 	if t, ok := v.(time.Time); ok {
 		m.mu.Lock()
-		m.times[d.name] = t
+		if m.times == nil {
+			m.times = make(map[string][]logTime)
+		}
+		m.times[d.name] = append(m.times[d.name], logTime{d.name, to, t})
 		m.mu.Unlock()
 	}
 	return nil
+}
+
+// reached reports whether everything before a mark, and the mark, is before the
+// places of a position.
+func (m *marks) reached(end *position, mark string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if strings.HasPrefix(mark, markPrefix) {
+		at, ok := m.seen[mark]
+		if !ok || !end.past(at) {
+			return false, nil
+		}
+		delete(m.seen, mark)
+		return true, nil
+	}
+	name, text, _ := strings.Cut(mark, "\x00")
+	since, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return false, fmt.Errorf("mark of a chunk: %w", err)
+	}
+	for _, x := range m.times[name] {
+		if end.past(x) && !x.t.Before(since) {
+			m.wanted, m.times = false, nil
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// past reports whether all transactions up to a place are before the position.
+func (p *position) past(x logTime) bool {
+	at := p.Databases[x.database]
+	if at == nil {
+		return false
+	}
+	n := compareLSN(lsn(at.Commit), x.at)
+	return n > 0 || n == 0 && !at.partial()
 }
 
 // Captured implements snapshot.Chunks.
@@ -138,22 +188,16 @@ func (s *Source) Hurry(on bool) {
 }
 
 // Reached implements snapshot.Chunks.
-func (s *Source) Reached(_ capture.Position, mark string) (bool, error) {
+func (s *Source) Reached(end capture.Position, mark string) (bool, error) {
 	n := s.session
 	if n == nil {
 		return false, errors.New("source is not open")
 	}
-	n.marks.mu.Lock()
-	defer n.marks.mu.Unlock()
-	if strings.HasPrefix(mark, markPrefix) {
-		return n.marks.seen[mark], nil
-	}
-	name, text, _ := strings.Cut(mark, " ")
-	at, err := time.Parse(time.RFC3339Nano, text)
+	at, err := parsePosition(end)
 	if err != nil {
-		return false, fmt.Errorf("mark of a chunk: %w", err)
+		return false, err
 	}
-	return !n.marks.times[name].Before(at), nil
+	return n.marks.reached(at, mark)
 }
 
 // Chunk implements snapshot.Chunks. What is captured is committed, so that it is
@@ -211,16 +255,14 @@ func (n *session) mark(ctx context.Context, d *database) (string, error) {
 		return m, nil
 	}
 	n.marks.mu.Lock()
-	if n.marks.times == nil {
-		n.marks.times = make(map[string]time.Time)
-	}
+	n.marks.wanted = true
 	n.marks.mu.Unlock()
 	v, err := d.conn.one(ctx, "SELECT SYSDATETIMEOFFSET()")
 	if err != nil {
 		return "", fmt.Errorf("read the time: %w", err)
 	}
 	t, _ := v.(time.Time)
-	return d.name + " " + t.Format(time.RFC3339Nano), nil
+	return d.name + "\x00" + t.Format(time.RFC3339Nano), nil
 }
 
 // signalTable is the signal table if it is in the database, is captured and may be

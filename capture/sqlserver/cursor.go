@@ -76,18 +76,49 @@ func (c *cursor) advance(ctx context.Context, p *place) error {
 	return c.d.overtaken(ctx, p, []*instance{c.in})
 }
 
-// fetch reads the next page. Rows that stand at the same place as the last one are
-// read again and passed over: a page may end between them.
+// fetch reads the next page: what is left of the transaction in which the last one
+// ended, and what comes after it. These are two queries, for each of which the
+// server finds the range in the index; in one it would read all transactions of the
+// interval again for each page.
 func (c *cursor) fetch(ctx context.Context) error {
+	c.rows, c.next = c.rows[:0], 0
 	if compareLSN(c.to, c.from) < 0 || compareLSN(c.to, c.from) == 0 && !c.within {
-		c.rows, c.all = nil, true
+		c.all = true
 		return nil
 	}
-	limit := c.d.cfg.page() + c.same
-	query, args := c.query(limit)
-	c.rows, c.next = c.rows[:0], 0
-	pass, n := c.same, 0
-	err := c.d.conn.rows(ctx, query, args, func(v []driver.Value) error {
+	low := c.from
+	if !c.within {
+		low = increment(low)
+	}
+	if c.any {
+		more, err := c.page(ctx, c.last.commit, c.last.commit, true)
+		if err != nil || more {
+			return err
+		}
+		low = increment(c.last.commit)
+	}
+	if compareLSN(low, c.in.start) < 0 {
+		low = c.in.start
+	}
+	if compareLSN(low, c.to) > 0 {
+		c.all = true
+		return nil
+	}
+	more, err := c.page(ctx, low, c.to, false)
+	c.all = c.all || !more
+	return err
+}
+
+// page reads rows from a commit to another; behind the last one if rest is set. Rows
+// that stand at the same place as that are read again and passed over: a page may
+// end between them. It reports whether there may be more.
+func (c *cursor) page(ctx context.Context, from, to lsn, rest bool) (more bool, err error) {
+	limit, pass, n := c.d.cfg.page(), 0, 0
+	if rest {
+		limit, pass = limit+c.same, c.same
+	}
+	query, args := c.query(limit, from, to, rest)
+	err = c.d.conn.rows(ctx, query, args, func(v []driver.Value) error {
 		n++
 		r := change{key: key{asLSN(v[0]), asInt(v[1]), asLSN(v[2]), asInt(v[3])}}
 		if c.any && r.key == c.last {
@@ -113,33 +144,26 @@ func (c *cursor) fetch(ctx context.Context) error {
 	if number(err) == errMissingObject && c.d.dropped(ctx, c.in) {
 		c.d.log.Warn("a capture instance was dropped while it was read", "table", c.in.id.String(), "instance", c.in.name)
 		c.all = true
-		return nil
+		return true, nil
 	}
 	if number(err) == errOutOfRange { // the LSNs are out of what the function has
 		if e := c.d.overtaken(ctx, &place{Commit: lsnText(before(c.from)), Instances: []int64{c.in.object}}, []*instance{c.in}); e != nil {
-			return e
+			return false, e
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("read the changes of %s: %w", c.in.id, err)
+		return false, fmt.Errorf("read the changes of %s: %w", c.in.id, err)
 	}
-	c.all = n < limit
-	return nil
+	return n >= limit, nil
 }
 
-// query selects a page of rows behind the last one.
-func (c *cursor) query(limit int) (string, []any) {
+// query selects a page of rows.
+func (c *cursor) query(limit int, low, high lsn, rest bool) (string, []any) {
 	var b strings.Builder
-	low := c.from
-	if !c.within {
-		low = increment(low)
-	}
-	if compareLSN(low, c.in.start) < 0 {
-		low = c.in.start
-	}
-	args := []any{append([]byte{}, low[:]...), append([]byte{}, c.to[:]...)}
+	args := []any{low[:], high[:]}
+	direct := c.d.cfg.QueryMode != "function"
 	command, from := "c.[__$command_id]", "cdc."+quoted(c.in.name+"_CT")
-	if c.d.cfg.QueryMode == "function" {
+	if !direct {
 		command, from = "CAST(0 AS int)", "cdc."+quoted("fn_cdc_get_all_changes_"+c.in.name)+"(@p1, @p2, N'all update old')"
 	}
 	fmt.Fprintf(&b, "SELECT TOP (%d) c.[__$start_lsn], %s, c.[__$seqval], c.[__$operation], c.[__$update_mask], TODATETIMEOFFSET(l.tran_begin_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET()))", limit, command)
@@ -147,22 +171,17 @@ func (c *cursor) query(limit int) (string, []any) {
 		b.WriteString(", " + c.in.table.list("c."))
 	}
 	b.WriteString(" FROM " + from + " AS c LEFT JOIN cdc.lsn_time_mapping AS l ON l.start_lsn = c.[__$start_lsn] WHERE c.[__$start_lsn] >= @p1 AND c.[__$start_lsn] <= @p2")
-	if c.any {
-		place := func(v any) string {
-			args = append(args, v)
-			return fmt.Sprintf("@p%d", len(args))
+	if rest {
+		args = append(args, append([]byte{}, c.last.change[:]...), c.last.op)
+		inner := "(c.[__$seqval] > @p3 OR (c.[__$seqval] = @p3 AND c.[__$operation] >= @p4))"
+		if direct {
+			args = append(args, c.last.command)
+			inner = "c.[__$command_id] >= @p5 AND (c.[__$command_id] > @p5 OR " + inner + ")"
 		}
-		commit, change := place(append([]byte{}, c.last.commit[:]...)), place(append([]byte{}, c.last.change[:]...))
-		op := place(c.last.op)
-		inner := fmt.Sprintf("(c.[__$seqval] > %s OR (c.[__$seqval] = %s AND c.[__$operation] >= %s))", change, change, op)
-		if c.d.cfg.QueryMode != "function" {
-			cmd := place(c.last.command)
-			inner = fmt.Sprintf("(c.[__$command_id] > %s OR (c.[__$command_id] = %s AND %s))", cmd, cmd, inner)
-		}
-		fmt.Fprintf(&b, " AND (c.[__$start_lsn] > %s OR (c.[__$start_lsn] = %s AND %s))", commit, commit, inner)
+		b.WriteString(" AND " + inner)
 	}
 	b.WriteString(" ORDER BY c.[__$start_lsn], ")
-	if c.d.cfg.QueryMode != "function" {
+	if direct {
 		b.WriteString("c.[__$command_id], ")
 	}
 	b.WriteString("c.[__$seqval], c.[__$operation]")

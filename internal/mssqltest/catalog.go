@@ -41,7 +41,7 @@ func (c *compiler) systemView(db *Database, st *state, schema, name string) *rel
 		r.cols = append(r.cols, scol{name: n, typ: col.typ, nullable: nullable, index: i})
 	}
 	if v.orders != nil {
-		r.orders, r.seek = [][]int{v.orders}, v.orders[0]
+		r.orders, r.seek, r.indexed = [][]int{v.orders}, v.orders[0], v.after != nil
 	}
 	r.scan = func(_ *env, from any, yield func([]any) bool) error {
 		if v.after != nil {

@@ -121,10 +121,7 @@ func (s *session) matched(w *writer, alias string, where tsql.Expr, top tsql.Exp
 			}
 			continue
 		}
-		low, err := c.lowBound(r, where)
-		if err != nil {
-			return nil, nil, err
-		}
+		low := c.bound(r, where, lowEnd)
 		lim, err := c.limits(top, nil, nil)
 		if err != nil {
 			return nil, nil, err

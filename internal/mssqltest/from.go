@@ -13,6 +13,9 @@ type relation struct {
 	scan   func(e *env, from any, yield func([]any) bool) error
 	orders [][]int // the columns that the rows are ordered by, in each of several ways
 	seek   int     // -1: none
+	// indexed: scan finds the first row for from, and gives them in the order of
+	// the column seek.
+	indexed bool
 }
 
 // ordered says whether the rows come in the order of the keys.

@@ -1,8 +1,10 @@
 package mssqltest
 
 import (
+	"slices"
 	"strings"
 
+	"tributary/internal/mssqltest/tds"
 	"tributary/internal/mssqltest/tsql"
 )
 
@@ -175,7 +177,80 @@ func (j *joinRun) rightFrom(from any) any {
 	return nil
 }
 
+// sought is the left's value by which the rows of the right are found in their
+// order, one after another; nil where they are not.
+func (j *joinRun) sought() *value {
+	if j.kind != "INNER" && j.kind != "LEFT" || !j.r.indexed {
+		return nil
+	}
+	for _, p := range j.pairs {
+		l, r := p[0].col, p[1].col
+		if l != nil && r != nil && r.index == j.left+j.r.seek && l.typ.Kind == tds.Binary && r.typ.Kind == tds.Binary {
+			return &p[0]
+		}
+	}
+	return nil
+}
+
+// nested looks the rows of the right up for each of the left.
+func (j *joinRun) nested(e *env, from any, by *value, yield func([]any) bool) error {
+	var bad error
+	var last any
+	var candidates [][]any
+	row := make([]any, j.width)
+	in := &env{row: row, up: e.up}
+	look := func(v any) error {
+		last, candidates = v, candidates[:0]
+		if v == nil {
+			return nil
+		}
+		return j.r.scan(&env{up: e.up}, v, func(r []any) bool {
+			if compare(r[j.r.seek], v) != 0 {
+				return false
+			}
+			candidates = append(candidates, slices.Clone(r))
+			return true
+		})
+	}
+	err := j.l.scan(&env{up: e.up}, from, func(lrow []any) bool {
+		copy(row, lrow)
+		v, err := by.eval(in)
+		if err == nil && (v == nil || last == nil || compare(v, last) != 0) {
+			err = look(v)
+		}
+		if err != nil {
+			bad = err
+			return false
+		}
+		matched, more := false, true
+		for _, r := range candidates {
+			copy(row[j.left:], r)
+			t, err := j.on(in)
+			if err != nil {
+				bad = err
+				return false
+			}
+			if t != yes {
+				continue
+			}
+			matched = true
+			if more = yield(row); !more {
+				return false
+			}
+		}
+		if !matched && j.kind == "LEFT" {
+			clear(row[j.left:])
+			more = yield(row)
+		}
+		return more
+	})
+	return firstOf(bad, err)
+}
+
 func (j *joinRun) run(e *env, from any, yield func([]any) bool) error {
+	if by := j.sought(); by != nil {
+		return j.nested(e, from, by, yield)
+	}
 	type right struct {
 		row  []any // as wide as the result
 		used bool

@@ -215,13 +215,13 @@ func (c *compiler) spec(s *tsql.Spec, order []tsql.Order, offset, fetch tsql.Exp
 	if err != nil {
 		return nil, err
 	}
-	low, err := c.lowBound(rel, s.Where)
-	if err != nil {
-		return nil, err
+	low, high := c.bound(rel, s.Where, lowEnd), c.bound(rel, s.Where, highEnd)
+	if !slices.ContainsFunc(rel.orders, func(o []int) bool { return o[0] == rel.seek }) {
+		high = nil // there may be more behind it
 	}
 	x := &specRun{
 		c: c, rel: rel, where: where, windows: windows, group: c.scope.group, having: having, vals: vals, keys: keys,
-		distinct: s.Distinct, limit: limit, low: low, noSort: len(windows) == 0 && c.scope.group == nil && !s.Distinct && rel.ordered(keys),
+		distinct: s.Distinct, limit: limit, low: low, high: high, noSort: len(windows) == 0 && c.scope.group == nil && !s.Distinct && rel.ordered(keys),
 	}
 	if s.Distinct {
 		for _, k := range keys {

@@ -16,23 +16,25 @@ type specRun struct {
 	keys     []sortKey
 	distinct bool
 	limit    limits
-	low      *value
+	low      *value // of the seek column; nil = none
+	high     *value // the same, where the rows come in its order
 	noSort   bool
 }
 
 // filtered yields the rows of FROM for which WHERE holds.
 func (x *specRun) filtered(up *env, yield func(*env) bool) error {
-	var from any
-	if x.low != nil {
-		v, err := x.low.eval(&env{up: up})
-		if err != nil {
-			return err
+	var ends [2]any
+	for i, b := range []*value{x.low, x.high} {
+		if b == nil {
+			continue
 		}
-		if v == nil {
-			return nil // no comparison with NULL holds
+		v, err := b.eval(&env{up: up})
+		if err != nil || v == nil {
+			return err // no comparison with NULL holds
 		}
-		from = v
+		ends[i] = v
 	}
+	from, to := ends[0], ends[1]
 	e := &env{up: up}
 	var bad error
 	n := 0
@@ -41,6 +43,9 @@ func (x *specRun) filtered(up *env, yield func(*env) bool) error {
 			if bad = x.c.s.interrupted(); bad != nil {
 				return false
 			}
+		}
+		if to != nil && row[x.rel.seek] != nil && compare(row[x.rel.seek], to) > 0 {
+			return false
 		}
 		e.row = row
 		if x.where != nil {

@@ -208,6 +208,10 @@ func (s *session) readLock(db *Database, tb *table, hints []string) (waited bool
 	case level == serializable:
 		waited, err = l.lockShared(s.ctx, s.tx, s.lockTimeout, db, tb.id, true)
 	}
+	locked := exclusive || level == repeatableRead || level == serializable
+	if locked && db.st.Load().tables[tb.id] != tb {
+		waited = true // others committed between the reading and the lock, which then was free
+	}
 	if waited {
 		s.states = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,4 +298,27 @@ func TestCatalog(t *testing.T) {
 	run(t, c, "EXEC sp_rename 's.t.c', 'cc', 'COLUMN'")
 	equal(t, rows(t, c, "SELECT cc FROM s.t"), "[]")
 	equal(t, fmt.Sprint(rows(t, c, "SELECT name FROM sys.databases ORDER BY database_id")), "[[master] [tempdb] [model] [msdb] [crm]]")
+}
+
+// TestNoUpdateIsLost has several sessions count in one row.
+func TestNoUpdateIsLost(t *testing.T) {
+	_, db := tracked(t, mssqltest.Options{})
+	must(t, db.Exec("CREATE TABLE counter (id int NOT NULL PRIMARY KEY, n int NOT NULL); INSERT INTO counter VALUES (1, 0)"))
+	const sessions, times = 8, 300
+	var wg sync.WaitGroup
+	for range sessions {
+		wg.Go(func() {
+			for range times {
+				if err := db.Exec("UPDATE counter SET n = n + 1"); err != nil {
+					t.Errorf("count: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	rows, err := db.Query("SELECT n FROM counter")
+	must(t, err)
+	if rows[0][0] != int64(sessions*times) {
+		t.Errorf("the row counts %v, want %d", rows[0][0], sessions*times)
+	}
 }

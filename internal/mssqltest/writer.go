@@ -92,10 +92,13 @@ func (w *writer) lock(key []any, insert bool) (bool, error) {
 	if err != nil {
 		return waited, err
 	}
-	if s.level == snapshotLevel {
-		now := w.db.st.Load().tables[w.tb.id]
-		if now == nil || !sameRow(now.root.get(key), w.tb.root.get(key)) {
-			return waited, sqlError(3960, "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access table '%s.%s' directly or indirectly in database '%s' to update, delete, or insert the row that has been modified or deleted by another transaction. Retry the transaction or change the isolation level for the update/delete statement.", w.tb.schema, w.tb.name, w.db.name)
+	// Others may have committed the row between the reading and the lock, which then
+	// was free.
+	now := w.db.st.Load().tables[w.tb.id]
+	if now == nil || !sameRow(now.root.get(key), w.tb.root.get(key)) {
+		waited = true
+		if s.level == snapshotLevel {
+			return true, sqlError(3960, "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access table '%s.%s' directly or indirectly in database '%s' to update, delete, or insert the row that has been modified or deleted by another transaction. Retry the transaction or change the isolation level for the update/delete statement.", w.tb.schema, w.tb.name, w.db.name)
 		}
 	}
 	return waited, nil
