@@ -155,7 +155,7 @@ func (o *Options) schemaFaults() (out []Fault) {
 		if _, err := compileAll(list); err != nil {
 			out = append(out, Fault{key, err.Error()})
 		}
-		if len(list) > 0 && (strings.Contains(strings.ToLower(o.Class), "mysql") || strings.Contains(strings.ToLower(o.Class), "mariadb")) {
+		if len(list) > 0 && o.binlog() {
 			out = append(out, Fault{key, "this database has no schemas: use database.include.list or database.exclude.list"})
 		}
 	}
@@ -271,6 +271,12 @@ func (o *Options) Naming() envelope.Naming {
 	}
 }
 
+// binlog reports whether the connector is one for MySQL or MariaDB.
+func (o *Options) binlog() bool {
+	class := strings.ToLower(o.Class)
+	return strings.Contains(class, "mysql") || strings.Contains(class, "mariadb")
+}
+
 // Format is what the records look like, given the connector's source block.
 // The options must have no Faults.
 func (o *Options) Format(block envelope.Block) envelope.Options {
@@ -281,7 +287,9 @@ func (o *Options) Format(block envelope.Block) envelope.Options {
 		f.Rewrite.Times = o.Times // made of what the sources write
 	}
 	f.QuietFailures = o.Failures != "warn"
-	f.SkipDeletes, f.SkipCreates = o.Skips(envelope.Delete), o.Skips(envelope.Create)
+	if !o.binlog() { // there it is an update to Debezium, until it is told
+		f.SkipDeletes, f.SkipCreates = o.Skips(envelope.Delete), o.Skips(envelope.Create)
+	}
 	f.TextMessages = o.Binaries != "" && o.Binaries != "bytes"
 	if slices.Contains(o.Notifications, "sink") {
 		f.Notifications = o.NotificationTopic

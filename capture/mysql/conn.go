@@ -28,7 +28,11 @@ type conn struct {
 
 // dial connects and sets the session up: UTF-8, UTC, and long patience on the
 // server's side.
-func dial(ctx context.Context, cfg *settings) (*conn, error) {
+func dial(ctx context.Context, cfg *settings) (*conn, error) { return dialFor(ctx, cfg, 0) }
+
+// dialFor is dial for a connection on which something must come within patience;
+// 0 = never.
+func dialFor(ctx context.Context, cfg *settings, patience time.Duration) (*conn, error) {
 	tlsConfig, err := cfg.tlsConfig()
 	if err != nil {
 		return nil, err
@@ -47,6 +51,7 @@ func dial(ctx context.Context, cfg *settings) (*conn, error) {
 				c.SetTLSConfig(tlsConfig)
 			}
 			c.UnsetCapability(mysql.CLIENT_QUERY_ATTRIBUTES)
+			c.ReadTimeout = patience
 			return nil
 		})
 	}
@@ -286,7 +291,6 @@ const (
 	errNoSuchTable     = 1146
 	errUnknownVariable = 1193
 	errMasterFatal     = 1236
-	errXARecover       = 1401
 	errLockWait        = 1205
 )
 

@@ -19,7 +19,7 @@ import (
 // goldenCatalog plays the server's part: what a recording's schema history says
 // of the tables where the stream begins.
 type goldenCatalog struct {
-	server  func() *serverCatalog // for what is in no recording
+	server  func() *serverCatalog // for what is in no recording, nil = there is none
 	history []historyEntry
 }
 
@@ -129,11 +129,15 @@ func (c *goldenCatalog) charset(id uint64) string {
 		return "latin1"
 	case 33:
 		return "utf8mb3"
-	case 54, 56, 101:
+	case 54, 101:
 		return "utf16"
-	default:
+	case 45, 46, 255:
 		return "utf8mb4"
 	}
+	if c.server != nil {
+		return c.server().charset(id)
+	}
+	return "utf8mb4"
 }
 
 // decoder asks a real server: a recording has no character sets.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,7 +124,7 @@ func (g *golden) feed(t *testing.T, x *comparison) {
 		history = filepath.Join(g.scenario.Dir, "default", "schemahistory.jsonl")
 	}
 	catalog := readHistory(t, history)
-	catalog.server = func() *serverCatalog { return g.catalog(t, cfg) }
+	catalog.server = sync.OnceValue(func() *serverCatalog { return g.catalog(t, cfg) })
 	tables := make(map[string]*table)
 	for name, def := range catalog.at(log.StreamStartPos) {
 		tables[name] = &table{}

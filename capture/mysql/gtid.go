@@ -5,8 +5,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/go-mysql-org/go-mysql/mysql"
 )
 
 // gtidSet is the set of transactions before a position. The zero value is "no
@@ -83,15 +81,7 @@ func (s *gtidSet) String() string {
 
 // holds reports whether all of q's transactions are in s; both are MySQL's.
 func (s *gtidSet) holds(q *gtidSet) bool {
-	return s.my != nil && q.my != nil && s.my.Contain(q.my)
-}
-
-// replication returns the set in the form that the replication client takes.
-func (s *gtidSet) replication() (mysql.GTIDSet, error) {
-	if s.my != nil {
-		return s.my.Clone(), nil
-	}
-	return mysql.ParseMariadbGTIDSet(s.String())
+	return s.my != nil && q.my != nil && s.my.contains(q.my)
 }
 
 // gtid identifies one transaction. The zero value is none.

@@ -136,8 +136,8 @@ func TestFormOfGTIDs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(file, set.my.Encode()) {
-			t.Errorf("%s is not in the file as %x", set.String(), set.my.Encode())
+		if !bytes.Contains(file, set.my.encode()) {
+			t.Errorf("%s is not in the file as %x", set.String(), set.my.encode())
 		}
 	}
 }

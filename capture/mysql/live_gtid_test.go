@@ -3,7 +3,8 @@ package mysql
 import (
 	"fmt"
 	"runtime"
-	"sync/atomic"
+	"runtime/debug"
+	"strconv"
 	"testing"
 	"time"
 
@@ -83,25 +84,7 @@ func TestLargeTransactionIsBounded(t *testing.T) {
 		for range times {
 			statements += "INSERT INTO b (v) SELECT v FROM a; "
 		}
-		runtime.GC()
-		var before runtime.MemStats
-		runtime.ReadMemStats(&before)
-		var most atomic.Uint64
-		done := make(chan struct{})
-		watched := make(chan struct{})
-		go func() {
-			defer close(watched)
-			for {
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				most.Store(max(most.Load(), m.HeapAlloc))
-				select {
-				case <-done:
-					return
-				case <-time.After(5 * time.Millisecond):
-				}
-			}
-		}()
+		grown := watchMemory()
 		db.MustExec(t, statements+"COMMIT")
 		rows, bytes := 0, 0
 		for rows < times*each {
@@ -112,15 +95,110 @@ func TestLargeTransactionIsBounded(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 		}
-		close(done)
-		<-watched
+		most := grown()
 		if bytes < times*each*size {
 			t.Errorf("%d bytes of rows, want more than %d", bytes, times*each*size)
 		}
-		if grown := int64(most.Load()) - int64(before.HeapAlloc); grown > 64<<20 {
-			t.Errorf("a transaction of %d MB took %d MB of memory", bytes>>20, grown>>20)
+		if most > 64<<20 {
+			t.Errorf("a transaction of %d MB took %d MB of memory", bytes>>20, most>>20)
 		} else {
-			t.Logf("a transaction of %d MB took %d MB of memory", bytes>>20, grown>>20)
+			t.Logf("a transaction of %d MB took %d MB of memory", bytes>>20, most>>20)
 		}
 	})
+}
+
+// watchMemory returns a function that ends it and tells by how many bytes the heap
+// had grown at most. Meanwhile what is of no use is collected early.
+func watchMemory() func() int64 {
+	percent := debug.SetGCPercent(20)
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	before, most := m.HeapAlloc, m.HeapAlloc
+	done, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapAlloc)
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 {
+		close(done)
+		<-watched
+		debug.SetGCPercent(percent)
+		return int64(most - before)
+	}
+}
+
+// TestCompressedTransactionIsBounded has a transaction pass that is large even in
+// its compressed form, which the server sends as one event, and goes on within it.
+func TestCompressedTransactionIsBounded(t *testing.T) {
+	db := testdb.MySQL(t)
+	db.MustExec(t, "CREATE TABLE n (i INT PRIMARY KEY)", "INSERT INTO n WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 1000) SELECT i FROM s",
+		"CREATE TABLE a (id INT PRIMARY KEY, v MEDIUMBLOB)")
+	o := options(t, db)
+	o.SnapshotMode = "no_data"
+	s := openSource(t, o, nil)
+	next(t, s)
+	logged := func() int {
+		rows, err := db.Query(t.Context(), "SHOW BINARY LOGS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, r := range rows {
+			n, _ := strconv.Atoi(r[1])
+			total += n
+		}
+		return total
+	}
+	before := logged()
+	const rows, size = 20_000, 16_000
+	grown := watchMemory()
+	db.MustExec(t, "SET SESSION binlog_transaction_compression = ON, max_execution_time = 0",
+		"INSERT INTO a SELECT (m.i - 1) * 1000 + n.i, CONCAT(RANDOM_BYTES(1024), RANDOM_BYTES(1024), REPEAT('x', 13952)) FROM n m, n WHERE m.i <= 20",
+		"SET SESSION binlog_transaction_compression = OFF")
+	if n := logged() - before; n < 35<<20 || n > 62<<20 {
+		t.Fatalf("the transaction takes %d MB in the log: it is not compressed", n>>20)
+	}
+	bytes := 0
+	var keys []string
+	var middle []byte
+	at := 0
+	for len(keys) < rows {
+		b := next(t, s)
+		for i := range b.List {
+			keys = append(keys, string(b.List[i].Key))
+			bytes += len(b.List[i].After)
+		}
+		if middle == nil && len(keys) > rows/2 {
+			middle, at = append([]byte(nil), b.End...), len(keys)
+		}
+	}
+	if bytes < rows*size || len(keys) != rows {
+		t.Errorf("%d rows of %d bytes, want %d of more than %d", len(keys), bytes, rows, rows*size)
+	}
+	most := grown()
+	t.Logf("%d MB in the log, %d MB of rows: %d MB of memory", (logged()-before)>>20, bytes>>20, most>>20)
+	if most > 32<<20 {
+		t.Errorf("a compressed transaction of %d MB took %d MB of memory", bytes>>20, most>>20)
+	}
+	_ = s.Close()
+	s = openSource(t, o, middle)
+	for n := at; n < rows; {
+		b := next(t, s)
+		for i := range b.List {
+			if string(b.List[i].Key) != keys[n] {
+				t.Fatalf("row %d has the key %x, want %x", n, b.List[i].Key, keys[n])
+			}
+			n++
+		}
+	}
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql" // sessions of their own
 
@@ -114,25 +116,94 @@ func TestXAOfOnePhase(t *testing.T) {
 	})
 }
 
-// TestXAPreparedBeforeTheSnapshot cannot be known but from XA RECOVER.
+// TestXAPreparedBeforeTheSnapshot has transactions whose rows are in files of the
+// log from before where the capture begins.
 func TestXAPreparedBeforeTheSnapshot(t *testing.T) {
-	db := testdb.MySQL(t)
-	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, v TEXT)", "CREATE TABLE other (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1, 'old')")
+		// The same name once before, decided.
+		xa(t, db, "early", "INSERT INTO a VALUES (50, 'x')")
+		for db.Exec(t.Context(), "XA COMMIT 'early'") != nil && t.Context().Err() == nil { // its session is about to end
+			time.Sleep(10 * time.Millisecond)
+		}
+		db.MustExec(t, "DELETE FROM a WHERE id = 50")
+		xa(t, db, "early", "INSERT INTO other VALUES (2)", "INSERT INTO a VALUES (2, 'x'), (3, 'x'), (4, 'x'), (5, 'x')", "UPDATE a SET v = 'new' WHERE id = 1")
+		db.MustExec(t, "FLUSH BINARY LOGS")
+		xa(t, db, "lost", "INSERT INTO a VALUES (6, 'lost')")
+		xa(t, db, "none", "INSERT INTO other VALUES (1)")
+		db.MustExec(t, "FLUSH BINARY LOGS")
+		xa(t, db, "late", "INSERT INTO a VALUES (7, 'x')")
+		o := options(t, db)
+		o.BatchSize = 3
+		o.ExcludeTables = []string{db.Name + `\.other`}
+		s := openSource(t, o, nil)
+		var rec recording
+		rec.read(t, s, 1)
+		db.MustExec(t, "XA ROLLBACK 'lost'", "INSERT INTO a VALUES (8, 'y')", "XA COMMIT 'late'", "XA COMMIT 'none'", "FLUSH BINARY LOGS", "XA COMMIT 'early'", "INSERT INTO a VALUES (9, 'y')")
+		rec.read(t, s, 9)
+		if got, want := keys(rec.events), "ra1 ca8 ca7 ca2 ca3 ca4 ca5 ua1 ca9"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for i, end := range rec.ends {
+			left := slices.DeleteFunc(slices.Clone(rec.events), func(e event) bool { return e.batch <= i })
+			if strings.Contains(string(end), `"snapshot"`) || len(left) == 0 {
+				continue
+			}
+			s := openSource(t, o, end)
+			var rest recording
+			rest.read(t, s, len(left))
+			for j := range left {
+				if a, b := left[j].String(), rest.events[j].String(); a != b || left[j].Source != rest.events[j].Source {
+					t.Errorf("resumed at %s: change %d is %s, was %s", end, j, b, a)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestXAThatTheLogNoLongerHas says which it is and what to do, and goes on where
+// that is wanted.
+func TestXAThatTheLogNoLongerHas(t *testing.T) {
+	srv, err := testdb.StartMySQL(t.Context(), testdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Stop() })
+	if err := srv.Exec(t.Context(), "CREATE DATABASE d; CREATE TABLE d.a (id INT PRIMARY KEY); INSERT INTO d.a VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	db := &testdb.Database{Server: srv, Name: "d"}
 	xa(t, db, "early", "INSERT INTO a VALUES (2)")
-	xa(t, db, "early2", "INSERT INTO a VALUES (3)")
+	if err := srv.Exec(t.Context(), "FLUSH BINARY LOGS", "INSERT INTO d.a VALUES (3)", "PURGE BINARY LOGS TO 'bin.000002'"); err != nil {
+		t.Fatal(err)
+	}
 	o := options(t, db)
-	o.Heartbeats = 0
 	s := openSource(t, o, nil)
 	var rec recording
-	rec.read(t, s, 1)
-	db.MustExec(t, "XA ROLLBACK 'early2'", "INSERT INTO a VALUES (4)")
 	rec.read(t, s, 2)
-	db.MustExec(t, "XA COMMIT 'early'")
-	var err error
-	for err == nil {
-		_, err = s.Next(t.Context())
+	if err := srv.Exec(t.Context(), "XA COMMIT 'early'", "INSERT INTO d.a VALUES (4)"); err != nil {
+		t.Fatal(err)
 	}
-	wantHuman(t, err, "prepared before the capture began", "new snapshot")
+	for err == nil {
+		var b *capture.Batch
+		if b, err = s.Next(t.Context()); err == nil {
+			rec.add(b)
+		}
+	}
+	wantHuman(t, err, "X'6561726c79',X'',1", "signal execute-snapshot")
+	o.Failures = "warn"
+	s = openSource(t, o, rec.ends[len(rec.ends)-1])
+	var more recording
+	more.read(t, s, 1)
+	if got := keys(more.events); got != "ca4" {
+		t.Errorf("went on with %s", got)
+	}
 }
 
 // TestLargeXA holds a transaction in a file.

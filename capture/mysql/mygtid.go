@@ -3,19 +3,15 @@ package mysql
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/go-mysql-org/go-mysql/mysql"
 )
 
 // mySet is a set of MySQL's GTIDs: for each server, and since 8.3 for each tag
-// that its clients give, the numbers of transactions. It implements
-// mysql.GTIDSet as far as asking for a log needs it.
+// that its clients give, the numbers of transactions.
 type mySet map[tsid][]span
 
 // tsid names a sequence of transactions.
@@ -26,8 +22,6 @@ type tsid struct {
 
 // span are the numbers from first up to, but not including, end.
 type span struct{ first, end int64 }
-
-var _ mysql.GTIDSet = mySet(nil)
 
 // parseMySet reads "uuid:1-5:7:tag:1-3,uuid:…".
 func parseMySet(text string) (mySet, error) {
@@ -144,11 +138,10 @@ func (s mySet) String() string {
 	return string(b)
 }
 
-// Encode implements mysql.GTIDSet: the form that COM_BINLOG_DUMP_GTID and
-// PREVIOUS_GTIDS have. With tags, the number of sequences says so in its first
+// encode writes the form that COM_BINLOG_DUMP_GTID and PREVIOUS_GTIDS have. With tags, the number of sequences says so in its first
 // and last byte, and the length of each tag follows the UUID, doubled as
 // MySQL's serialization has numbers below 128.
-func (s mySet) Encode() []byte {
+func (s mySet) encode() []byte {
 	ids := s.ids()
 	tagged := slices.ContainsFunc(ids, func(id tsid) bool { return id.tag != "" })
 	head := uint64(len(ids))
@@ -170,12 +163,8 @@ func (s mySet) Encode() []byte {
 	return b
 }
 
-// Contain implements mysql.GTIDSet.
-func (s mySet) Contain(o mysql.GTIDSet) bool {
-	other, ok := o.(mySet)
-	if !ok {
-		return false
-	}
+// contains reports whether all of other's are in s.
+func (s mySet) contains(other mySet) bool {
 	for id, list := range other {
 		for _, x := range list {
 			if !s.has(id, x) {
@@ -185,22 +174,3 @@ func (s mySet) Contain(o mysql.GTIDSet) bool {
 	}
 	return true
 }
-
-// Equal implements mysql.GTIDSet.
-func (s mySet) Equal(o mysql.GTIDSet) bool { return o != nil && s.String() == o.String() }
-
-// Update implements mysql.GTIDSet; the client never calls it, since it keeps no
-// set of its own.
-func (s mySet) Update(string) error { return errors.New("not supported") }
-
-// Clone implements mysql.GTIDSet.
-func (s mySet) Clone() mysql.GTIDSet {
-	out := make(mySet, len(s))
-	for id, list := range s {
-		out[id] = slices.Clone(list)
-	}
-	return out
-}
-
-// IsEmpty implements mysql.GTIDSet.
-func (s mySet) IsEmpty() bool { return len(s.ids()) == 0 }

@@ -1,10 +1,12 @@
 package mysql
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -22,6 +24,7 @@ type payload struct {
 // Fields of the event, each as type, length, value, until the end mark.
 const (
 	payloadEnd         = 0
+	payloadSize        = 1
 	payloadCompression = 2
 
 	compressionZstd = 0
@@ -31,10 +34,10 @@ const (
 // maxEvent is the servers' own limit of max_allowed_packet.
 const maxEvent = 1 << 30
 
-// each calls fn for each event within body; what fn gets is valid during the
-// call only.
-func (p *payload) each(body []byte, fn func(h *binlog.Header, body []byte) error) error {
-	r, err := p.open(body)
+// each calls fn for each event within the body of one; what fn gets is valid
+// during the call only.
+func (p *payload) each(body io.Reader, fn func(h *binlog.Header, body []byte) error) error {
+	r, err := p.open(bufio.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -76,29 +79,30 @@ func readN(r io.Reader, dst []byte, n int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (p *payload) open(body []byte) (io.Reader, error) {
-	compression := uint64(compressionNone)
+func (p *payload) open(body *bufio.Reader) (io.Reader, error) {
+	compression, length := uint64(compressionNone), uint64(math.MaxInt64)
 	for {
-		if len(body) < 1 {
-			return nil, fmt.Errorf("%w: transaction payload header", binlog.ErrMalformed)
-		}
-		field := body[0]
-		body = body[1:]
-		if field == payloadEnd {
+		field, err := body.ReadByte()
+		if err == nil && field == payloadEnd {
 			break
 		}
-		if len(body) < 1 || len(body) < 1+int(body[0]) {
-			return nil, fmt.Errorf("%w: transaction payload header", binlog.ErrMalformed)
+		size, err2 := body.ReadByte()
+		var value [256]byte
+		_, err3 := io.ReadFull(body, value[:size])
+		if err := errors.Join(err, err2, err3); err != nil {
+			return nil, fmt.Errorf("%w: transaction payload header: %w", binlog.ErrMalformed, err)
 		}
-		value := body[1 : 1+int(body[0])]
-		body = body[1+int(body[0]):]
-		if field == payloadCompression {
-			compression = lenencValue(value)
+		switch field {
+		case payloadSize:
+			length = lenencValue(value[:size])
+		case payloadCompression:
+			compression = lenencValue(value[:size])
 		}
 	}
+	events := io.LimitReader(body, int64(min(length, math.MaxInt64))) //nolint:gosec // bounded
 	switch compression {
 	case compressionNone:
-		return bytes.NewReader(body), nil
+		return events, nil
 	case compressionZstd:
 	default:
 		return nil, fmt.Errorf("%w: transaction payload of compression %d", binlog.ErrMalformed, compression)
@@ -110,7 +114,7 @@ func (p *payload) open(body []byte) (io.Reader, error) {
 		}
 		p.zstd = d
 	}
-	if err := p.zstd.Reset(bytes.NewReader(body)); err != nil {
+	if err := p.zstd.Reset(events); err != nil {
 		return nil, fmt.Errorf("start zstd: %w", err)
 	}
 	return p.zstd, nil

@@ -35,7 +35,7 @@ type position struct {
 	// Prepared is where the log must be read from to know the XA transactions
 	// that are not decided at File and Pos; nil when there are none.
 	Prepared *anchor `json:"prepared,omitempty"`
-	// Undecided are those that had been prepared when the capture began.
+	// Undecided is what earlier versions wrote; it is of no use any more.
 	Undecided []string `json:"undecided,omitempty"`
 
 	// Tables has the definitions of the captured tables at File and Pos, see

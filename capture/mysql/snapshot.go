@@ -258,9 +258,6 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	}
 	if p.Snapshot == nil {
 		v.at.Server, v.at.Epoch = s.server.id, p.Epoch
-		if v.at.Undecided, err = undecidedXA(ctx, v.conn); err != nil {
-			return err
-		}
 		*p, f.from = v.at, v.at
 		if err := s.settled(ctx); err != nil {
 			return err

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/go-mysql-org/go-mysql/mysql"
-	"github.com/go-mysql-org/go-mysql/replication"
 
 	"tributary/capture"
 	"tributary/capture/snapshot"
@@ -171,8 +169,7 @@ func (s *Source) startAt(ctx context.Context, n *session, now position, resume c
 		now.Epoch = at.Epoch + 1 // what comes sorts behind all that was delivered
 	}
 	n.fresh = true
-	now.Undecided, err = undecidedXA(ctx, n.conn)
-	return now, err
+	return now, nil
 }
 
 // readTables reads the definitions of all captured tables.
@@ -257,23 +254,19 @@ func (n *session) newStream(ctx context.Context, at *position) (*stream, error) 
 		return nil, err
 	}
 	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, *at, set, n.tables, n.history)
-	st.described, st.hurry = n.server.described(), &n.hurry
+	st.described, st.hurry, st.lookBack = n.server.described(), &n.hurry, n.lookBack
 	return st, nil
 }
 
 // read has the stream take the log until ctx ends, an error, or what it is to stop
 // at.
 func (n *session) read(ctx context.Context, st *stream) error {
-	syncer, err := n.newSyncer(ctx, st)
-	if err != nil {
-		return err
-	}
-	events, err := n.begin(ctx, syncer, st)
+	d, err := n.openLog(ctx, st)
 	if err == nil {
 		n.log.Info("following the log", "file", st.at.File, "pos", st.at.Pos, "gtid", st.gtids.valid)
-		_, err = events.GetEvent(ctx) // only ever returns an error: the stream takes the events
+		err = d.run(ctx, st)
+		n.hangUp(ctx, d)
 	}
-	syncer.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -296,61 +289,48 @@ func (n *session) begins(ctx context.Context, st *stream, at *position) error {
 	return st.release()
 }
 
-// begin asks for the log from where the stream stands.
-func (n *session) begin(ctx context.Context, syncer *replication.BinlogSyncer, st *stream) (*replication.BinlogStreamer, error) {
+// openLog asks for the log from where the stream stands. It does not connect
+// again by itself: the capture loop does, from the position that is durable.
+func (n *session) openLog(ctx context.Context, st *stream) (*dump, error) {
+	d, err := openDump(ctx, n.cfg, n.server.maria, n.beat())
+	if err != nil {
+		return nil, err
+	}
 	if !st.gtids.valid {
-		return syncer.StartSync(mysql.Position{Name: st.at.File, Pos: uint32(st.at.Pos)}) //nolint:gosec // the protocol has no more
+		// MariaDB leaves out positions, which are counted up: that takes every event.
+		flags := map[bool]uint16{true: dumpAnnotate}[n.server.maria]
+		err = d.fromFile(st.at.File, st.at.Pos, n.cfg.serverID(), flags)
+	} else {
+		var text string
+		if text, err = n.server.gtidsFor(ctx, n.conn, n.cfg, st.gtids.String()); err == nil {
+			var set gtidSet
+			if set, err = parseGTIDs(n.server.maria, text); err == nil {
+				err = d.fromGTIDs(ctx, &set, n.cfg.serverID())
+			}
+		}
 	}
-	text, err := n.server.gtidsFor(ctx, n.conn, n.cfg, st.gtids.String())
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.close())
 	}
-	set, err := parseGTIDs(n.server.maria, text)
-	if err != nil {
-		return nil, err
-	}
-	start, err := set.replication()
-	if err != nil {
-		return nil, err
-	}
-	return syncer.StartSyncGTID(start)
+	return d, nil
 }
 
-// newSyncer makes the replication client. It does not reconnect by itself: the
-// capture loop does, from the position that is durable.
-func (n *session) newSyncer(ctx context.Context, handler replication.EventHandler) (*replication.BinlogSyncer, error) {
-	tlsConfig, err := n.cfg.tlsConfig()
-	if err != nil {
-		return nil, err
+// beat is how often the server says that there is nothing.
+func (n *session) beat() time.Duration {
+	if beat := n.cfg.Moves(); beat > 0 && beat <= 30*time.Second {
+		return beat
 	}
-	if !n.conn.encrypted {
-		tlsConfig = nil
-	}
-	beat := n.cfg.Moves()
-	if beat <= 0 || beat > 30*time.Second {
-		beat = 10 * time.Second
-	}
-	password, err := n.cfg.login(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c := replication.BinlogSyncerConfig{
-		ServerID: n.cfg.serverID(), Flavor: mysql.MySQLFlavor,
-		Host: n.cfg.Host, Port: uint16(n.cfg.Port), User: n.cfg.User, Password: password, //nolint:gosec // Validate has checked it
-		TLSConfig: tlsConfig, RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true,
-		HeartbeatPeriod: beat, ReadTimeout: 3*beat + 10*time.Second,
-		Logger:                  slog.New(slog.DiscardHandler), // it logs events with their rows
-		SynchronousEventHandler: handler,
-		EventCacheCount:         1,
-		Dialer:                  n.cfg.dialer().DialContext,
-	}
-	if n.server.maria {
-		c.Flavor = mysql.MariaDBFlavor
-		// Where the server leaves out positions, they are counted up: that
-		// takes every event.
-		c.DumpCommandFlag = replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT
-	}
-	return replication.NewBinlogSyncer(c), nil
+	return 10 * time.Second
+}
+
+// hangUp ends a log's connection, on the server too, which otherwise would find
+// out late.
+func (n *session) hangUp(ctx context.Context, d *dump) {
+	id := d.conn.c.GetConnectionID()
+	_ = d.close() // it may be closed
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = n.conn.exec(ctx, "KILL "+strconv.FormatUint(uint64(id), 10)) // it may be gone
 }
 
 // Next implements capture.Source.

@@ -2,13 +2,13 @@ package mysql
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
-
-	"github.com/go-mysql-org/go-mysql/replication"
 
 	"tributary/capture"
 	"tributary/capture/mysql/binlog"
@@ -16,10 +16,9 @@ import (
 	"tributary/internal/fault"
 )
 
-// stream turns the events of a binary log into batches. One goroutine calls
-// HandleEvent, with the events in order.
+// stream turns the events of a binary log into batches. It is a taker.
 type stream struct {
-	ctx  context.Context //nolint:containedctx // HandleEvent's caller has none to give
+	ctx  context.Context //nolint:containedctx // of all that it is told
 	cfg  *settings
 	cat  catalog
 	pipe *capture.Pipe
@@ -36,8 +35,11 @@ type stream struct {
 	hurry  *atomic.Bool // tell positions as soon as the log moves; nil = never
 	skip   position     // the transaction in work at which we resume, if Event or Row > 0
 
-	prepared  []prepared // XA transactions that are not decided, in order
-	undecided []string   // those that had been prepared when the capture began
+	prepared []prepared // XA transactions that are not decided, in order
+	idle     xids       // others that changed nothing of ours
+	// lookBack finds the events of one that was prepared before the capture
+	// began, nil if none is of ours; at is where it is committed.
+	lookBack func(ctx context.Context, xid string, at *position) (*held, error)
 	// reached is how far the log was delivered before, while it is read anew
 	// for the sake of prepared transactions; old is whether the transaction
 	// in work lies before that.
@@ -56,7 +58,7 @@ type stream struct {
 	moved   bool      // the position went on and no batch has told so yet
 	toldAt  time.Time // when a batch last told the position
 	now     func() time.Time
-	filePos uint64 // end of the last event of the file
+	filePos offset // end of the last event of the file
 
 	compress    payload
 	payloadRows int64 // rows seen in the TRANSACTION_PAYLOAD in work
@@ -85,17 +87,17 @@ type transaction struct {
 func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pipe, log *slog.Logger, at position, gtids gtidSet, tables map[string]*table, h *history) *stream {
 	s := &stream{
 		ctx: ctx, cfg: cfg, cat: cat, pipe: pipe, log: log, at: at, gtids: gtids, tables: tables, history: h,
-		bounds: make(map[uint64]*bound), idSize: 6, now: time.Now, filePos: at.Pos,
+		bounds: make(map[uint64]*bound), idle: make(xids), idSize: 6, now: time.Now, filePos: offset(at.Pos),
 		count: envelope.NewTransaction(cfg.Transactions),
 	}
 	if at.Event > 0 || at.Row > 0 {
 		s.skip = at
 		s.at.Event, s.at.Row, s.at.GTID, s.at.Done = 0, 0, "", 0
 	}
-	s.undecided, s.at.Undecided, s.at.Tables = at.Undecided, nil, ""
+	s.at.Undecided, s.at.Tables = nil, ""
 	if at.Prepared != nil {
 		s.reached = &reached{at: at, gtids: gtids}
-		s.at.File, s.at.Pos, s.filePos, s.at.Prepared = at.Prepared.File, at.Prepared.Pos, at.Prepared.Pos, nil
+		s.at.File, s.at.Pos, s.filePos, s.at.Prepared = at.Prepared.File, at.Prepared.Pos, offset(at.Prepared.Pos), nil
 		s.gtids = gtidSet{}
 		if gtids.valid && at.Prepared.GTIDs != nil {
 			s.gtids, _ = parseGTIDs(gtids.maria != nil, *at.Prepared.GTIDs) // invalid: by file and offset
@@ -123,57 +125,87 @@ func (r *reached) before(p *position, g gtid) bool {
 	return p.Pos < r.at.Pos
 }
 
-// HandleEvent takes one event of the replication client, which parses no more
-// of it than the header, ROTATE and FORMAT_DESCRIPTION.
-func (s *stream) HandleEvent(e *replication.BinlogEvent) error {
-	h := e.Header
-	switch ev := e.Event.(type) {
-	case *replication.RotateEvent:
-		s.rotate(string(ev.NextLogName), ev.Position)
-		return nil
-	case *replication.FormatDescriptionEvent:
-		s.idSize = 6
-		if n := binlog.TypeTableMap - 1; n < len(ev.EventTypeHeaderLengths) && ev.EventTypeHeaderLengths[n] == 6 {
-			s.idSize = 4
+// take implements taker.
+func (s *stream) take(h *binlog.Header, body []byte) error {
+	switch h.Type {
+	case binlog.TypeRotate:
+		if len(body) < 8 {
+			return fmt.Errorf("%w: rotate event", binlog.ErrMalformed)
 		}
+		s.rotate(string(body[8:]), binary.LittleEndian.Uint64(body))
+		return nil
+	case binlog.TypeFormatDescription:
+		s.idSize = idSize(body)
 		clear(s.bounds)
 		return nil
-	case *replication.GenericEvent:
-		header := binlog.Header{Timestamp: h.Timestamp, Type: byte(h.EventType), ServerID: h.ServerID, Size: h.EventSize, NextPos: h.LogPos, Flags: h.Flags}
-		start, end := s.extent(&header)
-		if s.past(start) {
-			return errThere
-		}
-		if err := s.event(&header, ev.Data, start, end, false); err != nil {
-			return fmt.Errorf("binlog %s at %d: %w", s.at.File, start, err)
-		}
-		if s.past(end) {
-			return errThere
-		}
+	}
+	start, end := s.extent(h)
+	return s.within(start, end, func() error { return s.event(h, body, start, end, false) })
+}
+
+// within takes what lies from start to end in the file.
+func (s *stream) within(start, end uint64, take func() error) error {
+	if s.past(start) {
+		return errThere
+	}
+	if err := take(); err != nil {
+		return fmt.Errorf("binlog %s at %d: %w", s.at.File, start, err)
+	}
+	if s.past(end) {
+		return errThere
 	}
 	return nil
 }
 
-// extent returns where an event of the file begins and ends. The header has 32
-// bits for that; a file that a huge transaction has let grow past 4 GiB wraps.
-func (s *stream) extent(h *binlog.Header) (start, end uint64) {
+// takeCompressed implements taker.
+func (s *stream) takeCompressed(h *binlog.Header, body io.Reader) error {
+	start, end := s.extent(h)
+	s.payloadRows = 0
+	return s.within(start, end, func() error {
+		return s.compress.each(body, func(h *binlog.Header, body []byte) error {
+			return s.event(h, body, start, end, true)
+		})
+	})
+}
+
+// idSize is how many bytes ids of tables have in a file that begins with such a
+// description.
+func idSize(description []byte) int {
+	const lengths = 2 + 50 + 4 + 1 // of the events' own headers, by type
+	if n := lengths + binlog.TypeTableMap - 1; n < len(description) && description[n] == 6 {
+		return 4
+	}
+	return 6
+}
+
+// extent returns where an event of the file begins and ends.
+func (s *stream) extent(h *binlog.Header) (start, end uint64) { return s.filePos.extent(h) }
+
+// offset is where the last event of a file ended.
+type offset uint64
+
+// extent moves on by an event and returns where it begins and ends. The header
+// has 32 bits for that; a file that a huge transaction has let grow past 4 GiB
+// wraps.
+func (o *offset) extent(h *binlog.Header) (start, end uint64) {
+	at := uint64(*o)
 	switch {
 	case h.Flags&binlog.FlagArtificial != 0 || h.Type == binlog.TypeHeartbeat || h.Type == binlog.TypeHeartbeatV2:
-		return s.filePos, s.filePos
+		return at, at
 	case h.NextPos == 0: // MariaDB 11.4 leaves it out within transactions
-		end = s.filePos + uint64(h.Size)
+		end = at + uint64(h.Size)
 	default:
-		end = s.filePos&^0xffffffff | uint64(h.NextPos)
-		if end < s.filePos {
+		end = at&^0xffffffff | uint64(h.NextPos)
+		if end < at {
 			end += 1 << 32
 		}
 	}
-	s.filePos = end
+	*o = offset(end)
 	return end - uint64(h.Size), end
 }
 
 func (s *stream) rotate(file string, pos uint64) {
-	s.filePos = pos
+	s.filePos = offset(pos)
 	if file == s.at.File { // the first event of a connection repeats where we are
 		return
 	}
@@ -206,11 +238,6 @@ func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner b
 		return s.query(h, body, start, end)
 	case binlog.TypeXAPrepare:
 		return s.xaPrepare(body, start, end)
-	case binlog.TypeTransactionPayload:
-		s.payloadRows = 0
-		return s.compress.each(body, func(h *binlog.Header, body []byte) error {
-			return s.event(h, body, start, end, true)
-		})
 	case binlog.TypeIncident:
 		return fault.Humanf("take a new snapshot: start with an offset of another name", "the server reports that events are missing from its log")
 	case binlog.TypeHeartbeat, binlog.TypeHeartbeatV2:
@@ -323,7 +350,7 @@ func (s *stream) settle(full bool) error {
 func (s *stream) position(events, rows int64) *position {
 	p := s.at
 	p.setGTIDs(&s.gtids)
-	p.Undecided, p.Tables = s.undecided, s.definitions()
+	p.Tables = s.definitions()
 	if len(s.prepared) > 0 {
 		p.Prepared = &s.prepared[0].from
 	}

@@ -3,7 +3,6 @@ package mysql
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,16 +10,15 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 
 	"tributary/capture/mysql/binlog"
-	"tributary/internal/fault"
 )
 
 // The rows of an XA transaction are in the log where it was prepared; whether
 // they count is told later, by XA COMMIT or XA ROLLBACK. Until then its events
 // are held, and read once more from the log when the capture starts anew: the
-// position says where from.
+// position says where from. What was prepared before the capture began is looked
+// for in the log when it is committed (lookback.go).
 
 // anchor is a place in the log from which it can be read.
 type anchor struct {
@@ -161,6 +159,8 @@ func (s *stream) xaPrepare(body []byte, start, end uint64) error {
 	}
 	if events != nil { // what changed nothing of ours needs no verdict
 		s.prepared = append(s.prepared, p)
+	} else {
+		s.idle.add(xid)
 	}
 	return s.commit(end)
 }
@@ -177,20 +177,23 @@ func (s *stream) xaStatement(text []byte, start, end uint64) error {
 	if !ok {
 		return s.commit(end)
 	}
-	commit := hasWord(verb, "COMMIT")
-	if i := slices.Index(s.undecided, xid); i >= 0 {
-		if commit && !s.old {
-			return fault.Humanf("take a new snapshot: start with an offset of another name",
-				"an XA transaction that was prepared before the capture began has been committed: its rows are not known")
-		}
-		s.undecided = slices.Delete(s.undecided, i, i+1)
-	}
+	commit := hasWord(verb, "COMMIT") && !s.old
 	at := slices.IndexFunc(s.prepared, func(p prepared) bool { return p.xid == xid })
 	if at < 0 {
+		if commit && !s.idle.has(xid) && s.lookBack != nil {
+			events, err := s.lookBack(s.ctx, xid, &s.at)
+			if err == nil {
+				err = s.deliver(events, true, start, end)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		s.idle.remove(xid)
 		return s.commit(end)
 	}
 	// Positions within what is delivered now must lead back to the rows.
-	err := s.deliver(s.prepared[at].events, commit && !s.old, start, end)
+	err := s.deliver(s.prepared[at].events, commit, start, end)
 	if err != nil {
 		return err
 	}
@@ -241,27 +244,22 @@ func xidOf(statement []byte) (string, bool) {
 	return fmt.Sprintf("X'%s',X'%s',%s", bytes.ToLower(m[1]), bytes.ToLower(m[2]), m[3]), true
 }
 
-// undecidedXA lists the transactions that are prepared now. Without the right
-// to see them none are known.
-func undecidedXA(ctx context.Context, c *conn) ([]string, error) {
-	rows, err := c.table(ctx, "XA RECOVER")
-	if err != nil {
-		if denied(err) || code(err) == errXARecover {
-			return nil, nil
-		}
-		return nil, err
+// xids are names of transactions, about as many as are prepared at a time.
+type xids map[string]struct{}
+
+// mostXIDs bounds what is remembered; what is forgotten is looked for.
+const mostXIDs = 1 << 16
+
+func (x xids) has(xid string) bool {
+	_, ok := x[xid]
+	return ok
+}
+
+func (x xids) remove(xid string) { delete(x, xid) }
+
+func (x xids) add(xid string) {
+	if len(x) >= mostXIDs {
+		clear(x)
 	}
-	var out []string
-	for _, r := range rows {
-		if len(r) < 4 {
-			continue
-		}
-		format, err1 := strconv.ParseInt(r[0], 10, 32)
-		g, err2 := strconv.Atoi(r[1])
-		if err1 != nil || err2 != nil || g > len(r[3]) {
-			continue
-		}
-		out = append(out, formatXID(int32(format), []byte(r[3][:g]), []byte(r[3][g:])))
-	}
-	return out, nil
+	x[xid] = struct{}{}
 }
