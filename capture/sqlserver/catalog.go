@@ -34,8 +34,11 @@ func (d *database) instances(ctx context.Context, c *conn) (out []*instance, err
 	err = c.rows(ctx, instancesQuery, nil, func(v []driver.Value) error {
 		in := &instance{object: asInt(v[0]), name: asText(v[1]), start: asLSN(v[2]), source: asInt(v[3]),
 			id: envelope.TableID{Catalog: d.name, Schema: asText(v[4]), Name: asText(v[5])}}
+		d.names[in.object] = in.name
 		if d.cfg.include(in.id) {
 			out = append(out, in)
+		} else {
+			d.others[in.object] = true
 		}
 		return nil
 	})
@@ -154,7 +157,11 @@ func (d *database) captured(ctx context.Context, c *conn, in *instance) (*table,
 	slices.SortStableFunc(have, func(a, b *column) int {
 		return ordinals[lower(a.name)] - ordinals[lower(b.name)]
 	})
-	return newTable(in.id, have, key, ordinals, d.cfg)
+	t, err := newTable(in.id, have, key, ordinals, d.cfg)
+	if err == nil {
+		t.lowFirst = d.lowFirst
+	}
+	return t, err
 }
 
 // sourceTable is a table that the user may see, captured or not.

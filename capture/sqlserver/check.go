@@ -41,6 +41,25 @@ func (d *database) check(ctx context.Context) error {
 	return d.agent(ctx)
 }
 
+// masks finds the order of the bytes of update masks, which no document tells: the
+// server's own function reads masks of two bytes, of which one has the bit of the
+// first column.
+func (d *database) masks(ctx context.Context) error {
+	var high, low bool
+	err := d.conn.rows(ctx, "SELECT sys.fn_cdc_is_bit_set(1, 0x0001), sys.fn_cdc_is_bit_set(1, 0x0100)", nil, func(v []driver.Value) error {
+		high, low = asInt(v[0]) == 1, asInt(v[1]) == 1
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("find the order of update masks in database %s: %w", d.name, err)
+	}
+	if high == low {
+		return fmt.Errorf("find the order of update masks in database %s: sys.fn_cdc_is_bit_set says %v of both orders", d.name, high)
+	}
+	d.lowFirst = low
+	return nil
+}
+
 // enable is how to enable change data capture in the database.
 func (d *database) enable(ctx context.Context) string {
 	rds, err := d.conn.one(ctx, "SELECT CASE WHEN OBJECT_ID(N'msdb.dbo.rds_cdc_enable_db') IS NULL THEN 0 ELSE 1 END")
@@ -152,7 +171,9 @@ func (d *database) overtaken(ctx context.Context, p *place, list []*instance) er
 		i := slices.IndexFunc(list, func(x *instance) bool { return x.object == object })
 		switch {
 		case i < 0 && !slices.ContainsFunc(d.list, func(x *instance) bool { return x.object == object }):
-			d.vanished(p, object)
+			if err := d.vanished(ctx, p, object); err != nil {
+				return err
+			}
 		case i < 0:
 		case list[i].stop != (lsn{}) && compareLSN(lsn(p.Commit), list[i].stop) >= 0: // it is done with
 		default:
@@ -199,16 +220,38 @@ func (d *database) lowEnds(ctx context.Context, p *place, list []*instance) erro
 	return nil
 }
 
-// vanished is called for an instance that was read and is not there any more.
-func (d *database) vanished(p *place, object int64) {
+// vanished is called for an instance that was read up to a place and is not there
+// any more: what it had after that is lost, unless nothing was captured at all.
+func (d *database) vanished(ctx context.Context, p *place, object int64) error {
+	if d.gone[object] || d.others[object] {
+		return nil
+	}
+	from := lsn(p.Commit)
+	if !p.partial() {
+		from = increment(from)
+	}
+	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM (SELECT TOP (1) start_lsn FROM cdc.lsn_time_mapping WHERE start_lsn >= @p1 AND tran_id <> 0x00) AS transactions", from[:])
+	if err != nil {
+		return fmt.Errorf("find the transactions of database %s: %w", d.name, err)
+	}
+	l, name := lsn(p.Commit), d.names[object]
+	if name == "" {
+		name = fmt.Sprintf("with the object_id %d", object)
+	}
+	switch {
+	case asInt(v) == 0:
+		d.log.Info("a capture instance was dropped; nothing had been captured since", "instance", name, "position", l.String())
+	case d.cfg.Dropped == droppedWarn:
+		d.log.Warn("a capture instance was dropped: what it had captured after our position is lost", "instance", name, "position", l.String())
+	default:
+		return fault.Humanf(wayOut+"; or go on without what is lost, as capture.instance.dropped: warn has it, if the table is not to be captured any more. To change an instance: make the new one, wait until the log tells that the table has a further capture instance, then drop the old one",
+			"the capture instance %s of database %s was dropped before all of it had been read: what it had captured after our position %s is lost", name, d.name, l.String())
+	}
 	if d.gone == nil {
 		d.gone = make(map[int64]bool)
 	}
-	if !d.gone[object] {
-		d.gone[object] = true
-		l := lsn(p.Commit)
-		d.log.Warn("a capture instance was dropped: changes between our position and its end are not seen", "object_id", object, "position", l.String())
-	}
+	d.gone[object] = true
+	return nil
 }
 
 // increment is the next LSN.

@@ -142,9 +142,12 @@ func (c *cursor) page(ctx context.Context, from, to lsn, rest bool) (more bool, 
 		return nil
 	})
 	if number(err) == errMissingObject && c.d.dropped(ctx, c.in) {
-		c.d.log.Warn("a capture instance was dropped while it was read", "table", c.in.id.String(), "instance", c.in.name)
+		p := &place{Commit: lsnText(c.from)}
+		if c.within {
+			p.Change = p.Commit
+		}
 		c.all = true
-		return true, nil
+		return true, c.d.vanished(ctx, p, c.in.object)
 	}
 	if number(err) == errOutOfRange { // the LSNs are out of what the function has
 		if e := c.d.overtaken(ctx, &place{Commit: lsnText(before(c.from)), Instances: []int64{c.in.object}}, []*instance{c.in}); e != nil {

@@ -140,3 +140,106 @@ func TestReadableSecondary(t *testing.T) {
 		}
 	}
 }
+
+// TestDroppedInstances has capture instances be dropped: what was not read of them
+// is lost, which must not pass in silence; what was read is not.
+func TestDroppedInstances(t *testing.T) {
+	disable := func(t *testing.T, db *mssqltest.Database, name string) {
+		t.Helper()
+		check(t, db.DisableTable(name))
+	}
+	start := func(t *testing.T, more map[string]string) (Options, *mssqltest.Database, capture.Position) {
+		t.Helper()
+		srv, db := tracked(t, mssqltest.Options{})
+		exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+		o := optionsFor(t, srv, more)
+		s := open(t, o, nil)
+		pos := past(t, s)
+		check(t, s.Close())
+		return o, db, pos
+	}
+	t.Run("unread changes", func(t *testing.T) {
+		o, db, pos := start(t, nil)
+		exec(t, db, "INSERT INTO dbo.t VALUES (2, 2)")
+		disable(t, db, "dbo_t")
+		check(t, db.EnableTable("dbo", "t", ""))
+		s, err := New(o, slog.New(slog.DiscardHandler))
+		check(t, err)
+		err = s.Open(t.Context(), pos)
+		if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "was dropped before all of it had been read") || !strings.Contains(fault.Hint(err), "capture.instance.dropped") {
+			t.Errorf("error %v (%s)", err, fault.Hint(err))
+		}
+		o.Dropped = "warn"
+		exec(t, db, "INSERT INTO dbo.t VALUES (3, 3)")
+		s = open(t, o, pos)
+		for {
+			if events, _ := next(t, s); len(events) > 0 {
+				if events[0] != "c crm.t 3,3" {
+					t.Errorf("%v", events)
+				}
+				return
+			}
+		}
+	})
+	t.Run("while it is read", func(t *testing.T) {
+		o, db, pos := start(t, map[string]string{"poll.interval.ms": "5"})
+		s := open(t, o, pos)
+		check(t, db.Exec("INSERT INTO dbo.t VALUES (2, 2)"))
+		disable(t, db, "dbo_t")
+		exec(t, db, "INSERT INTO dbo.u VALUES (1, 1)")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		seen := false
+		for {
+			b, err := s.Next(ctx)
+			if err != nil {
+				// Unless the change came before the instance went, this is said.
+				if seen || !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "dbo_t of database crm was dropped") {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			for i := range b.List {
+				seen = seen || texts(&b.List[i]) == "c crm.t 2,2"
+				if seen && texts(&b.List[i]) == "c crm.u 1,1" {
+					return
+				}
+			}
+		}
+	})
+	t.Run("nothing unread", func(t *testing.T) {
+		o, db, pos := start(t, nil)
+		disable(t, db, "dbo_t")
+		s := open(t, o, pos)
+		exec(t, db, "INSERT INTO dbo.u VALUES (1, 1)")
+		for {
+			if events, _ := next(t, s); slices.Contains(events, "c crm.u 1,1") {
+				return
+			}
+		}
+	})
+	t.Run("a newer one has taken its place", func(t *testing.T) {
+		o, db, pos := start(t, nil)
+		s := open(t, o, pos)
+		check(t, db.EnableTable("dbo", "t", "dbo_t_2"))
+		exec(t, db, "INSERT INTO dbo.t VALUES (2, 2)")
+		for {
+			events, end := next(t, s)
+			if len(end) > 0 {
+				pos = end
+			}
+			if slices.Contains(events, "c crm.t 2,2") {
+				break
+			}
+		}
+		check(t, s.Close())
+		exec(t, db, "INSERT INTO dbo.t VALUES (3, 3)")
+		disable(t, db, "dbo_t")
+		s = open(t, o, pos)
+		for {
+			if events, _ := next(t, s); slices.Contains(events, "c crm.t 3,3") {
+				return
+			}
+		}
+	})
+}

@@ -348,7 +348,14 @@ func TestPositionOfDebezium(t *testing.T) {
 // TestUnchangedLargeValues holds the update mask against values that the change
 // table does not have: they must not become null.
 func TestUnchangedLargeValues(t *testing.T) {
-	srv := serve(t, mssqltest.Options{})
+	for _, lowFirst := range []bool{false, true} {
+		t.Run(fmt.Sprintf("low byte first %v", lowFirst), func(t *testing.T) { unchangedLargeValues(t, lowFirst) })
+	}
+}
+
+func unchangedLargeValues(t *testing.T, lowFirst bool) {
+	t.Helper()
+	srv := serve(t, mssqltest.Options{MaskLowFirst: lowFirst})
 	db := srv.DB("crm")
 	exec(t, db, "EXEC sys.sp_cdc_enable_db",
 		"CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, a int, b int, c int, d int, e int, f int, g int, note nvarchar(max), raw varbinary(max), old text, small nvarchar(10))")

@@ -40,6 +40,8 @@ type Options struct {
 	Poll            time.Duration `opt:"poll.interval.ms" unit:"ms" default:"500" doc:"how often to look for changes"`
 	StreamRows      int           `opt:"streaming.fetch.size" default:"0" doc:"rows of a change table that are read at a time; 0 = 2000"`
 
+	Dropped string `opt:"capture.instance.dropped" default:"fail" enum:"fail,warn" doc:"what to do when a capture instance was dropped before all of it had been read: stop, or go on without what is lost, with a warning in the log"`
+
 	Isolation     string            `opt:"snapshot.isolation.mode" default:"repeatable_read" enum:"exclusive,repeatable_read,snapshot,read_committed,read_uncommitted" doc:"how a snapshot reads: exclusive locks the tables until all rows are read; repeatable_read locks them for a moment and then the rows that it reads; snapshot locks nothing and needs ALLOW_SNAPSHOT_ISOLATION; the others lock little and read rows that were changed meanwhile, which the stream sets right"`
 	Locking       string            `opt:"snapshot.locking.mode" default:"exclusive" enum:"exclusive,none" doc:"exclusive locks the tables for the moment at which the snapshot begins, in the modes that lock them; none never"`
 	LockTimeout   time.Duration     `opt:"snapshot.lock.timeout.ms" unit:"ms" default:"10000" doc:"how long to wait for those locks"`
@@ -63,6 +65,7 @@ const (
 	isolationRepeatable = "repeatable_read"
 	isolationSnapshot   = "snapshot"
 	readOnly            = "ReadOnly"
+	droppedWarn         = "warn"
 	overrideKey         = "snapshot.select.statement.overrides."
 	defaultPage         = 2000
 )

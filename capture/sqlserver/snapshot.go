@@ -47,13 +47,17 @@ func (d *database) start(ctx context.Context, p *place) error {
 	if err != nil {
 		return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
 	}
-	*p = place{Commit: lsnText(asLSN(v)), Instances: d.objects()}
+	*p = place{Commit: lsnText(asLSN(v)), Instances: d.objects(asLSN(v))}
 	return nil
 }
 
-func (d *database) objects() (out []int64) {
+// objects are the instances that are to be read after an LSN: without those that a
+// newer one had taken the place of by then, which may be dropped.
+func (d *database) objects(after lsn) (out []int64) {
 	for _, in := range d.list {
-		out = append(out, in.object)
+		if in.stop == (lsn{}) || compareLSN(after, in.stop) < 0 {
+			out = append(out, in.object)
+		}
 	}
 	slices.Sort(out)
 	return out

@@ -56,14 +56,18 @@ type session struct {
 
 // database is one that is captured.
 type database struct {
-	cfg     *settings
-	log     *slog.Logger
-	name    string // as the server spells it
-	conn    *conn
-	list    []*instance
-	told    map[string]bool // columns that were warned of
-	gone    map[int64]bool  // instances that were
-	altered int64           // how many changes of tables there have been
+	cfg    *settings
+	log    *slog.Logger
+	name   string // as the server spells it
+	conn   *conn
+	list   []*instance
+	told   map[string]bool  // columns that were warned of
+	others map[int64]bool   // instances of tables that are not captured
+	names  map[int64]string // of all instances that were seen, by object_id
+	gone   map[int64]bool   // instances that were, and about which all was said
+	// lowFirst: update masks have the first columns in their first byte.
+	lowFirst bool
+	altered  int64 // how many changes of tables there have been
 }
 
 // SnapshotPlan implements capture.Planner.
@@ -110,6 +114,9 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 		if err := d.check(ctx); err != nil {
 			return n, err
 		}
+		if err := d.masks(ctx); err != nil {
+			return n, err
+		}
 		if err := d.refresh(ctx); err != nil {
 			return n, err
 		}
@@ -132,7 +139,7 @@ func openDatabase(ctx context.Context, cfg *settings, log *slog.Logger, name str
 	if err != nil {
 		return nil, err
 	}
-	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool)}
+	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool), others: make(map[int64]bool), names: make(map[int64]string)}
 	v, err := c.one(ctx, "SELECT name FROM sys.databases WHERE name = @p1", name)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find database %s: %w", name, err), c.close())

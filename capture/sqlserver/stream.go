@@ -107,7 +107,7 @@ func (s *stream) poll(ctx context.Context, d *database) (more bool, err error) {
 	} else if err := d.overtaken(ctx, p, d.list); err != nil {
 		return false, err
 	}
-	*p = place{Commit: lsnText(x.to), Instances: d.objects()}
+	*p = place{Commit: lsnText(x.to), Instances: d.objects(x.to)}
 	s.moved = true
 	return more, s.marks.passed(ctx, d, x.to)
 }

@@ -20,6 +20,8 @@ type table struct {
 	bits    []int    // where each column is in the update mask
 	absent  [][]byte // what stands for a value that the log does not carry; nil = null
 	warned  []string // columns that are left out because of their type
+	// lowFirst: update masks have the first columns in their first byte.
+	lowFirst bool
 }
 
 // newTable makes a version. ordinals tell where a column is in the update mask; nil
@@ -114,11 +116,17 @@ func (t *table) row(cells [][]byte, dst []byte, values []driver.Value) ([][]byte
 	return cells, dst
 }
 
-// changed reports whether the update mask has the bit of a column. The mask has
-// the highest columns in its first byte.
-func changed(mask []byte, ordinal int) bool {
-	at := len(mask) - 1 - (ordinal-1)/8
-	return ordinal < 1 || at < 0 || mask[at]&(1<<((ordinal-1)%8)) != 0
+// changed reports whether the update mask has the bit of a column; of one that the
+// mask is too short for, it does.
+func (t *table) changed(mask []byte, ordinal int) bool {
+	at := (ordinal - 1) / 8
+	if ordinal < 1 || at >= len(mask) {
+		return true
+	}
+	if !t.lowFirst {
+		at = len(mask) - 1 - at
+	}
+	return mask[at]&(1<<((ordinal-1)%8)) != 0
 }
 
 // complete puts the placeholder into the row of a change where the change table
@@ -130,7 +138,7 @@ func (t *table) complete(cells [][]byte, op int64, mask []byte) {
 		}
 		switch op {
 		case opBefore, opAfter:
-			if !changed(mask, t.bits[i]) || op == opBefore && c.old() {
+			if !t.changed(mask, t.bits[i]) || op == opBefore && c.old() {
 				cells[i] = t.absent[i]
 			}
 		case opDelete:
