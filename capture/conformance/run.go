@@ -27,6 +27,9 @@ type Options struct {
 // cleanTimeout bounds cleaning up.
 const cleanTimeout = 2 * time.Minute
 
+// ErrStopped is what a run returns whose context has ended.
+var ErrStopped = errors.New("stopped before its end")
+
 // Run runs the scenarios. What a check finds is in the report; an error is about
 // what keeps the run from being done, and the report then has what was done until
 // then. The scratch place is dropped in any case, after ctx has ended too, unless
@@ -35,15 +38,30 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 	rep = &Report{Version: o.Version}
 	r := &run{Options: o, report: rep}
 	o.Recorder.begin(o.Server, o.Version)
+	defer func() {
+		if err != nil && ctx.Err() != nil && !errors.Is(err, ErrStopped) {
+			err = ErrStopped // before anything was made
+		}
+	}()
 	list, err := r.chosen()
 	if err != nil {
 		return rep, err
 	}
-	s, err := o.Server.connect(ctx, o.Recorder)
+	c, err := o.Server.connect(ctx, o.Recorder)
 	if err != nil {
 		return rep, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	s := patient{c}
+	closed := false
+	leave := func() {
+		if !closed { // a broken connection is no news once ctx has ended
+			closed = true
+			if cerr := s.Close(); ctx.Err() == nil {
+				err = errors.Join(err, cerr)
+			}
+		}
+	}
+	defer leave()
 	if rep.Server, err = o.Server.version(ctx, s); err != nil {
 		return rep, fmt.Errorf("ask the server for its version: %w", err)
 	}
@@ -51,17 +69,16 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 		return rep, err
 	}
 	r.Progress("%s: making %s", rep.Server, Scratch)
-	if err := prepare(ctx, o.Server, s); err != nil {
+	if err := vacant(ctx, o.Server, s); err != nil {
 		return rep, err
 	}
 	defer func() {
-		if o.Keep {
-			r.Progress("%s is kept", Scratch)
-			return
-		}
-		r.Progress("dropping %s", Scratch)
-		err = errors.Join(err, Clean(context.WithoutCancel(ctx), o.Server, func(string, ...any) {}))
+		leave() // with what it locks
+		err = r.end(ctx, err)
 	}()
+	if err := prepare(ctx, o.Server, s); err != nil {
+		return rep, err
+	}
 	for i := range list {
 		if err := r.scenario(ctx, s, &list[i]); err != nil {
 			return rep, err
@@ -71,6 +88,22 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 		return rep, r.types(ctx, s)
 	}
 	return rep, nil
+}
+
+// end drops the scratch place.
+func (r *run) end(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		err = ErrStopped
+	}
+	if r.Keep {
+		r.Progress("%s is kept", Scratch)
+		return err
+	}
+	r.Progress("dropping %s", Scratch)
+	if cerr := Clean(context.WithoutCancel(ctx), r.Server, func(string, ...any) {}); cerr != nil {
+		return errors.Join(err, fault.Human(cerr, "drop it with: cdc-source conformance -c FILE -clean"))
+	}
+	return err
 }
 
 // Clean drops the scratch place that a run has left, if there is one.

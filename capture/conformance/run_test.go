@@ -2,9 +2,11 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"tributary/capture/postgres"
 	"tributary/capture/sqlserver"
 	"tributary/internal/config"
+	"tributary/internal/fault"
 	"tributary/internal/mssqltest"
 	"tributary/internal/testdb"
 )
@@ -168,4 +171,177 @@ func leftOf(t *testing.T, srv *mssqltest.Server) (out [][]string) {
 		out = append(out, []string{fmt.Sprint(r...)})
 	}
 	return out
+}
+
+// spoiled has a PostgreSQL that gives the second account another owner.
+func spoiled(t *testing.T) *testdb.Database {
+	db := testdb.PostgreSQL(t)
+	db.MustExec(t, `CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.owner := 'Rob'; RETURN NEW; END $$`,
+		`CREATE FUNCTION public.attach() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE r record; BEGIN
+			FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' AND object_identity LIKE '%.account' LOOP
+				EXECUTE 'CREATE TRIGGER spoil BEFORE INSERT ON ' || r.object_identity || ' FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION public.spoil()';
+			END LOOP; END $$`,
+		"CREATE EVENT TRIGGER attach ON ddl_command_end EXECUTE FUNCTION public.attach()")
+	return db
+}
+
+// TestWrongServer has a server that does not do what the scenarios expect.
+func TestWrongServer(t *testing.T) {
+	db := spoiled(t)
+	o := options(t, postgresOf(t, db))
+	o.Only = []string{"snapshot", "keys"}
+	r := run(t, o)
+	var failed []string
+	for _, c := range r.Checks {
+		if c.Result == conformance.Failed {
+			failed = append(failed, c.Scenario+": "+strings.Join(c.Detail, "; "))
+		}
+	}
+	want := []string{
+		"snapshot:   r account id=1 owner=Ann balance=100; - r account id=2 owner=Bob balance=null; + r account id=2 owner=Rob balance=null;   r account id=3 owner= balance=-5",
+		"snapshot:   ; - u account id=2 owner=Bob balance=7 | id=2 owner=Bob balance=null; + u account id=2 owner=Rob balance=7 | id=2 owner=Rob balance=null;   ",
+	}
+	if !slices.Equal(failed, want) {
+		t.Errorf("got\n%s", strings.Join(failed, "\n"))
+	}
+	if rows := query(t, db, postgresLeft)(); len(rows) > 0 {
+		t.Errorf("left behind: %v", rows)
+	}
+}
+
+// TestBrokenServer has connections of the source break: that is a failed check, not
+// the end of the run.
+func TestBrokenServer(t *testing.T) {
+	srv, s := captured(t)
+	srv.Inject(mssqltest.Fault{Match: "[tributary_conformance_item_CT]", Err: &mssqltest.Error{Number: 1205, Class: 13, State: 1, Text: "deadlock victim"}})
+	o := options(t, s)
+	o.Only = []string{"snapshot", "keys", "schema"}
+	r := run(t, o)
+	if r.Failures() != 2 || !strings.Contains(text(t, r), "keys: runs to its end\n    take the next batch") {
+		t.Errorf("%s", text(t, r))
+	}
+	if rows := leftOf(t, srv); len(rows) > 0 {
+		t.Errorf("left behind: %v", rows)
+	}
+}
+
+// TestNothingIsLeftAfterCancel ends runs at many moments.
+func TestNothingIsLeftAfterCancel(t *testing.T) {
+	pg, my := testdb.PostgreSQL(t), testdb.MySQL(t)
+	srv, ms := captured(t)
+	for name, c := range map[string]struct {
+		server conformance.Server
+		left   func() [][]string
+	}{
+		"PostgreSQL": {postgresOf(t, pg), query(t, pg, postgresLeft)},
+		"MySQL":      {mysqlOf(t, my, "mysql"), query(t, my, mysqlLeft)},
+		"SQL Server": {ms, func() [][]string { return leftOf(t, srv) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stopped := 0
+			for after := 5 * time.Millisecond; after < 700*time.Millisecond; after += after/2 + 7*time.Millisecond {
+				ctx, cancel := context.WithTimeoutCause(t.Context(), after, context.Canceled)
+				_, err := conformance.Run(ctx, options(t, c.server))
+				cancel()
+				if errors.Is(err, conformance.ErrStopped) {
+					stopped++
+				}
+				if rows := c.left(); len(rows) > 0 {
+					t.Fatalf("after %s (%v), left behind: %v", after, err, rows)
+				}
+			}
+			if stopped < 3 {
+				t.Errorf("%d runs were stopped", stopped)
+			}
+		})
+	}
+}
+
+// refused is what a run and a clean-up say of a scratch place that is there.
+func refused(t *testing.T, err error, hint string) {
+	t.Helper()
+	if !fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), hint) {
+		t.Errorf("error %v, hint %q", err, fault.Hint(err))
+	}
+}
+
+// TestPlaceOfSomebodyElse has tributary_conformance be there already, not by us.
+func TestPlaceOfSomebodyElse(t *testing.T) {
+	pg, my := testdb.PostgreSQL(t), testdb.MySQL(t)
+	srv, ms := captured(t)
+	exec := func(q ...string) {
+		for _, q := range q {
+			if err := srv.DB("crm").Exec(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	mine := []string{"CREATE TABLE tributary_conformance.mine (id int NOT NULL PRIMARY KEY)", "INSERT INTO tributary_conformance.mine VALUES (7)"}
+	pg.MustExec(t, append([]string{"CREATE SCHEMA tributary_conformance"}, mine...)...)
+	my.MustExec(t, append([]string{"CREATE DATABASE tributary_conformance"}, mine...)...)
+	t.Cleanup(func() { _ = my.Exec(context.WithoutCancel(t.Context()), "DROP DATABASE tributary_conformance") })
+	exec(append([]string{"CREATE SCHEMA tributary_conformance"}, mine...)...)
+	for _, s := range []conformance.Server{postgresOf(t, pg), mysqlOf(t, my, "mysql"), ms} {
+		_, err := conformance.Run(t.Context(), options(t, s))
+		refused(t, err, "drop or rename it")
+		refused(t, conformance.Clean(t.Context(), s, t.Logf), "drop it yourself")
+	}
+	for _, db := range []*testdb.Database{pg, my} {
+		if rows := query(t, db, "SELECT id FROM tributary_conformance.mine")(); len(rows) != 1 {
+			t.Errorf("%v", rows)
+		}
+	}
+	exec("UPDATE tributary_conformance.mine SET id = 8 WHERE id = 7")
+}
+
+// TestKeepAndClean keeps the tables of a run, and drops them.
+func TestKeepAndClean(t *testing.T) {
+	pg := testdb.PostgreSQL(t)
+	srv, ms := captured(t)
+	for name, c := range map[string]struct {
+		server conformance.Server
+		left   func() [][]string
+	}{
+		"PostgreSQL": {postgresOf(t, pg), query(t, pg, postgresLeft)},
+		"SQL Server": {ms, func() [][]string { return leftOf(t, srv) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, c.server)
+			o.Keep, o.Only = true, []string{"keys", "types"}
+			if r := run(t, o); r.Failures() > 0 {
+				t.Errorf("%s", text(t, r))
+			}
+			if len(c.left()) == 0 {
+				t.Error("nothing was kept")
+			}
+			_, err := conformance.Run(t.Context(), options(t, c.server))
+			refused(t, err, "-clean")
+			for range 2 { // the second time there is nothing
+				if err := conformance.Clean(t.Context(), c.server, t.Logf); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if rows := c.left(); len(rows) > 0 {
+				t.Errorf("left behind: %v", rows)
+			}
+		})
+	}
+}
+
+// TestWhatIsMissing says how to mend it.
+func TestWhatIsMissing(t *testing.T) {
+	_, s := model(t)
+	_, err := conformance.Run(t.Context(), options(t, s))
+	refused(t, err, "USE [crm]; EXEC sys.sp_cdc_enable_db")
+	pg := testdb.PostgreSQL(t)
+	pg.MustExec(t, "CREATE USER conformer WITH REPLICATION PASSWORD 'p'")
+	t.Cleanup(func() { _ = pg.Exec(context.WithoutCancel(t.Context()), "DROP USER conformer") })
+	var o postgres.Options
+	parse(t, "postgres", pg.Host, pg.Port, "conformer", "p", "database.dbname: "+pg.Name, &o)
+	_, err = conformance.Run(t.Context(), options(t, conformance.PostgreSQL(o)))
+	refused(t, err, `GRANT CREATE ON DATABASE "`+pg.Name+`" TO "conformer"`)
+	some := options(t, s)
+	some.Only = []string{"nothing"}
+	_, err = conformance.Run(t.Context(), some)
+	refused(t, err, "snapshot, transactions")
 }

@@ -115,8 +115,8 @@ func include(prefix string, tables []string) (out []string) {
 	return out
 }
 
-// prepare makes the scratch place; it must not be there.
-func prepare(ctx context.Context, srv Server, s session) error {
+// vacant reports that the scratch place is there already.
+func vacant(ctx context.Context, srv Server, s session) error {
 	names, exists, err := srv.contents(ctx, s)
 	if err != nil {
 		return fmt.Errorf("look for %s: %w", Scratch, err)
@@ -127,6 +127,11 @@ func prepare(ctx context.Context, srv Server, s session) error {
 	case exists:
 		return fault.Humanf("drop or rename it if it is not needed", "%s is there, and no run of ours has made it", Scratch)
 	}
+	return nil
+}
+
+// prepare makes the scratch place.
+func prepare(ctx context.Context, srv Server, s session) error {
 	for _, q := range []string{srv.create(), "CREATE TABLE " + srv.table(made) + " (what varchar(80) NOT NULL)"} {
 		if err := s.Exec(ctx, q); err != nil {
 			return fmt.Errorf("make the scratch place: %s: %w", q, err)

@@ -9,6 +9,43 @@ import (
 	"time"
 )
 
+// patience is how long a statement in work is given once the run is to end: one
+// that goes on in the server while the scratch place is dropped could bring a part
+// of it back.
+const patience = 10 * time.Second
+
+// patient is a session whose statements end a while after their context has.
+type patient struct{ session }
+
+func wait(ctx context.Context) (longer context.Context, release func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(patience, cancel)
+		context.AfterFunc(longer, func() { t.Stop() })
+	})
+	return longer, func() { stop(); cancel() }
+}
+
+// Exec implements session.
+func (p patient) Exec(ctx context.Context, query string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	longer, release := wait(ctx)
+	defer release()
+	return p.session.Exec(longer, query)
+}
+
+// Query implements session.
+func (p patient) Query(ctx context.Context, query string) ([][]string, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	longer, release := wait(ctx)
+	defer release()
+	return p.session.Query(longer, query)
+}
+
 // value is the first value of a query's only row.
 func value(ctx context.Context, s session, query string) (string, error) {
 	rows, err := s.Query(ctx, query)

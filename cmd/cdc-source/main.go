@@ -32,6 +32,7 @@ func main() {
 		ops.Command{Name: "check", Usage: "-c FILE  connect to everything and print what would be done", Options: commonGroup().Options, Groups: optionGroups(), Run: check},
 		ops.Command{Name: "signal", Usage: "execute-snapshot|stop-snapshot|pause-snapshot|resume-snapshot -c FILE [-t TABLES] [-blocking] [-filter SQL] [-by COLUMN]   give an order to the running connector", Run: signalCommand},
 		ops.Command{Name: "offsets", Usage: "show|set|reset -c FILE [JSON]   print, replace or forget the position from which the connector goes on", Run: offsetsCommand},
+		ops.Command{Name: "conformance", Usage: conformanceUsage, Help: conformanceHelp, Run: conformanceCommand},
 		ops.Command{Name: "import", Usage: "JSON     turn a Kafka Connect connector into a file for run", Run: importCommand},
 		ops.Command{Name: "registry", Usage: registryUsage, Options: &server.Config{}, Run: registryCommand},
 	))

@@ -30,6 +30,7 @@ const (
 type Command struct {
 	Name    string
 	Usage   string  // arguments and one line of what it does: "-c FILE  start the daemon"
+	Help    string  // further lines for --help, each ended; none when empty
 	Options any     // nil, or a pointer to the struct of options whose list --help prints
 	Groups  []Group // further lists of options, each under its title
 	Run     func(ctx context.Context, args []string, log *slog.Logger) error
@@ -145,6 +146,9 @@ func printUsage(w io.Writer, name, about string, commands []Command) {
 
 func printCommand(w io.Writer, name string, c Command) {
 	fmt.Fprintf(w, "Usage:\n  %s %s %s\n", name, c.Name, c.Usage)
+	if c.Help != "" {
+		fmt.Fprint(w, "\n"+c.Help)
+	}
 	if c.Options != nil {
 		fmt.Fprint(w, "\nOptions of the file (dotted or nested YAML):\n")
 	}

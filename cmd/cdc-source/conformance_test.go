@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tributary/capture/conformance"
+	"tributary/internal/fault"
+	"tributary/internal/mssqltest"
+)
+
+// conformanceFile is a file that has no more than what leads to the database.
+func conformanceFile(t *testing.T, srv *mssqltest.Server, more string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(srv.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "check.yaml")
+	text := fmt.Sprintf("name: check\nconnector.class: sqlserver\ntopic.prefix: check\ndatabase: {hostname: %s, port: %s, user: sa, password: Secret1!, names: crm}\ndriver.encrypt: \"false\"\n%s", host, port, more)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// conform calls the command and returns what it prints.
+func conform(ctx context.Context, args ...string) (string, error) {
+	var out strings.Builder
+	err := runConformance(ctx, args, slog.New(slog.DiscardHandler), &out)
+	return out.String(), err
+}
+
+func TestConformance(t *testing.T) {
+	srv, _ := model(t)
+	path, folder := conformanceFile(t, srv, "bootstrap.servers: nowhere:9092\n"), filepath.Join(t.TempDir(), "out")
+	out, err := conform(t.Context(), "-c", path, "-o", folder, "-only", "transactions,keys")
+	if err != nil || !strings.Contains(out, "all 6 checks passed") || !strings.Contains(out, "transactions         3       0         0") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, want := range map[string]string{
+		"report.md": "| places in the log, counts of transactions | passed |", "report.json": `"result": "passed"`, "recording.jsonl": `"event":"c item id=10 v=one"`,
+	} {
+		text, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v: %.300s", name, err, text)
+		}
+	}
+}
+
+// TestConformanceExitCodes has checks fail, the run stopped, and rights and options
+// missing.
+func TestConformanceExitCodes(t *testing.T) {
+	srv, _ := model(t)
+	path := conformanceFile(t, srv, "")
+	folder := t.TempDir()
+	srv.Inject(mssqltest.Fault{Match: "[tributary_conformance_item_CT]", Err: &mssqltest.Error{Number: 1205, Class: 13, State: 1, Text: "deadlock victim"}})
+	out, err := conform(t.Context(), "-c", path, "-o", folder, "-only", "keys")
+	if err == nil || fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), "recording.jsonl") || !strings.Contains(out, "FAILED: keys: runs to its end") {
+		t.Errorf("%v (%s)\n%s", err, fault.Hint(err), out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := conform(ctx, "-c", path, "-o", folder); !errors.Is(err, conformance.ErrStopped) || errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	human := func(what, message, hint string, args ...string) {
+		t.Helper()
+		if _, err := conform(t.Context(), args...); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), message) || !strings.Contains(fault.Hint(err), hint) {
+			t.Errorf("%s: %v (%s)", what, err, fault.Hint(err))
+		}
+	}
+	human("no file", "not understood", "-c FILE", "-o", folder)
+	human("an option", "check.yaml:6", "", "-c", conformanceFile(t, srv, "databse.name: x\n"))
+	human("a scenario", `no scenario "key"`, "snapshot, transactions", "-c", path, "-o", folder, "-only", "key")
+	if err := srv.DB("crm").Exec("EXEC sys.sp_cdc_disable_db"); err != nil {
+		t.Fatal(err)
+	}
+	human("no capture", "not enabled in database crm", "USE [crm]; EXEC sys.sp_cdc_enable_db", "-c", path, "-o", folder)
+	if out, err := conform(t.Context(), "-c", path, "-clean"); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+}
