@@ -51,11 +51,12 @@ func (d *database) start(ctx context.Context, p *place) error {
 	return nil
 }
 
-// objects are the instances that are to be read after an LSN: without those that a
-// newer one had taken the place of by then, which may be dropped.
+// objects are the instances that are to be read on after an LSN: without those that
+// a newer one had taken the place of by then, which may be dropped, and those that
+// begin later, of which nothing can be missing yet.
 func (d *database) objects(after lsn) (out []int64) {
 	for _, in := range d.list {
-		if in.stop == (lsn{}) || compareLSN(after, in.stop) < 0 {
+		if compareLSN(in.start, after) <= 0 && (in.stop == (lsn{}) || compareLSN(after, in.stop) < 0) {
 			out = append(out, in.object)
 		}
 	}

@@ -103,7 +103,17 @@ func (c *connector) readSignals(ctx context.Context, x *snapshot.Incremental, lo
 		if err := commit(bounded); err != nil {
 			log.Warn("signals that were obeyed will be obeyed again", "error", err)
 		}
-		_ = r.Close() // there is nothing to flush
+		// There is nothing to flush. Leaving waits for a join that is under way, and the
+		// broker does not answer that before members that were killed are given up.
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			_ = r.Close()
+		}()
+		select {
+		case <-closed:
+		case <-bounded.Done():
+		}
 	}()
 	for {
 		batches, err := r.Poll(ctx, time.Second, 0)
