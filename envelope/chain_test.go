@@ -187,6 +187,8 @@ func TestTransforms(t *testing.T) {
 	key := func(id int32) Row { return AppendInt(nil, id) }
 	insert := Change{Op: Create, Table: table, Key: key(7), After: chainRow(7, "seven", 100, 1700000000123), Source: Source{TxID: 5}, TsNs: 1e9}
 	remove := Change{Op: Delete, Table: table, Key: key(7), Before: insert.After, TsNs: 1e9}
+	nulls := insert
+	nulls.After = append(AppendBytes(append(AppendInt(nil, 7), 0), []byte{100}), 0)
 	const row = "{id=7 name=seven price=d at=1700000000123}"
 	for name, c := range map[string]struct {
 		steps  []string
@@ -214,16 +216,23 @@ func TestTransforms(t *testing.T) {
 		"time to Date":          {[]string{"unwrap", "TimestampConverter$Value field=at; target.type=Date", "ReplaceField$Value include=at"}, insert, "p.s.t {id=7} {at=19675}"},
 		"time to unix":          {[]string{"unwrap", "TimestampConverter$Value field=at; target.type=unix; unix.precision=seconds", "ReplaceField$Value include=at"}, insert, "p.s.t {id=7} {at=1700000000}"},
 		"text to time":          {[]string{"unwrap", "TimestampConverter$Value field=at; target.type=string; format=yyyyMMddHHmmss.SSS", "TimestampConverter$Value field=at; target.type=Timestamp; format=yyyyMMddHHmmss.SSS", "ReplaceField$Value include=at"}, insert, "p.s.t {id=7} {at=1700000000123}"},
-		"fixed header":          {[]string{"unwrap", "InsertHeader header=h; value.literal=x"}, insert, "p.s.t {id=7} " + row + " h:x"},
-		"field to header":       {[]string{"unwrap", "HeaderFrom$Value fields=id,price; headers=i,p; operation=move", "DropHeaders headers=p"}, insert, "p.s.t {id=7} {name=seven at=1700000000123} i:7"},
-		"kept":                  {[]string{"dbz.Filter language=jsr223.groovy; condition=value.op == 'c' && value.after.price > 0.75", "unwrap"}, insert, "p.s.t {id=7} " + row},
-		"dropped":               {[]string{"dbz.Filter condition=value.op != 'c'", "unwrap"}, insert, ""},
-		"kept when unwrapped":   {[]string{"unwrap", "dbz.Filter condition=value.name.startsWith('sev') && key.id in [1, 7]"}, insert, "p.s.t {id=7} " + row},
-		"other topic's filter":  {[]string{"unwrap", "dbz.Filter condition=false; topic.regex=q"}, insert, "p.s.t {id=7} " + row},
-		"tombstone kept":        {[]string{"unwrap", "dbz.Filter condition=false"}, remove, "p.s.t {id=7} null"},
-		"tombstone dropped":     {[]string{"unwrap", "dbz.Filter condition=true; null.handling.mode=drop"}, remove, ""},
-		"by content":            {[]string{"unwrap", "dbz.ContentBasedRouter topic.expression=value.id > 5 ? 'large' : null"}, insert, "large {id=7} " + row},
-		"one logical table":     {[]string{"dbz.ByLogicalTableRouter topic.regex=(.*)\\.t; topic.replacement=$1.all; key.field.name=shard; key.field.regex=.*\\.(.*)\\.t; key.field.replacement=$1", "unwrap"}, insert, "p.s.all {id=7 shard=s} " + row},
+		// As Connect does: a table that lacks the field is passed on as it is.
+		"mask, no such field":    {[]string{"unwrap", "MaskField$Value fields=nam,name"}, insert, "p.s.t {id=7} {id=7 name= price=d at=1700000000123}"},
+		"mask leaves null":       {[]string{"unwrap", "MaskField$Value fields=at,name"}, nulls, "p.s.t {id=7} {id=7 name=null price=d at=null}"},
+		"cast, no such field":    {[]string{"unwrap", "Cast$Value spec=nothing:int32,id: STRING", "ReplaceField$Value include=id"}, insert, "p.s.t {id=7} {id=7}"},
+		"cast, no field at all":  {[]string{"unwrap", "Cast$Value spec=nothing:int32"}, insert, "p.s.t {id=7} " + row},
+		"convert, no such field": {[]string{"unwrap", "TimestampConverter$Value field=dt; target.type=Timestamp"}, insert, "p.s.t {id=7} " + row},
+		"replace, no such field": {[]string{"unwrap", "ReplaceField$Value exclude=dt; renames=da:db"}, insert, "p.s.t {id=7} " + row},
+		"fixed header":           {[]string{"unwrap", "InsertHeader header=h; value.literal=x"}, insert, "p.s.t {id=7} " + row + " h:x"},
+		"field to header":        {[]string{"unwrap", "HeaderFrom$Value fields=id,price; headers=i,p; operation=move", "DropHeaders headers=p"}, insert, "p.s.t {id=7} {name=seven at=1700000000123} i:7"},
+		"kept":                   {[]string{"dbz.Filter language=jsr223.groovy; condition=value.op == 'c' && value.after.price > 0.75", "unwrap"}, insert, "p.s.t {id=7} " + row},
+		"dropped":                {[]string{"dbz.Filter condition=value.op != 'c'", "unwrap"}, insert, ""},
+		"kept when unwrapped":    {[]string{"unwrap", "dbz.Filter condition=value.name.startsWith('sev') && key.id in [1, 7]"}, insert, "p.s.t {id=7} " + row},
+		"other topic's filter":   {[]string{"unwrap", "dbz.Filter condition=false; topic.regex=q"}, insert, "p.s.t {id=7} " + row},
+		"tombstone kept":         {[]string{"unwrap", "dbz.Filter condition=false"}, remove, "p.s.t {id=7} null"},
+		"tombstone dropped":      {[]string{"unwrap", "dbz.Filter condition=true; null.handling.mode=drop"}, remove, ""},
+		"by content":             {[]string{"unwrap", "dbz.ContentBasedRouter topic.expression=value.id > 5 ? 'large' : null"}, insert, "large {id=7} " + row},
+		"one logical table":      {[]string{"dbz.ByLogicalTableRouter topic.regex=(.*)\\.t; topic.replacement=$1.all; key.field.name=shard; key.field.regex=.*\\.(.*)\\.t; key.field.replacement=$1", "unwrap"}, insert, "p.s.all {id=7 shard=s} " + row},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Block: testBlock(), Naming: Naming{Prefix: "p"}, Tombstones: true}
@@ -327,7 +336,9 @@ func TestPredicates(t *testing.T) {
 func TestTransformsThatDoNotFit(t *testing.T) {
 	for line, want := range map[string]string{
 		"MaskField$Value fields=name":                                    "put it after one of type io.debezium.transforms.ExtractNewRecordState",
-		"unwrap\nMaskField$Value fields=nam":                             `no field "nam"; there are [at id name price]`,
+		"unwrap\nValueToKey fields=nam":                                  `no field "nam"; there are [at id name price]`,
+		"unwrap\nExtractField$Value field=nam":                           `no field "nam"`,
+		"unwrap\nHeaderFrom$Value fields=nam; headers=h; operation=copy": `no field "nam"`,
 		"unwrap\ndbz.Filter condition=value.op == 'c'":                   `no field "op"`,
 		"dbz.Filter condition=value.after.nothing == 1":                  `no field "nothing"`,
 		"unwrap\nTimestampConverter$Value field=price; target.type=unix": "is no time",

@@ -199,20 +199,27 @@ func (x maskField) compile(s *shape) (func(*record) (bool, error), error) {
 	if err != nil {
 		return nil, err
 	}
+	all := *columns
 	cells := make(map[int][]byte)
-	for _, f := range x.fields {
-		i, err := field(*columns, f)
-		if err != nil {
-			return nil, err
+	for i := range all { // a table without the field has nothing to mask, as in Connect
+		if !slices.Contains(x.fields, all[i].Name) {
+			continue
 		}
-		if cells[i], err = x.cell(&(*columns)[i]); err != nil {
+		if cells[i], err = x.cell(&all[i]); err != nil {
 			return nil, err
 		}
 	}
+	if len(cells) == 0 {
+		return nil, nil
+	}
 	return func(r *record) (bool, error) {
-		if !r.absent(x.key) {
-			for i, c := range cells {
-				(*r.cells(x.key))[i] = c
+		if r.absent(x.key) {
+			return true, nil
+		}
+		row := *r.cells(x.key)
+		for i, c := range cells {
+			if _, _, null := value(&all[i], row[i]); !null {
+				row[i] = c
 			}
 		}
 		return true, nil
@@ -468,6 +475,7 @@ func newCast(o *StepOptions, key bool) Step {
 	x := cast{key: key, spec: make(map[string]string)}
 	for _, s := range o.fieldList("spec") {
 		name, typ, ok := strings.Cut(s, ":")
+		name, typ = strings.TrimSpace(name), strings.ToLower(strings.TrimSpace(typ))
 		if _, known := castTypes()[typ]; !ok || !known {
 			o.fault("spec", "%q is not FIELD:TYPE with one of %s", s, strings.Join(slices.Sorted(maps.Keys(castTypes())), ", "))
 		}
@@ -488,16 +496,20 @@ func (x cast) compile(s *shape) (func(*record) (bool, error), error) {
 		name string
 	}
 	var changes []change
-	for name, typ := range x.spec {
-		i, err := field(from, name)
-		if err != nil {
-			return nil, err
+	for i := range from { // a table without the field has nothing to cast, as in Connect
+		name := from[i].Name
+		typ, ok := x.spec[name]
+		if !ok {
+			continue
 		}
 		if k := from[i].Type.Kind; k > String || k == Bytes {
 			return nil, fmt.Errorf("field %s of type %s cannot be cast", name, k)
 		}
 		to[i].Type, to[i].schema, to[i].Default = castTypes()[typ], "", nil
 		changes = append(changes, change{i, typ})
+	}
+	if len(changes) == 0 {
+		return nil, nil
 	}
 	*columns = to
 	return func(r *record) (bool, error) {

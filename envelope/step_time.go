@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -88,9 +89,9 @@ func (x timestampConverter) compile(s *shape) (func(*record) (bool, error), erro
 	if err != nil {
 		return nil, err
 	}
-	at, err := field(*columns, x.field)
-	if err != nil {
-		return nil, err
+	at := slices.IndexFunc(*columns, func(c Column) bool { return c.Name == x.field })
+	if at < 0 {
+		return nil, nil // a table without the field has nothing to convert, as in Connect
 	}
 	from := (*columns)[at]
 	read, err := x.reader(&from)
