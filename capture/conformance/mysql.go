@@ -110,6 +110,11 @@ func (m *mysqlServer) transaction() string { return "BEGIN" }
 
 func (m *mysqlServer) track(string) []string { return nil }
 
+// tap: the binary log has the rows of everybody.
+func (m *mysqlServer) tap([]string) []string { return nil }
+
+func (m *mysqlServer) tapped() string { return "" }
+
 func (m *mysqlServer) settle(context.Context, session) error { return nil }
 
 func (m *mysqlServer) untrack(context.Context, session, []string) error { return nil }

@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"tributary/capture"
@@ -87,7 +89,8 @@ func (p *postgresServer) ready(ctx context.Context, s session) error {
 }
 
 func (p *postgresServer) contents(ctx context.Context, s session) ([]string, bool, error) {
-	n, err := value(ctx, s, "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = '"+Scratch+"') + (SELECT count(*) FROM pg_replication_slots WHERE slot_name = '"+Scratch+"') + (SELECT count(*) FROM pg_publication WHERE pubname = '"+Scratch+"')")
+	ours := "('" + Scratch + "', '" + second + "')"
+	n, err := value(ctx, s, "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = '"+Scratch+"') + (SELECT count(*) FROM pg_replication_slots WHERE slot_name IN "+ours+") + (SELECT count(*) FROM pg_publication WHERE pubname IN "+ours+")")
 	if err != nil || n == "0" {
 		return nil, false, err
 	}
@@ -106,19 +109,50 @@ func (p *postgresServer) track(table string) []string {
 	return []string{"ALTER TABLE " + p.table(table) + " REPLICA IDENTITY FULL"}
 }
 
+// second names the slot and the publication that a recording is made with.
+const second = Scratch + "_log"
+
+func (p *postgresServer) tap(tables []string) []string {
+	var names []string
+	for _, t := range tables {
+		names = append(names, p.table(t))
+	}
+	return []string{
+		"CREATE PUBLICATION " + second + " FOR TABLE " + strings.Join(names, ", "),
+		"SELECT pg_create_logical_replication_slot('" + second + "', 'pgoutput')",
+	}
+}
+
+func (p *postgresServer) tapped() string {
+	return "SELECT lsn, xid, encode(data, 'hex') FROM pg_logical_slot_get_binary_changes('" + second + "', NULL, NULL, 'proto_version', '1', 'publication_names', '" + second + "')"
+}
+
 func (p *postgresServer) settle(context.Context, session) error { return nil }
 
-// untrack drops slot and publication. The server may take a moment to notice that
-// nobody reads the slot any more.
+// untrack drops slots and publications.
 func (p *postgresServer) untrack(ctx context.Context, s session, _ []string) error {
-	err := s.Exec(ctx, "DROP PUBLICATION IF EXISTS "+Scratch)
+	for _, name := range []string{Scratch, second} {
+		if err := s.Exec(ctx, "DROP PUBLICATION IF EXISTS "+name); err != nil {
+			return fmt.Errorf("drop publication %s: %w", name, err)
+		}
+		if err := dropSlot(ctx, s, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropSlot drops a slot if it is there. The server may take a moment to notice
+// that nobody reads it any more.
+func dropSlot(ctx context.Context, s session, name string) error {
+	var why error
 	for range 50 {
-		var slots [][]string
-		if slots, err = s.Query(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = '"+Scratch+"'"); err != nil || len(slots) == 0 {
+		slots, err := s.Query(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = '"+name+"'")
+		if err != nil || len(slots) == 0 {
 			return err
 		}
 		if slots[0][0] == "f" {
-			if err = s.Exec(ctx, "SELECT pg_drop_replication_slot('"+Scratch+"')"); err == nil {
+			if why = s.Exec(ctx, "SELECT pg_drop_replication_slot('"+name+"')"); why == nil {
 				return nil
 			}
 		}
@@ -126,7 +160,8 @@ func (p *postgresServer) untrack(ctx context.Context, s session, _ []string) err
 			return err
 		}
 	}
-	return fault.Human(fmt.Errorf("drop the replication slot %s: it is in use: %w", Scratch, err), "end whoever uses it: SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '"+Scratch+"'")
+	return fault.Human(errors.Join(fmt.Errorf("drop the replication slot %s: it is in use", name), why),
+		"end whoever uses it: SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '"+name+"'")
 }
 
 func (p *postgresServer) drop(ctx context.Context, s session) error {

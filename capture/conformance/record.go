@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,13 +85,14 @@ func (r *Recorder) write(e *Entry) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.Query, e.Error = r.hide(e.Query), r.hide(e.Error)
+	e.Error = r.hide(e.Error)
 	if err := r.out.Encode(e); err != nil && r.err == nil {
 		r.err = err
 	}
 }
 
-// hide takes password, host and login out of a text.
+// hide takes password, host and login out of a text of the server's. Statements are
+// the program's own and have none of them.
 func (r *Recorder) hide(s string) string {
 	if r.hidden == nil {
 		return s
@@ -169,7 +171,7 @@ func (s *recordedSession) Query(ctx context.Context, query string) ([][]string, 
 	for _, row := range rows {
 		var values []any
 		for _, v := range row {
-			values = append(values, v)
+			values = append(values, s.r.hide(v))
 		}
 		e.Rows = append(e.Rows, values)
 	}
@@ -190,8 +192,8 @@ func (r *Recorder) statement(e *Entry, err error) {
 }
 
 // wires records what goes over the connections of a source of SQL Server; nil
-// without a Recorder.
-func (r *Recorder) wires() func(context.Context, string, func(context.Context) (sqlserver.Wire, error)) (sqlserver.Wire, error) {
+// without a Recorder. unheard are statements of the user's own.
+func (r *Recorder) wires(unheard []string) func(context.Context, string, func(context.Context) (sqlserver.Wire, error)) (sqlserver.Wire, error) {
 	if r == nil {
 		return nil
 	}
@@ -200,14 +202,15 @@ func (r *Recorder) wires() func(context.Context, string, func(context.Context) (
 		if err != nil {
 			return nil, err
 		}
-		return &recordedWire{w, r, r.source()}, nil
+		return &recordedWire{Wire: w, r: r, source: r.source(), unheard: unheard}, nil
 	}
 }
 
 type recordedWire struct {
 	sqlserver.Wire
-	r      *Recorder
-	source int
+	r       *Recorder
+	source  int
+	unheard []string // statements that are not recorded
 }
 
 func (w *recordedWire) entry(query string, args []driver.NamedValue) *Entry {
@@ -227,7 +230,9 @@ func (w *recordedWire) Begin(ctx context.Context, level driver.IsolationLevel) (
 
 func (w *recordedWire) Exec(ctx context.Context, query string, args []driver.NamedValue) error {
 	err := w.Wire.Exec(ctx, query, args)
-	w.r.statement(w.entry(query, args), err)
+	if !slices.Contains(w.unheard, query) {
+		w.r.statement(w.entry(query, args), err)
+	}
 	return err
 }
 

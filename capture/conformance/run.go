@@ -232,6 +232,9 @@ func (a *attempt) create(ctx context.Context, names, statements []string) error 
 	for _, t := range a.tables {
 		statements = append(statements, a.Server.track(t)...)
 	}
+	if a.Recorder != nil {
+		statements = append(statements, a.Server.tap(a.tables)...)
+	}
 	return a.w.exec(ctx, statements...)
 }
 
@@ -277,6 +280,11 @@ func (a *attempt) end(ctx context.Context, err error) error {
 		order.Result, order.Detail = Failed, a.f.faults
 	}
 	a.report.add(order)
+	if q := a.Server.tapped(); q != "" && a.Recorder != nil && len(a.tables) > 0 {
+		if _, err := a.w.s.Query(ctx, q); err != nil { // it is recorded; the changes are not ours to judge by
+			a.Progress("the log could not be recorded: %v", err)
+		}
+	}
 	return a.forget(ctx)
 }
 

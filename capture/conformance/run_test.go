@@ -1,7 +1,10 @@
 package conformance_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -134,9 +137,9 @@ func query(t *testing.T, db *testdb.Database, q string) func() [][]string {
 	}
 }
 
-const postgresLeft = `SELECT nspname FROM pg_namespace WHERE nspname = 'tributary_conformance'
-UNION ALL SELECT slot_name FROM pg_replication_slots WHERE slot_name = 'tributary_conformance'
-UNION ALL SELECT pubname FROM pg_publication WHERE pubname = 'tributary_conformance'`
+const postgresLeft = `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'tributary_conf%'
+UNION ALL SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'tributary_conf%'
+UNION ALL SELECT pubname FROM pg_publication WHERE pubname LIKE 'tributary_conf%'`
 
 const mysqlLeft = "SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'tributary_conformance'"
 
@@ -158,6 +161,59 @@ func TestMariaDB(t *testing.T) {
 func TestSQLServer(t *testing.T) {
 	srv, s := captured(t)
 	passes(t, s, func() [][]string { return leftOf(t, srv) })
+}
+
+// TestSlowCapture has changes come as late as the capture job of a server has them:
+// between its rounds.
+func TestSlowCapture(t *testing.T) {
+	srv, err := mssqltest.Start(context.WithoutCancel(t.Context()), mssqltest.Options{Password: password, Databases: []string{"crm"}, AgentInterval: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() }) // a model that nobody needs any more
+	if err := srv.DB("crm").EnableCDC(); err != nil {
+		t.Fatal(err)
+	}
+	passes(t, modelAt(t, srv), func() [][]string { return leftOf(t, srv) })
+}
+
+// TestRecordingOfPostgreSQL has the messages of the log.
+func TestRecordingOfPostgreSQL(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	var out bytes.Buffer
+	o := options(t, postgresOf(t, db))
+	o.Recorder, o.Only = conformance.NewRecorder(&out), []string{"transactions"}
+	if r := run(t, o); r.Failures() > 0 || o.Recorder.Err() != nil {
+		t.Errorf("%v\n%s", o.Recorder.Err(), text(t, r))
+	}
+	kinds := ""
+	for line := range strings.Lines(out.String()) {
+		var e conformance.Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(e.Query, "pg_logical_slot_get_binary_changes") {
+			continue
+		}
+		for _, row := range e.Rows {
+			message, err := hex.DecodeString(fmt.Sprint(row[2]))
+			if err != nil || len(message) == 0 {
+				t.Fatalf("%v: %v", row, err)
+			}
+			kinds += string(message[0])
+		}
+	}
+	// The rows, the marker, three transactions and the marker again; relations
+	// come when the server wants.
+	if got := strings.ReplaceAll(kinds, "R", ""); got != "BIICBICBIIUUCBUUDICBUCBIC" || got == kinds {
+		t.Errorf("messages %s", kinds)
+	}
+	if strings.Contains(out.String(), db.Host) {
+		t.Errorf("the recording has the host")
+	}
+	if rows := query(t, db, postgresLeft)(); len(rows) > 0 {
+		t.Errorf("left behind: %v", rows)
+	}
 }
 
 // leftOf asks the model for what a run left.

@@ -57,6 +57,11 @@ type Server interface {
 	// track is what has a table captured, beside making it; none where nothing
 	// is needed.
 	track(table string) []string
+	// tap is what makes the server keep its log of tables for a recording;
+	// tapped is the query that gives it. None where a recording has it anyway,
+	// or cannot have it.
+	tap(tables []string) []string
+	tapped() string
 	// settle waits until what was written so far is no longer new to a source
 	// that starts.
 	settle(ctx context.Context, s session) error

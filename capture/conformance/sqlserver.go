@@ -52,7 +52,7 @@ func (m *sqlserverServer) source(o sourceOptions) (capture.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.Wires = o.recorder.wires()
+	opts.Wires = o.recorder.wires(capture.Statements(opts.Initial))
 	return sqlserver.New(opts, o.log)
 }
 
@@ -114,6 +114,11 @@ func (m *sqlserverServer) transaction() string { return "BEGIN TRANSACTION" }
 func (m *sqlserverServer) track(table string) []string {
 	return []string{"EXEC sys.sp_cdc_enable_table @source_schema = N'" + Scratch + "', @source_name = N'" + table + "', @role_name = NULL, @supports_net_changes = 0"}
 }
+
+// tap: the recording has what the source reads.
+func (m *sqlserverServer) tap([]string) []string { return nil }
+
+func (m *sqlserverServer) tapped() string { return "" }
 
 // settle waits until the capture job has come to the last row of the marker: what
 // it captures after a snapshot has begun would come twice. That also tells whether
