@@ -102,6 +102,9 @@ func (p *TimePartition) compile() (*timeKey, error) {
 		if k.unit = timeUnits[strings.ToUpper(p.Unit)]; k.unit == 0 {
 			return refuse("time unit %q is none", p.Unit)
 		}
+	case "":
+		return nil, fault.Humanf("add "+propTime+timeType+", which Spark's jobs bring along and do not record, to the table's hoodie.properties",
+			"it is not said what the partition field holds: UNIX_TIMESTAMP, DATE_STRING…")
 	default:
 		return refuse("timestamp type %q is none", p.Type)
 	}

@@ -339,7 +339,11 @@ func (f *fileWriter) footer() ([]basefile.Pair, error) {
 }
 
 func (f *fileWriter) addInserts(keys *keyRange) {
-	for _, k := range f.plan.inserts {
+	inserts := f.plan.inserts
+	for ; len(inserts) > 1; inserts = inserts[2:] {
+		keys.add(f.c.keyOf(inserts[0]), f.c.keyOf(inserts[1]))
+	}
+	for _, k := range inserts {
 		keys.add(f.c.keyOf(k))
 	}
 }
@@ -360,13 +364,15 @@ type keyRange struct {
 	lo, hi []byte
 }
 
-func (k *keyRange) add(key []byte) {
-	k.bloom.Add(key)
-	if k.lo == nil || basefile.CompareKeys(key, k.lo) < 0 {
-		k.lo = append(k.lo[:0:0], key...)
-	}
-	if k.hi == nil || basefile.CompareKeys(key, k.hi) > 0 {
-		k.hi = append(k.hi[:0:0], key...)
+func (k *keyRange) add(keys ...[]byte) {
+	k.bloom.Add(keys...)
+	for _, key := range keys {
+		if k.lo == nil || basefile.CompareKeys(key, k.lo) < 0 {
+			k.lo = append(k.lo[:0:0], key...)
+		}
+		if k.hi == nil || basefile.CompareKeys(key, k.hi) > 0 {
+			k.hi = append(k.hi[:0], key...)
+		}
 	}
 }
 

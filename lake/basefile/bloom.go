@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // Bloom is Hudi's dynamic bloom filter (type code DYNAMIC_V0) over record keys.
@@ -20,9 +21,11 @@ import (
 type Bloom struct {
 	hashes  int
 	bits    int32
+	inverse uint64 // reciprocal of bits
 	perRow  int
 	current int
 	rows    [][]byte
+	scratch [2]mixed // of Add
 }
 
 const (
@@ -36,45 +39,84 @@ const (
 func NewBloom(keys int) *Bloom { return newBloom(max(keys, 1), bloomFPP) }
 
 func newBloom(keys int, fpp float64) *Bloom {
-	bits := math.Ceil(float64(keys) * (-math.Log(fpp) / (math.Ln2 * math.Ln2)))
+	size := math.Ceil(float64(keys) * (-math.Log(fpp) / (math.Ln2 * math.Ln2)))
 	return &Bloom{
-		bits:   int32(bits),
-		hashes: int(math.Ceil(math.Ln2 * bits / float64(keys))),
-		perRow: keys,
-		rows:   [][]byte{make([]byte, (int(bits)+7)/8)},
+		bits:    int32(size),
+		inverse: reciprocal(int32(size)),
+		hashes:  int(math.Ceil(math.Ln2 * size / float64(keys))),
+		perRow:  keys,
+		rows:    [][]byte{make([]byte, (int(size)+7)/8)},
 	}
 }
 
-// Add adds a key.
-func (b *Bloom) Add(key []byte) {
+// reciprocal is 2^64 / d, rounded up. Of a number of 32 bits times it the upper 64 bits
+// are the quotient, and the lower ones, times d, have the remainder in their upper ones.
+func reciprocal(d int32) uint64 { return math.MaxUint64/uint64(d) + 1 }
+
+// Add adds keys. Two at a time go through the rounds side by side, each of which
+// waits for the one before.
+func (b *Bloom) Add(keys ...[]byte) {
+	x, y := &b.scratch[0], &b.scratch[1]
+	for len(keys) > 0 {
+		row := b.row()
+		if len(keys) == 1 || b.current+1 >= b.perRow {
+			x.mix(keys[0])
+			b.set(row, x)
+			b.current, keys = b.current+1, keys[1:]
+			continue
+		}
+		x.mix(keys[0])
+		y.mix(keys[1])
+		h, g := int32(0), int32(0)
+		for range b.hashes {
+			h, g = x.hash(h), y.hash(g)
+			i, j := b.position(h), b.position(g)
+			row[i>>3] |= 1 << (i & 7)
+			row[j>>3] |= 1 << (j & 7)
+		}
+		b.current, keys = b.current+2, keys[2:]
+	}
+}
+
+// row returns the row that takes the next key.
+func (b *Bloom) row() []byte {
 	if b.current >= b.perRow {
 		b.rows = append(b.rows, make([]byte, len(b.rows[0])))
 		b.current = 0
 	}
-	row := b.rows[len(b.rows)-1]
+	return b.rows[len(b.rows)-1]
+}
+
+func (b *Bloom) set(row []byte, x *mixed) {
 	h := int32(0)
 	for range b.hashes {
-		h = murmur(key, h)
-		i := h % b.bits
-		if i < 0 {
-			i = -i
-		}
+		h = x.hash(h)
+		i := b.position(h)
 		row[i>>3] |= 1 << (i & 7)
 	}
-	b.current++
+}
+
+// position is the bit of a hash: what its size leaves when it is divided by the
+// number of bits, by two multiplications.
+func (b *Bloom) position(h int32) uint32 {
+	size := uint32(h)
+	if h < 0 {
+		size = -size
+	}
+	at, _ := bits.Mul64(b.inverse*uint64(size), uint64(b.bits))
+	return uint32(at)
 }
 
 // Has reports whether key may have been added; false is certain.
 func (b *Bloom) Has(key []byte) bool {
-	positions := make([]int32, b.hashes)
+	var x mixed
+	x.mix(key)
+	var some [32]uint32
+	positions := some[:0]
 	h := int32(0)
-	for n := range positions {
-		h = murmur(key, h)
-		i := h % b.bits
-		if i < 0 {
-			i = -i
-		}
-		positions[n] = i
+	for range b.hashes {
+		h = x.hash(h)
+		positions = append(positions, b.position(h))
 	}
 next:
 	for _, row := range b.rows {
@@ -149,38 +191,56 @@ func (b *Bloom) header(raw []byte, first bool) ([]byte, error) {
 		return nil, errBloom
 	}
 	hashes := int(int32(binary.BigEndian.Uint32(raw[4:])))
-	bits := int32(binary.BigEndian.Uint32(raw[9:]))
-	if hashes <= 0 || hashes > 1000 || bits <= 0 || !first && (hashes != b.hashes || bits != b.bits) {
+	size := int32(binary.BigEndian.Uint32(raw[9:]))
+	if hashes <= 0 || hashes > 1000 || size <= 0 || !first && (hashes != b.hashes || size != b.bits) {
 		return nil, errBloom
 	}
-	b.hashes, b.bits = hashes, bits
+	b.hashes, b.bits, b.inverse = hashes, size, reciprocal(size)
 	return raw[13:], nil
 }
 
-// murmur is MurmurHash2 as Hadoop has it: the bytes after the last whole word
-// are taken from the end, and with their sign.
-func murmur(data []byte, seed int32) int32 {
-	const m, r = 0x5bd1e995, 24
-	h := uint32(seed) ^ uint32(len(data))
+// mixed is a key made ready for MurmurHash2 as Hadoop has it: the bytes after the
+// last whole word are taken from the end, and with their sign. What does not depend on
+// the seed is done once.
+type mixed struct {
+	length uint32
+	words  []uint32
+	tail   uint32
+	tailed bool
+}
+
+const murmurFactor = 0x5bd1e995
+
+func (x *mixed) mix(key []byte) {
+	x.length, x.words = uint32(len(key)), x.words[:0]
 	i := 0
-	for ; i+4 <= len(data); i += 4 {
-		k := binary.LittleEndian.Uint32(data[i:]) * m
-		k ^= k >> r
-		h = h*m ^ k*m
+	for ; i+4 <= len(key); i += 4 {
+		k := binary.LittleEndian.Uint32(key[i:]) * murmurFactor
+		k ^= k >> 24
+		x.words = append(x.words, k*murmurFactor)
 	}
-	if left := len(data) - i; left > 0 {
-		n := len(data)
-		if left >= 3 {
-			h ^= uint32(int32(int8(data[n-3]))) << 16
-		}
-		if left >= 2 {
-			h ^= uint32(int32(int8(data[n-2]))) << 8
-		}
-		h ^= uint32(int32(int8(data[n-1])))
-		h *= m
+	x.tail, x.tailed = 0, i < len(key)
+	n := len(key)
+	switch n - i {
+	case 3:
+		x.tail = uint32(int32(int8(key[n-3])))<<16 ^ uint32(int32(int8(key[n-2])))<<8 ^ uint32(int32(int8(key[n-1])))
+	case 2:
+		x.tail = uint32(int32(int8(key[n-2])))<<8 ^ uint32(int32(int8(key[n-1])))
+	case 1:
+		x.tail = uint32(int32(int8(key[n-1])))
+	}
+}
+
+func (x *mixed) hash(seed int32) int32 {
+	h := uint32(seed) ^ x.length
+	for _, w := range x.words {
+		h = h*murmurFactor ^ w
+	}
+	if x.tailed {
+		h = (h ^ x.tail) * murmurFactor
 	}
 	h ^= h >> 13
-	h *= m
+	h *= murmurFactor
 	h ^= h >> 15
 	return int32(h)
 }

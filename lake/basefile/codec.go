@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -42,7 +42,7 @@ func NewCodec(name string) (*Codec, error) {
 func (c *Codec) compress(scratch, src []byte) ([]byte, error) {
 	switch c.id {
 	case format.Snappy:
-		return snappy.Encode(scratch[:cap(scratch)], src), nil
+		return s2.EncodeSnappy(scratch[:cap(scratch)], src), nil
 	case format.Zstd:
 		return c.zstd.EncodeAll(src, scratch[:0]), nil
 	case format.Gzip:

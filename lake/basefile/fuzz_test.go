@@ -3,6 +3,7 @@ package basefile
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -86,6 +87,44 @@ func TestGoldenBloom(t *testing.T) {
 	}
 	if n < 2 {
 		t.Errorf("%d filters were compared", n)
+	}
+}
+
+// TestBloomOfSeveralKeysAtOnce holds a filter that takes its keys some at a time, over
+// the ends of its rows, against one that takes them one by one.
+func TestBloomOfSeveralKeysAtOnce(t *testing.T) {
+	one, some := NewBloom(7), NewBloom(7)
+	var keys [][]byte
+	for i := range 50 {
+		keys = append(keys, []byte(strings.Repeat("é", i%9)+fmt.Sprint(i)))
+	}
+	for _, k := range keys {
+		one.Add(k)
+	}
+	for n := 0; len(keys) > 0; n++ {
+		size := min(n%5, len(keys))
+		some.Add(keys[:size]...)
+		keys = keys[size:]
+	}
+	if one.String() != some.String() {
+		t.Error("the filters differ")
+	}
+}
+
+func TestBloomPosition(t *testing.T) {
+	hashes := []int32{0, 1, -1, 2, math.MaxInt32, math.MinInt32, math.MinInt32 + 1, 0x5bd1e995, -0x1bd1e995}
+	for _, size := range []int32{1, 2, 3, 7, 1 << 20, 43133 * 60, math.MaxInt32 - 1, math.MaxInt32} {
+		b := &Bloom{bits: size, inverse: reciprocal(size)}
+		for n := range 2000 {
+			h := int32(uint32(n) * 2654435761)
+			if n < len(hashes) {
+				h = hashes[n]
+			}
+			want := int64(h) % int64(size)
+			if got := int64(b.position(h)); got != max(want, -want) {
+				t.Fatalf("%d of %d bits: %d, want %d", h, size, got, max(want, -want))
+			}
+		}
 	}
 }
 

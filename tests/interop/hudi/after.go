@@ -27,10 +27,6 @@ const (
 // checker's result, whose reads.copy are the table's rows as that engine read
 // them last. The rows expected from now on go to dir/snapshot.jsonl.
 func after(ctx context.Context, table, rows, dir string) error {
-	theirs, err := readRows(rows)
-	if err != nil {
-		return err
-	}
 	store, err := blob.NewDir(filepath.Dir(table))
 	if err != nil {
 		return err
@@ -40,7 +36,15 @@ func after(ctx context.Context, table, rows, dir string) error {
 		return err
 	}
 	defer t.Close(ctx)
-	ours, err := scan(ctx, t)
+	hidden, err := pathTime(table, t)
+	if err != nil {
+		return err
+	}
+	theirs, err := readRows(rows, hidden)
+	if err != nil {
+		return err
+	}
+	ours, err := scan(ctx, t, hidden)
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,7 @@ func after(ctx context.Context, table, rows, dir string) error {
 	if _, err := t.Upsert(ctx, changes, nil); err != nil {
 		return err
 	}
-	if ours, err = scan(ctx, t); err != nil {
+	if ours, err = scan(ctx, t, hidden); err != nil {
 		return err
 	}
 	if err := same(ours, theirs); err != nil {
@@ -71,9 +75,20 @@ func after(ctx context.Context, table, rows, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "snapshot.jsonl"), out.Bytes(), 0o644)
 }
 
-// readRows reads the other engine's rows: JSON of the table's own columns, by
-// partition and record key.
-func readRows(path string) (map[string]string, error) {
+// pathTime returns the column that partitions by time are made of, or "": engines
+// show the text of the path in its place, and write that when they write the row
+// again.
+func pathTime(table string, t *lake.Table) (string, error) {
+	props, err := os.ReadFile(filepath.Join(table, ".hoodie", "hoodie.properties"))
+	if err != nil || !bytes.Contains(props, []byte("TimestampBasedKeyGenerator")) {
+		return "", err
+	}
+	return t.PartitionFields()[0], nil
+}
+
+// readRows reads the other engine's rows: JSON of the table's own columns but the
+// hidden one, by partition and record key.
+func readRows(path, hidden string) (map[string]string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -88,6 +103,7 @@ func readRows(path string) (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, r := range doc.Reads.Copy {
+		delete(r, hidden)
 		if err := put(out, r); err != nil {
 			return nil, err
 		}
@@ -130,7 +146,7 @@ func number(v any) any {
 var metaColumns = []string{"_hoodie_partition_path", "_hoodie_record_key"}
 
 // scan reads the table as readRows does.
-func scan(ctx context.Context, t *lake.Table) (map[string]string, error) {
+func scan(ctx context.Context, t *lake.Table, hidden string) (map[string]string, error) {
 	if err := t.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -156,6 +172,7 @@ func scan(ctx context.Context, t *lake.Table) (map[string]string, error) {
 			for i, f := range fields {
 				row[f.Name] = cell(f.Type, &b.Cols[len(metaColumns)+i], r)
 			}
+			delete(row, hidden)
 			if err := put(out, row); err != nil {
 				return nil, err
 			}

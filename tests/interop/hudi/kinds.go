@@ -36,6 +36,9 @@ func kinds() []kind {
 		{"inserted", writeInserted},
 		{"levels", writeLevels},
 		{"promoted", writePromoted},
+		{"restored", writeRestored},
+		{"dated", writeDated},
+		{"timed", writeTimed},
 	}
 }
 

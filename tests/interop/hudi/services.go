@@ -22,10 +22,7 @@ func writeServiced(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	if err := m.table.Close(ctx); err != nil { // a writer that likes larger files goes on
-		return err
-	}
-	if m.table, err = lake.Open(ctx, m.store, "table", lake.Options{}); err != nil {
+	if err := m.reopen(ctx); err != nil { // a writer that likes larger files goes on
 		return err
 	}
 	clustered, err := m.table.Cluster(ctx, lake.Clustering{MinFiles: 2})
