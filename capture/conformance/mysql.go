@@ -100,6 +100,10 @@ func (m *mysqlServer) contents(ctx context.Context, s session) ([]string, bool, 
 	return names, true, err
 }
 
+func (m *mysqlServer) grant() string {
+	return "GRANT CREATE, DROP, ALTER, SELECT, INSERT, UPDATE, DELETE ON " + Scratch + ".* TO '" + m.user.User + "'@'HOST'"
+}
+
 func (m *mysqlServer) create() string {
 	return "CREATE DATABASE " + Scratch + " CHARACTER SET utf8mb4"
 }

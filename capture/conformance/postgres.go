@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (p *postgresServer) ready(ctx context.Context, s session) error {
 		return fmt.Errorf("read our rights: %w", err)
 	}
 	if rights != "t" {
-		return fault.Humanf("GRANT CREATE ON DATABASE \""+p.user.Database+"\" TO \""+p.user.User+"\"", "the user may not make a schema in the database")
+		return fault.Humanf(p.grant(), "the user may not make a schema in the database")
 	}
 	return nil
 }
@@ -96,6 +97,10 @@ func (p *postgresServer) contents(ctx context.Context, s session) ([]string, boo
 	}
 	names, err := list(ctx, s, "SELECT tablename FROM pg_tables WHERE schemaname = '"+Scratch+"' ORDER BY tablename")
 	return names, true, err
+}
+
+func (p *postgresServer) grant() string {
+	return "GRANT CREATE ON DATABASE " + strconv.Quote(p.user.Database) + " TO " + strconv.Quote(p.user.User)
 }
 
 func (p *postgresServer) create() string { return "CREATE SCHEMA " + Scratch }

@@ -163,18 +163,27 @@ func TestSQLServer(t *testing.T) {
 	passes(t, s, func() [][]string { return leftOf(t, srv) })
 }
 
-// TestSlowCapture has changes come as late as the capture job of a server has them:
-// between its rounds.
-func TestSlowCapture(t *testing.T) {
-	srv, err := mssqltest.Start(context.WithoutCancel(t.Context()), mssqltest.Options{Password: password, Databases: []string{"crm"}, AgentInterval: 300 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
+// TestKindsOfSQLServer has changes come as late as the capture job of a server has
+// them, between its rounds, and servers that are otherwise different.
+func TestKindsOfSQLServer(t *testing.T) {
+	for name, o := range map[string]mssqltest.Options{
+		"slow":  {AgentInterval: 300 * time.Millisecond},
+		"Azure": {EngineEdition: 5, CompactRows: true},
+		"masks": {MaskLowFirst: true, RDS: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Password, o.Databases = password, []string{"crm"}
+			srv, err := mssqltest.Start(context.WithoutCancel(t.Context()), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = srv.Close() }) // a model that nobody needs any more
+			if err := srv.DB("crm").EnableCDC(); err != nil {
+				t.Fatal(err)
+			}
+			passes(t, modelAt(t, srv), func() [][]string { return leftOf(t, srv) })
+		})
 	}
-	t.Cleanup(func() { _ = srv.Close() }) // a model that nobody needs any more
-	if err := srv.DB("crm").EnableCDC(); err != nil {
-		t.Fatal(err)
-	}
-	passes(t, modelAt(t, srv), func() [][]string { return leftOf(t, srv) })
 }
 
 // TestRecordingOfPostgreSQL has the messages of the log.
@@ -389,6 +398,16 @@ func TestWhatIsMissing(t *testing.T) {
 	_, s := model(t)
 	_, err := conformance.Run(t.Context(), options(t, s))
 	refused(t, err, "USE [crm]; EXEC sys.sp_cdc_enable_db")
+	weak, err := mssqltest.Start(context.WithoutCancel(t.Context()), mssqltest.Options{Password: password, Databases: []string{"crm"}, Denied: []string{"role db_owner"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = weak.Close() }) // a model that nobody needs any more
+	if err := weak.DB("crm").EnableCDC(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = conformance.Run(t.Context(), options(t, modelAt(t, weak)))
+	refused(t, err, "USE [crm]; ALTER ROLE db_owner ADD MEMBER [sa]")
 	pg := testdb.PostgreSQL(t)
 	pg.MustExec(t, "CREATE USER conformer WITH REPLICATION PASSWORD 'p'")
 	t.Cleanup(func() { _ = pg.Exec(context.WithoutCancel(t.Context()), "DROP USER conformer") })
@@ -396,6 +415,13 @@ func TestWhatIsMissing(t *testing.T) {
 	parse(t, "postgres", pg.Host, pg.Port, "conformer", "p", "database.dbname: "+pg.Name, &o)
 	_, err = conformance.Run(t.Context(), options(t, conformance.PostgreSQL(o)))
 	refused(t, err, `GRANT CREATE ON DATABASE "`+pg.Name+`" TO "conformer"`)
+	my := testdb.MySQL(t)
+	my.MustExec(t, "CREATE USER conformer IDENTIFIED BY 'p'", "GRANT SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO conformer")
+	t.Cleanup(func() { _ = my.Exec(context.WithoutCancel(t.Context()), "DROP USER conformer") })
+	var m mysql.Options
+	parse(t, "mysql", my.Host, my.Port, "conformer", "p", "", &m)
+	_, err = conformance.Run(t.Context(), options(t, conformance.MySQL(m)))
+	refused(t, err, "GRANT CREATE, DROP, ALTER, SELECT, INSERT, UPDATE, DELETE ON tributary_conformance.* TO 'conformer'")
 	some := options(t, s)
 	some.Only = []string{"nothing"}
 	_, err = conformance.Run(t.Context(), some)

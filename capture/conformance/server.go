@@ -48,6 +48,8 @@ type Server interface {
 	// contents lists the tables in the scratch place; exists is whether there
 	// is such a place.
 	contents(ctx context.Context, s session) (names []string, exists bool, err error)
+	// grant is the statement that lets the user make one.
+	grant() string
 	// create makes the scratch place, empty.
 	create() string
 	// table is the qualified name of a table in it.
@@ -139,7 +141,7 @@ func vacant(ctx context.Context, srv Server, s session) error {
 func prepare(ctx context.Context, srv Server, s session) error {
 	for _, q := range []string{srv.create(), "CREATE TABLE " + srv.table(made) + " (what varchar(80) NOT NULL)"} {
 		if err := s.Exec(ctx, q); err != nil {
-			return fmt.Errorf("make the scratch place: %s: %w", q, err)
+			return fault.Human(fmt.Errorf("make the scratch place: %s: %w", q, err), srv.grant())
 		}
 	}
 	return nil

@@ -93,6 +93,13 @@ func (m *sqlserverServer) ready(ctx context.Context, s session) error {
 		return fault.Humanf("execute as sysadmin (on Azure SQL Database as db_owner), best in a database made for this: USE ["+name+"]; EXEC sys.sp_cdc_enable_db (on Amazon RDS: EXEC msdb.dbo.rds_cdc_enable_db N'"+name+"')",
 			"change data capture is not enabled in database %s", name)
 	}
+	owner, err := value(ctx, s, "SELECT IS_MEMBER('db_owner')")
+	if err != nil {
+		return fmt.Errorf("read our rights in database %s: %w", name, err)
+	}
+	if owner != "1" {
+		return fault.Humanf(m.grant(), "the user may not have tables captured in database %s", name)
+	}
 	return nil
 }
 
@@ -103,6 +110,10 @@ func (m *sqlserverServer) contents(ctx context.Context, s session) ([]string, bo
 	}
 	names, err := list(ctx, s, "SELECT t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id WHERE s.name = N'"+Scratch+"' ORDER BY t.name")
 	return names, true, err
+}
+
+func (m *sqlserverServer) grant() string {
+	return "USE [" + m.user.Databases[0] + "]; ALTER ROLE db_owner ADD MEMBER [" + m.user.User + "]"
 }
 
 func (m *sqlserverServer) create() string { return "CREATE SCHEMA " + Scratch }

@@ -48,7 +48,7 @@ func (x *Session) Query(ctx context.Context, query string) ([][]string, error) {
 
 // Close ends the connection.
 func (x *Session) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout) //nolint:forbidigo // Close has no context, and ends what may have lost its own
 	defer cancel()
 	return x.conn.Close(ctx)
 }

@@ -1,19 +1,23 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tributary/capture/conformance"
 	"tributary/internal/fault"
 	"tributary/internal/mssqltest"
+	"tributary/internal/ops"
 )
 
 // conformanceFile is a file that has no more than what leads to the database.
@@ -86,5 +90,56 @@ func TestConformanceExitCodes(t *testing.T) {
 	human("no capture", "not enabled in database crm", "USE [crm]; EXEC sys.sp_cdc_enable_db", "-c", path, "-o", folder)
 	if out, err := conform(t.Context(), "-c", path, "-clean"); err != nil {
 		t.Errorf("%v %s", err, out)
+	}
+}
+
+// TestConformanceSignals sends signals to the process: after Ctrl-C nothing is
+// left, after a kill what is left goes with -clean.
+func TestConformanceSignals(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "cdc-source")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	srv, db := model(t)
+	path := conformanceFile(t, srv, "")
+	left := func() int {
+		t.Helper()
+		rows, err := db.Query("SELECT name FROM sys.schemas WHERE name = N'tributary_conformance' UNION ALL SELECT capture_instance FROM cdc.change_tables WHERE capture_instance LIKE N'tributary%'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(rows)
+	}
+	for _, c := range []struct {
+		signal os.Signal
+		left   bool
+	}{{os.Interrupt, false}, {syscall.SIGTERM, false}, {syscall.SIGKILL, true}} {
+		cmd := exec.CommandContext(t.Context(), bin, "conformance", "-c", path, "-o", t.TempDir())
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		in, text := bufio.NewScanner(stderr), ""
+		for in.Scan() {
+			text += in.Text() + "\n"
+			if strings.Contains(in.Text(), "keys: ") {
+				if err := cmd.Process.Signal(c.signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cmd.Wait(); err == nil || !c.left && cmd.ProcessState.ExitCode() != ops.ExitRetry {
+			t.Errorf("%s: %v\n%s", c.signal, err, text)
+		}
+		if (left() > 0) != c.left {
+			t.Errorf("%s: left behind: %d\n%s", c.signal, left(), text)
+		}
+	}
+	if _, err := conform(t.Context(), "-c", path, "-clean"); err != nil || left() > 0 {
+		t.Errorf("%v; left behind: %d", err, left())
 	}
 }
