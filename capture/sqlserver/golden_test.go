@@ -113,6 +113,11 @@ func optionsFor(t *testing.T, srv *mssqltest.Server, more map[string]string) Opt
 	if err != nil {
 		t.Fatal(err)
 	}
+	return optionsAt(t, host, port, more)
+}
+
+func optionsAt(t testing.TB, host, port string, more map[string]string) Options {
+	t.Helper()
 	all := map[string]string{"name": "x", "connector.class": "sqlserver", "topic.prefix": "x", "database.names": "crm", "poll.interval.ms": "20", "driver.encrypt": "false"}
 	for k, v := range more {
 		all[k] = v
