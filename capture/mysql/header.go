@@ -34,6 +34,7 @@ func (s *stream) mysqlGTID(typ byte, body []byte, start uint64) error {
 		micros = e.ImmediateCommitTimestamp
 	}
 	s.begin(g, start, int64(micros)*1000)
+	s.foreignSeen = 0 // BEGIN is the first event that Debezium counts
 	return nil
 }
 

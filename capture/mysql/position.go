@@ -46,6 +46,10 @@ type position struct {
 	// then those at which it began.
 	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`
 
+	// Foreign is set in a position that is made of one of Debezium's, until the
+	// first transaction comes.
+	Foreign *foreign `json:"debezium,omitempty"`
+
 	moved     bool // File and Pos are of another server's log
 	elsewhere bool // and so are Event and Row
 }

@@ -50,6 +50,9 @@ func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
 	if isDML(text) {
 		return s.statement(text)
 	}
+	if s.foreignTold(end) {
+		s.old = true
+	}
 	if hasWord(text, "TRUNCATE") {
 		s.truncate(h, string(q.Schema), text, start)
 	}
@@ -71,7 +74,7 @@ func (s *stream) query(h *binlog.Header, body []byte, start, end uint64) error {
 func (s *stream) truncate(h *binlog.Header, schema string, text []byte, start uint64) {
 	id := truncated(schema, string(text[len("TRUNCATE"):]))
 	t := s.tables[id.String()]
-	if t == nil || s.cfg.skipOp[envelope.Truncate] {
+	if t == nil || s.cfg.skipOp[envelope.Truncate] || s.old || s.skipping() {
 		return
 	}
 	batch := s.pipe.Acquire()

@@ -35,6 +35,10 @@ type stream struct {
 	hurry  *atomic.Bool // tell positions as soon as the log moves; nil = never
 	skip   position     // the transaction in work at which we resume, if Event or Row > 0
 
+	foreign     *foreign // of the transaction in work, until it is known where to go on in it
+	foreignSeen int64    // events that were counted for it
+	upTo        *anchor  // where Debezium's offset was, during the first transaction
+
 	prepared []prepared // XA transactions that are not decided, in order
 	idle     xids       // others that changed nothing of ours
 	// lookBack finds the events of one that was prepared before the capture
@@ -102,6 +106,9 @@ func newStream(ctx context.Context, cfg *settings, cat catalog, pipe *capture.Pi
 		if gtids.valid && at.Prepared.GTIDs != nil {
 			s.gtids, _ = parseGTIDs(gtids.maria != nil, *at.Prepared.GTIDs) // invalid: by file and offset
 		}
+	}
+	if at.Foreign != nil {
+		s.upTo = &anchor{File: at.File, Pos: at.Pos}
 	}
 	s.file = told(s.at.File, s.at.Epoch)
 	s.toldAt = s.now()
@@ -219,6 +226,9 @@ func (s *stream) rotate(file string, pos uint64) {
 // event takes the event that lies from start to end in the file; inner is
 // whether it comes out of a TRANSACTION_PAYLOAD that lies there.
 func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner bool) error {
+	if s.foreign != nil {
+		s.foreignEvent(h, inner)
+	}
 	switch h.Type {
 	case binlog.TypeTableMap:
 		if s.tx.xa {
@@ -263,10 +273,14 @@ func (s *stream) begin(g gtid, start uint64, tsNs int64) {
 			s.reached = nil
 		}
 	}
+	if s.upTo != nil {
+		s.foreignBegins()
+	}
 }
 
 // commit ends the transaction in work; the next one begins at end.
 func (s *stream) commit(end uint64) error {
+	s.foreignEnds()
 	if s.skipping() {
 		short := s.tx.events < s.skip.Event || s.tx.events == s.skip.Event && s.skip.Row > 0
 		if s.skip.elsewhere {
