@@ -83,6 +83,7 @@ func suite(t *testing.T, newHarness func(t *testing.T) Harness, leaks bool) {
 		"close while nothing happens":               testClose,
 		"incremental snapshot under writers":        testIncremental,
 		"incremental snapshot resumed":              testIncrementalResume,
+		"incremental snapshot refused":              testIncrementalRefused,
 		"blocking snapshot under writers":           testBlocking,
 		"blocking snapshot resumed":                 testBlockingResume,
 	} {

@@ -22,10 +22,20 @@ func (s *Source) Block(at capture.Position, p snapshot.Progress) (capture.Positi
 }
 
 // ofStatement reports whether the server refuses a statement for what it says or
-// for the values that it meets: the errors of states 42, 22 and 3D.
+// for the values that it meets: the errors of states 42, 22 and 3D, without those of
+// limits for connections and work, and some that have no state of their own.
 func ofStatement(err error) bool {
 	e := serverError(err)
-	return e != nil && (strings.HasPrefix(e.State, "42") || strings.HasPrefix(e.State, "22") || e.State == "3D000")
+	if e == nil {
+		return false
+	}
+	switch e.Code {
+	case 1203, 1226: // too many connections of the user, too many statements in an hour
+		return false
+	case 1267, 1270, 1271, 1356, 1411: // mixes of collations, broken views, texts of times
+		return true
+	}
+	return strings.HasPrefix(e.State, "42") || strings.HasPrefix(e.State, "22") || e.State == "3D000" || aboutValue(e)
 }
 
 // errThere is how a stream says that it has come to where it is to stop.

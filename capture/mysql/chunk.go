@@ -124,6 +124,9 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 		reader.versions[ordered.codec.Table] = ordered
 	}
 	res, err = snapshot.ReadChunk(ctx, reader, t.version.codec, ordered.codec, r, source, out)
+	if ofStatement(err) {
+		err = snapshot.Refused(err)
+	}
 	if e := c.conn.exec(ctx, "COMMIT"); e != nil && err == nil {
 		err = e
 	}
@@ -195,7 +198,7 @@ func (c *chunks) table(ctx context.Context, cfg *settings, id envelope.TableID) 
 		return nil, fmt.Errorf("read the definition of table %s: %w", id, err)
 	}
 	if def == nil {
-		return nil, fmt.Errorf("table %s is not there any more", id)
+		return nil, fmt.Errorf("read table %s: %w", id, snapshot.ErrGone)
 	}
 	def.exclude(cfg)
 	if known, ok := c.tables[id.String()]; ok && known.def.same(def) {

@@ -151,7 +151,7 @@ func (c *chunks) table(ctx context.Context, id envelope.TableID) (*chunkTable, e
 		}
 		i := slices.IndexFunc(all, func(t *tableInfo) bool { return t.id == id })
 		if i < 0 {
-			return nil, fmt.Errorf("table %s is not there any more", id)
+			return nil, fmt.Errorf("read table %s: %w", id, snapshot.ErrGone)
 		}
 		info = all[i]
 	}
@@ -206,7 +206,11 @@ func (s *Source) readChunk(ctx context.Context, conn *pgx.Conn, t *chunkTable, r
 			return res, err
 		}
 	}
-	return snapshot.ReadChunk(ctx, reader, t.table.codec, ordered, r, source, out)
+	res, err = snapshot.ReadChunk(ctx, reader, t.table.codec, ordered, r, source, out)
+	if ofStatement(err) {
+		err = snapshot.Refused(err)
+	}
+	return res, err
 }
 
 func slotOf(ctx context.Context, conn *pgx.Conn, name string) (lsn, error) {

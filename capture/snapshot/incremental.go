@@ -32,7 +32,8 @@ type Chunks interface {
 
 	// Chunk reads rows that are committed now into out, as changes with Op
 	// Read. It sees every transaction whose changes Next had returned when it
-	// was called, or it fails with ErrAgain.
+	// was called, or it fails with ErrAgain. What the server refuses for what it
+	// says fails as Refused, a table that is gone as ErrGone.
 	Chunk(ctx context.Context, r ChunkRequest, out *envelope.Changes) (ChunkResult, error)
 
 	// Reached reports whether a batch that ends at end, and those before it,
@@ -50,6 +51,28 @@ type Chunks interface {
 // ErrAgain is what Chunk returns when it might have missed a transaction: it is
 // to be called again after a moment.
 var ErrAgain = errors.New("a transaction that was streamed is not visible yet")
+
+// ErrGone is what Chunk returns when the table is not captured any more.
+var ErrGone = errors.New("the table is not captured any more")
+
+// refused is the error of a server that does not do what a chunk asks of it.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
+
+// Refused marks an error of Chunk that lies in what was asked for, the condition
+// above all: no restart heals it. A nil err stays nil.
+func Refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return refused{err}
+}
+
+// refusals is how often a chunk is tried before what it asks for is taken to be
+// wrong: between the reading of a table's definition and of its rows the table may
+// have been altered.
+const refusals = 3
 
 // ChunkRequest asks for a stretch of a table.
 type ChunkRequest struct {
@@ -509,15 +532,22 @@ func (x *Incremental) read(ctx context.Context, w *window, r ChunkRequest, name 
 		}
 		i := slices.IndexFunc(tables, func(id envelope.TableID) bool { return id.String() == name })
 		if i < 0 {
-			return errGone
+			return ErrGone
 		}
 		r.Table = tables[i]
 	}
 	w.table = r.Table
+	tries := 0
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		w.rows.Reset()
 		var err error
-		if w.res, err = x.chunks.Chunk(ctx, r, &w.rows); !errors.Is(err, ErrAgain) {
+		w.res, err = x.chunks.Chunk(ctx, r, &w.rows)
+		if errors.As(err, &refused{}) {
+			pause = max(pause, 100*time.Millisecond)
+			if tries++; tries == refusals {
+				return fault.Human(fault.Hinted(err, "correct the condition and the column of the signal, and give it again"), "")
+			}
+		} else if !errors.Is(err, ErrAgain) {
 			return err
 		}
 		t := time.NewTimer(pause)
@@ -529,8 +559,6 @@ func (x *Incremental) read(ctx context.Context, w *window, r ChunkRequest, name 
 		}
 	}
 }
-
-var errGone = errors.New("the table is not captured any more")
 
 // alone returns a batch of the chunk's rows by themselves, when the stream is
 // where it has to be already; or one that tells the state when nothing else
@@ -653,10 +681,11 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	t := &x.at.Tables[0]
 	log := x.opts.Log.With("table", t.Table)
 	switch {
-	case errors.Is(w.err, errGone), fault.NeedsHuman(w.err):
-		log.Error("incremental snapshot of the table given up", "rows", t.Rows, "error", w.err)
+	case errors.Is(w.err, ErrGone), fault.NeedsHuman(w.err):
+		log.Error("incremental snapshot of the table given up; the log goes on", "rows", t.Rows, "error", w.err, "hint", fault.Hint(w.err))
 		x.scanned(t, "SKIPPED")
 		x.next()
+		x.told(b)
 		return nil
 	case w.err != nil:
 		return fmt.Errorf("incremental snapshot of %s: %w", t.Table, w.err)

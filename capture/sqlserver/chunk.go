@@ -233,6 +233,9 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 		rd.tables[ordered.Table] = t
 	}
 	if res, err = snapshot.ReadChunk(ctx, rd, t.codec, ordered, r, source, out); err != nil {
+		if ofStatement(err) {
+			err = snapshot.Refused(err)
+		}
 		return res, err
 	}
 	if r.After == nil {
@@ -304,5 +307,5 @@ func (c *chunks) table(ctx context.Context, d *database, id envelope.TableID) (*
 		c.tables[id.String()] = t
 		return t, nil
 	}
-	return nil, fmt.Errorf("table %s is not captured any more", id)
+	return nil, fmt.Errorf("read table %s: %w", id, snapshot.ErrGone)
 }
