@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tributary/internal/mssqltest"
 )
 
@@ -233,4 +235,43 @@ func TestCutInTheMiddleOfARow(t *testing.T) {
 	_, err = tryRows(t, c, "SELECT id FROM item")
 	equal(t, number(err), 1205)
 	equal(t, bytes.Contains([]byte(fmt.Sprint(srv.Statements())), []byte("/* cut */")), true)
+}
+
+// TestTableAlteredUnderWriters adds columns and capture instances while rows come:
+// no statement writes rows of the columns of before.
+func TestTableAlteredUnderWriters(t *testing.T) {
+	_, db := start(t, mssqltest.Options{})
+	must(t, db.EnableCDC(), db.Exec("CREATE TABLE t (id int NOT NULL PRIMARY KEY)"), db.EnableTable("dbo", "t", "t0"))
+	var writers errgroup.Group
+	stop := make(chan struct{})
+	rows := make([]int, 4)
+	for w := range rows {
+		writers.Go(func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				rows[w]++
+				id := rows[w]*10 + w
+				if err := db.Exec("INSERT INTO t (id) VALUES (@p1); UPDATE t SET id = -id WHERE id = @p1", id); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	for n := 1; n <= 30; n++ {
+		time.Sleep(time.Millisecond)
+		must(t, db.Exec(fmt.Sprintf("ALTER TABLE t ADD c%d int NOT NULL DEFAULT %d", n, n)), db.EnableTable("dbo", "t", fmt.Sprintf("t%d", n)),
+			db.DisableTable(fmt.Sprintf("t%d", n-1)))
+	}
+	close(stop)
+	must(t, writers.Wait())
+	got, err := db.Query("SELECT COUNT(*), SUM(c1 + c30) FROM t")
+	must(t, err)
+	n := int64(rows[0] + rows[1] + rows[2] + rows[3])
+	if n == 0 || got[0][0] != n || got[0][1] != 31*n {
+		t.Errorf("%d rows with a sum of %d, want %d with %d", got[0][0], got[0][1], n, 31*n)
+	}
 }

@@ -142,6 +142,10 @@ func (s *session) guarded(st tsql.Statement) (ended bool, err error) {
 		}()
 	}
 	err = s.exec(st)
+	for errors.Is(err, errAltered) { // it has written nothing: compile it anew
+		s.states = nil
+		err = s.exec(st)
+	}
 	if err == nil {
 		s.lastError = 0
 	}

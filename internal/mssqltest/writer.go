@@ -1,6 +1,8 @@
 package mssqltest
 
 import (
+	"errors"
+	"slices"
 	"strings"
 
 	"tributary/internal/mssqltest/tds"
@@ -95,7 +97,7 @@ func (w *writer) lock(key []any, insert bool) (bool, error) {
 	// Others may have committed the row between the reading and the lock, which then
 	// was free.
 	now := w.db.st.Load().tables[w.tb.id]
-	if now == nil || !sameRow(now.root.get(key), w.tb.root.get(key)) {
+	if now == nil || !now.sameColumns(w.tb) || !sameRow(now.root.get(key), w.tb.root.get(key)) {
 		waited = true
 		if s.level == snapshotLevel {
 			return true, sqlError(3960, "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access table '%s.%s' directly or indirectly in database '%s' to update, delete, or insert the row that has been modified or deleted by another transaction. Retry the transaction or change the isolation level for the update/delete statement.", w.tb.schema, w.tb.name, w.db.name)
@@ -119,9 +121,19 @@ func (w *writer) refresh() error {
 	if tb == nil {
 		return invalidObject(w.tb.schema + "." + w.tb.name)
 	}
+	if !tb.sameColumns(w.tb) {
+		return errAltered
+	}
 	w.tb = tb
 	return nil
 }
+
+// errAltered is that a statement was compiled for a table which was altered before
+// its first row was locked.
+var errAltered = errors.New("the table was altered meanwhile")
+
+// sameColumns reports whether rows of both versions of a table look the same.
+func (t *table) sameColumns(o *table) bool { return slices.Equal(t.columns, o.columns) }
 
 func (w *writer) rows() *node { return w.s.tx.rows(w.db, w.tb) }
 
