@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"time"
-
-	"tributary/internal/testdb"
 )
 
 // chaos kills what runs, at random, and has it come back.
@@ -18,8 +16,10 @@ type chaos struct {
 	counts *counts
 	query  func(ctx context.Context, q string) ([][]string, error)
 	m      *model
-	pg     bool
-	when   []string
+	lang   dialect
+	// database does something to the database
+	database func(ctx context.Context, away time.Duration) error
+	when     []string
 }
 
 // run ends with ctx, with everything up again.
@@ -63,17 +63,22 @@ func (c *chaos) strike(ctx context.Context) error {
 	case n < 17:
 		return c.hangUp(ctx)
 	default:
-		if err := c.g.server.Kill(); err != nil {
-			return err
-		}
-		sleep(ctx, away)
-		c.did("kill of the database")
-		if err := c.g.server.Restart(ctx); err != nil {
-			return err
-		}
-		settle(ctx, c.g.server, c.counts)
-		return nil
+		return c.database(ctx, away)
 	}
+}
+
+// killDatabase ends the database and starts it again.
+func (c *chaos) killDatabase(ctx context.Context, away time.Duration) error {
+	if err := c.g.server.Kill(); err != nil {
+		return err
+	}
+	sleep(ctx, away)
+	c.did("kill of the database")
+	if err := c.g.server.Restart(ctx); err != nil {
+		return err
+	}
+	settle(ctx, c.g.server, c.counts)
+	return nil
 }
 
 const clock = "15:04:05.000"
@@ -113,7 +118,7 @@ func (c *chaos) readAgain(ctx context.Context) error {
 	if !c.g.signals || !t.keyed {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, source, "signal", "execute-snapshot", "-c", c.g.source.spec.Args[2], "-t", schemaName(c.pg)+"[.]"+t.name)
+	cmd := exec.CommandContext(ctx, source, "signal", "execute-snapshot", "-c", c.g.source.spec.Args[2], "-t", strings.ReplaceAll(c.lang.schema(), ".", "[.]")+"[.]"+t.name)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		c.counts.fault(fmt.Errorf("order a snapshot: %w: %s", err, out))
 		return nil // something that it needs was away
@@ -124,7 +129,10 @@ func (c *chaos) readAgain(ctx context.Context) error {
 
 // hangUp has the database end the connection of the log, or rotate its files.
 func (c *chaos) hangUp(ctx context.Context) error {
-	if c.g.server.Kind == testdb.KindPostgreSQL {
+	switch c.lang {
+	case transact:
+		return c.database(ctx, 0)
+	case postgres:
 		_, err := c.query(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
 		c.did("ended connection of the log")
 		return err

@@ -8,6 +8,7 @@ import (
 
 	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/microsoft/go-mssqldb" // the driver "sqlserver"
 
 	"tributary/internal/testdb"
 )
@@ -15,7 +16,7 @@ import (
 // conn is one connection, which is made when it is needed and made anew when it
 // was lost.
 type conn struct {
-	pg    bool
+	lang  dialect
 	dsn   string
 	setup []string
 
@@ -25,12 +26,12 @@ type conn struct {
 }
 
 func newConn(s *testdb.Server, database string, setup ...string) *conn {
-	return &conn{pg: s.Kind == testdb.KindPostgreSQL, dsn: s.DSN(database), setup: setup}
+	return &conn{lang: dialectOf(s.Kind), dsn: s.DSN(database), setup: setup}
 }
 
 func (c *conn) open(ctx context.Context) error {
 	var err error
-	if c.pg {
+	if c.lang == postgres {
 		if c.pgConn != nil && !c.pgConn.IsClosed() {
 			return nil
 		}
@@ -43,7 +44,7 @@ func (c *conn) open(ctx context.Context) error {
 			return nil
 		}
 		if c.db == nil {
-			if c.db, err = sql.Open("mysql", c.dsn); err != nil {
+			if c.db, err = sql.Open(c.lang.driver(), c.dsn); err != nil {
 				return err
 			}
 			c.db.SetMaxIdleConns(0)
@@ -62,7 +63,7 @@ func (c *conn) open(ctx context.Context) error {
 }
 
 func (c *conn) exec(ctx context.Context, query string) error {
-	if c.pg {
+	if c.lang == postgres {
 		_, err := c.pgConn.Exec(ctx, query).ReadAll()
 		return err
 	}
@@ -72,13 +73,13 @@ func (c *conn) exec(ctx context.Context, query string) error {
 
 // lost reports whether err is the end of the connection, not of a statement.
 func (c *conn) lost(err error) bool {
-	if c.pg {
+	if c.lang == postgres {
 		return c.pgConn == nil || c.pgConn.IsClosed()
 	}
 	text := err.Error()
 	return strings.Contains(text, "bad connection") || strings.Contains(text, "invalid connection") ||
 		strings.Contains(text, "connection is already closed") || strings.Contains(text, "refused") || strings.Contains(text, "reset by peer") ||
-		strings.Contains(text, "broken pipe") || strings.Contains(text, "EOF") || strings.Contains(text, "shutdown")
+		strings.Contains(text, "broken pipe") || strings.Contains(text, "EOF") || strings.Contains(text, "shutdown") || strings.Contains(text, "closed network connection")
 }
 
 func (c *conn) close() {

@@ -91,7 +91,7 @@ func (a *alterer) made(ctx context.Context, c change) (bool, error) {
 // apply makes the change by itself or, where DDL is transactional, amid changes
 // of rows, now and then to no avail.
 func (a *alterer) apply(ctx context.Context, t *table, c change) (made bool, err error) {
-	if !a.c.pg || a.r.IntN(2) == 0 {
+	if a.c.lang != postgres || a.r.IntN(2) == 0 {
 		return true, a.c.exec(ctx, c.ddl)
 	}
 	_, before := a.statement(t)
@@ -157,16 +157,16 @@ func (a *alterer) choose(t *table) (change, bool) {
 func (a *alterer) addColumn(t, after *table) change {
 	k := &kinds[a.r.IntN(len(kinds))]
 	c := a.m.newCol(k.name)
-	ddl := fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", t.name, c.name, typeOf(k.name, a.c.pg))
+	ddl := fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", t.name, c.name, typeOf(k.name, a.c.lang))
 	if k.withDefault && a.r.IntN(2) == 0 {
-		value := k.value(a.r, a.c.pg)
+		value := k.value(a.r, a.c.lang)
 		c.missing = strings.Trim(value, "'")
 		ddl += " DEFAULT " + value
 		if a.r.IntN(2) == 0 {
 			ddl += " NOT NULL"
 		}
 	}
-	if !a.c.pg {
+	if a.c.lang == mySQL {
 		switch a.r.IntN(3) {
 		case 0:
 			ddl += " FIRST"
@@ -187,9 +187,9 @@ func (a *alterer) retype(t, after *table) (change, bool) {
 	}
 	to := wider[a.r.IntN(len(wider))]
 	after.cols[i].kind = to
-	ddl := fmt.Sprintf("ALTER TABLE %s MODIFY COLUMN %s %s", t.name, c.name, typeOf(to, false))
-	if a.c.pg {
-		ddl = fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s", t.name, c.name, typeOf(to, true))
+	ddl := fmt.Sprintf("ALTER TABLE %s MODIFY COLUMN %s %s", t.name, c.name, typeOf(to, mySQL))
+	if a.c.lang == postgres {
+		ddl = fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s", t.name, c.name, typeOf(to, postgres))
 	}
 	// Where it is not known whether it was made, the narrower kind fits both.
 	return change{"retyped column", ddl, after, ""}, true
@@ -198,7 +198,7 @@ func (a *alterer) retype(t, after *table) (change, bool) {
 func (a *alterer) createTable(ctx context.Context) error {
 	t := a.m.newTable(a.r, a.m.unique("t"), a.r.IntN(3) > 0, a.r.IntN(3) == 0)
 	t.late = true
-	for _, q := range t.create(a.c.pg) {
+	for _, q := range t.create(a.c.lang) {
 		if err := a.c.exec(ctx, q); err != nil {
 			a.counts.fault(err)
 			a.c.close()
@@ -219,16 +219,6 @@ func (a *alterer) exists(table string) string {
 	return fmt.Sprintf("SELECT count(*) FROM information_schema.tables WHERE table_schema = '%s' AND table_name = '%s'", a.schema(), table)
 }
 
-func (a *alterer) schema() string { return schemaName(a.c.pg) }
-
-// schemaName is what stands before the table's name in a topic.
-func schemaName(pg bool) string {
-	if pg {
-		return "public"
-	}
-	return database
-}
-
-const database = "wl"
+func (a *alterer) schema() string { return a.c.lang.schema() }
 
 func newRand(seed uint64, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }

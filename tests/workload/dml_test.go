@@ -98,7 +98,7 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // transaction is one or several statements, committed or not.
 func (w *worker) transaction(ctx context.Context) error {
-	if w.r.IntN(25) == 0 && w.m.following.Load() {
+	if w.r.IntN(25) == 0 && w.m.following.Load() && w.c.lang != transact {
 		return w.twoPhase(ctx)
 	}
 	if w.r.IntN(10) < 4 {
@@ -109,13 +109,13 @@ func (w *worker) transaction(ctx context.Context) error {
 		w.counts.did(what)
 		return nil
 	}
-	if err := w.c.exec(ctx, "BEGIN"); err != nil {
+	if err := w.c.exec(ctx, w.c.lang.begin()); err != nil {
 		return err
 	}
 	for range 1 + w.r.IntN(6) {
 		savepoint := w.r.IntN(4) == 0
 		if savepoint {
-			if err := w.c.exec(ctx, "SAVEPOINT sp"); err != nil {
+			if err := w.c.exec(ctx, w.c.lang.save()); err != nil {
 				return err
 			}
 		}
@@ -128,7 +128,7 @@ func (w *worker) transaction(ctx context.Context) error {
 			if err != nil {
 				w.counts.fault(err)
 			}
-			if err := w.c.exec(ctx, "ROLLBACK TO SAVEPOINT sp"); err != nil {
+			if err := w.c.exec(ctx, w.c.lang.rollbackTo()); err != nil {
 				return err
 			}
 			w.counts.did("rollback to savepoint")
@@ -160,7 +160,7 @@ func (w *worker) statement(t *table) (what, query string) {
 		return "insert", w.insert(t, id, 1+r.IntN(3)*r.IntN(10))
 	case n < 27:
 		return "large insert", w.insertMany(t, 300+r.IntN(800)*r.IntN(10))
-	case n == 28 && r.IntN(5) == 0 && w.m.streaming.Load():
+	case n == 28 && r.IntN(5) == 0 && w.m.streaming.Load() && w.c.lang != transact: // it refuses to, of tracked tables
 		return "truncate", "TRUNCATE TABLE " + t.name
 	case n < 34 && t.adds, n < 29:
 		return "insert", w.insert(t, id, 1)
@@ -176,7 +176,7 @@ func (w *worker) statement(t *table) (what, query string) {
 		return "delete of many", fmt.Sprintf("DELETE FROM %s WHERE id >= %d", t.name, 10_000+r.IntN(1_000_000))
 	case n < 84:
 		return "delete", fmt.Sprintf("DELETE FROM %s WHERE id BETWEEN %d AND %d", t.name, id, id+r.IntN(60))
-	case n < 90 && t.keyed:
+	case n < 90 && t.keyed && w.c.lang != transact:
 		return "upsert", w.upsert(t, id)
 	default:
 		return "delete", fmt.Sprintf("DELETE FROM %s WHERE id = %d", t.name, id)
@@ -209,7 +209,7 @@ func (w *worker) value(c col) string {
 	if w.r.IntN(6) == 0 {
 		return "NULL"
 	}
-	return kindOf(c.kind).value(w.r, w.c.pg)
+	return kindOf(c.kind).value(w.r, w.c.lang)
 }
 
 func (w *worker) insert(t *table, id, rows int) string {
@@ -234,7 +234,14 @@ func (w *worker) insertMany(t *table, rows int) string {
 	from := 10_000 + w.r.IntN(1_000_000)
 	row := func(id string) string { return short(2000, func() string { return w.row(t, id) }) }
 	head := "INTO " + t.name + " (" + t.names1() + ") "
-	if w.c.pg {
+	switch w.c.lang {
+	case transact:
+		values := make([]string, 0, rows)
+		for i := range min(rows, 1000) { // SQL Server takes no more
+			values = append(values, "("+row(fmt.Sprint(from+i))+")")
+		}
+		return "INSERT " + head + "VALUES " + strings.Join(values, ", ")
+	case postgres:
 		return fmt.Sprintf("INSERT %sSELECT %s FROM generate_series(%d, %d) g%s", head, row("g"), from, from+rows, onConflict(t))
 	}
 	return fmt.Sprintf("INSERT IGNORE %sWITH RECURSIVE g (n) AS (SELECT %d UNION ALL SELECT n + 1 FROM g WHERE n < %d) SELECT %s FROM g",
@@ -252,7 +259,7 @@ func (w *worker) upsert(t *table, id int) string {
 	q := w.insert(t, id, 1)
 	c := t.cols[w.r.IntN(len(t.cols))]
 	switch {
-	case w.c.pg:
+	case w.c.lang == postgres:
 		return q + " ON CONFLICT (" + strings.Join(t.keyColumns(), ", ") + ") DO UPDATE SET " + c.name + " = " + w.value(c)
 	case w.r.IntN(2) == 0:
 		return "REPLACE" + strings.TrimPrefix(q, "INSERT")
@@ -267,7 +274,7 @@ func (w *worker) assignments(t *table) string {
 	for _, i := range w.r.Perm(len(t.cols))[:1+w.r.IntN(min(3, len(t.cols)))] {
 		c := t.cols[i]
 		value := w.value(c)
-		if c.kind == "json" && w.r.IntN(2) == 0 {
+		if c.kind == "json" && w.c.lang != transact && w.r.IntN(2) == 0 {
 			value = w.partly(c.name)
 		}
 		out = append(out, c.name+" = "+value)
@@ -277,7 +284,7 @@ func (w *worker) assignments(t *table) string {
 
 // partly changes one member of a JSON value, which MySQL may log as just that.
 func (w *worker) partly(name string) string {
-	if w.c.pg {
+	if w.c.lang == postgres {
 		return fmt.Sprintf("jsonb_set(%s, '{a}', '%d')", name, w.r.IntN(1000))
 	}
 	return fmt.Sprintf("JSON_SET(%s, '$.a', %d)", name, w.r.IntN(1000))

@@ -1,6 +1,8 @@
 // Package workload changes real databases at random while capture, broker,
 // registry and the database itself are killed and come back, and then holds
-// what is in Kafka, folded by key, against what is in the database.
+// what is in Kafka, folded by key, against what is in the database. Of SQL Server
+// there is only a model: its connections are cut, its agent pauses, and tables get
+// further capture instances, as whoever administrates one has to make them.
 //
 // Rows and tables change together: several connections insert, update and
 // delete in transactions large and small, roll back, and use savepoints, while

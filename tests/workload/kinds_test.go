@@ -8,90 +8,99 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tributary/internal/testdb"
 )
 
 // kind is a sort of column. Its values have one text by which those of the
 // database and those of the topic are compared: see canonical.
 type kind struct {
 	name        string
-	pg, my      string // the type
-	value       func(r *rand.Rand, pg bool) string
+	pg, my, ms  string // the type
+	value       func(r *rand.Rand, lang dialect) string
 	readPG      string // an expression for the text of column %s
 	readMy      string
 	wider       []string // kinds that a column can become without a change of its texts
 	withDefault bool     // whether a literal, without its quotes, is the canonical text
 }
 
-func quoted(s string) string { return "'" + s + "'" }
-
 var kinds = []kind{
 	{
-		name: "int", pg: "integer", my: "INT", readPG: "%s", readMy: "%s", wider: []string{"bigint", "str"}, withDefault: true,
-		value: func(r *rand.Rand, _ bool) string { return strconv.Itoa(r.IntN(2_000_000_000) - 1_000_000_000) },
+		name: "int", pg: "integer", my: "INT", ms: "int", readPG: "%s", readMy: "%s", wider: []string{"bigint", "str"}, withDefault: true,
+		value: func(r *rand.Rand, _ dialect) string { return strconv.Itoa(r.IntN(2_000_000_000) - 1_000_000_000) },
 	},
 	{
-		name: "bigint", pg: "bigint", my: "BIGINT", readPG: "%s", readMy: "%s", wider: []string{"str"}, withDefault: true,
-		value: func(r *rand.Rand, _ bool) string { return strconv.FormatInt(r.Int64()-1<<62, 10) },
+		name: "bigint", pg: "bigint", my: "BIGINT", ms: "bigint", readPG: "%s", readMy: "%s", wider: []string{"str"}, withDefault: true,
+		value: func(r *rand.Rand, _ dialect) string { return strconv.FormatInt(r.Int64()-1<<62, 10) },
 	},
 	{
-		name: "str", pg: "varchar(60)", my: "VARCHAR(60)", readPG: "%s", readMy: "%s", wider: []string{"text"}, withDefault: true,
-		value: func(r *rand.Rand, _ bool) string { return quoted(word(r, r.IntN(40))) },
+		name: "str", pg: "varchar(60)", my: "VARCHAR(60)", ms: "nvarchar(60)", readPG: "%s", readMy: "%s", wider: []string{"text"}, withDefault: true,
+		value: func(r *rand.Rand, lang dialect) string { return lang.text(word(r, r.IntN(40))) },
 	},
 	{
-		name: "text", pg: "text", my: "LONGTEXT", readPG: "%s", readMy: "%s",
-		value: func(r *rand.Rand, _ bool) string { return quoted(word(r, size(r))) },
+		name: "text", pg: "text", my: "LONGTEXT", ms: "nvarchar(max)", readPG: "%s", readMy: "%s",
+		value: func(r *rand.Rand, lang dialect) string { return lang.text(word(r, size(r))) },
 	},
 	{
-		name: "num", pg: "numeric(10,2)", my: "DECIMAL(10,2)", readPG: "%s", readMy: "%s", wider: []string{"bignum"}, withDefault: true,
-		value: func(r *rand.Rand, _ bool) string {
+		name: "num", pg: "numeric(10,2)", my: "DECIMAL(10,2)", ms: "decimal(10,2)", readPG: "%s", readMy: "%s", wider: []string{"bignum"}, withDefault: true,
+		value: func(r *rand.Rand, _ dialect) string {
 			return trimZeros(fmt.Sprintf("%d.%02d", r.IntN(2000)-1000, r.IntN(100)))
 		},
 	},
 	{
-		name: "bignum", pg: "numeric(20,4)", my: "DECIMAL(20,4)", readPG: "%s", readMy: "%s", withDefault: true,
-		value: func(r *rand.Rand, _ bool) string {
+		name: "bignum", pg: "numeric(20,4)", my: "DECIMAL(20,4)", ms: "decimal(20,4)", readPG: "%s", readMy: "%s", withDefault: true,
+		value: func(r *rand.Rand, _ dialect) string {
 			return trimZeros(fmt.Sprintf("%d.%04d", r.Int64N(1e15), r.IntN(10000)))
 		},
 	},
 	{
-		name: "bool", pg: "boolean", my: "TINYINT(1)", readPG: "(%s)::int", readMy: "%s",
-		value: func(r *rand.Rand, _ bool) string { return []string{"true", "false"}[r.IntN(2)] },
-	},
-	{
-		name: "ts", pg: "timestamp(6)", my: "DATETIME(6)", readPG: "(extract(epoch from %s) * 1000000)::bigint", readMy: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', %s)",
-		value: func(r *rand.Rand, _ bool) string {
-			return quoted(time.Unix(r.Int64N(4e9)-1e9, r.Int64N(1e6)*1000).UTC().Format("2006-01-02 15:04:05.000000"))
+		name: "bool", pg: "boolean", my: "TINYINT(1)", ms: "bit", readPG: "(%s)::int", readMy: "%s",
+		value: func(r *rand.Rand, lang dialect) string {
+			if n := r.IntN(2); lang == transact {
+				return strconv.Itoa(n)
+			} else {
+				return []string{"true", "false"}[n]
+			}
 		},
 	},
 	{
-		name: "date", pg: "date", my: "DATE", readPG: "(%s - date '1970-01-01')", readMy: "DATEDIFF(%s, '1970-01-01')",
-		value: func(r *rand.Rand, _ bool) string {
-			return quoted(time.Unix(r.Int64N(4e9)-1e9, 0).UTC().Format(time.DateOnly))
+		name: "ts", pg: "timestamp(6)", my: "DATETIME(6)", ms: "datetime2(6)", readPG: "(extract(epoch from %s) * 1000000)::bigint", readMy: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', %s)",
+		value: func(r *rand.Rand, lang dialect) string {
+			return lang.text(time.Unix(r.Int64N(4e9)-1e9, r.Int64N(1e6)*1000).UTC().Format("2006-01-02 15:04:05.000000"))
 		},
 	},
 	{
-		name: "dbl", pg: "double precision", my: "DOUBLE", readPG: "%s", readMy: "%s",
-		value: func(r *rand.Rand, _ bool) string {
+		name: "date", pg: "date", my: "DATE", ms: "date", readPG: "(%s - date '1970-01-01')", readMy: "DATEDIFF(%s, '1970-01-01')",
+		value: func(r *rand.Rand, lang dialect) string {
+			return lang.text(time.Unix(r.Int64N(4e9)-1e9, 0).UTC().Format(time.DateOnly))
+		},
+	},
+	{
+		name: "dbl", pg: "double precision", my: "DOUBLE", ms: "float", readPG: "%s", readMy: "%s",
+		value: func(r *rand.Rand, _ dialect) string {
 			return strconv.FormatFloat(float64(r.IntN(1e9)-5e8)/64, 'f', -1, 64)
 		},
 	},
 	{
-		name: "bin", pg: "bytea", my: "LONGBLOB", readPG: "encode(%s, 'hex')", readMy: "LOWER(HEX(%s))",
-		value: func(r *rand.Rand, pg bool) string {
+		name: "bin", pg: "bytea", my: "LONGBLOB", ms: "varbinary(max)", readPG: "encode(%s, 'hex')", readMy: "LOWER(HEX(%s))",
+		value: func(r *rand.Rand, lang dialect) string {
 			b := make([]byte, size(r)/2)
 			for i := range b {
 				b[i] = byte(r.Uint32())
 			}
-			if pg {
+			switch lang {
+			case transact:
+				return "0x" + hex.EncodeToString(b)
+			case postgres:
 				return `'\x` + hex.EncodeToString(b) + `'`
 			}
 			return "x'" + hex.EncodeToString(b) + "'"
 		},
 	},
 	{
-		name: "json", pg: "jsonb", my: "JSON", readPG: "%s::text", readMy: "%s",
-		value: func(r *rand.Rand, _ bool) string {
-			return quoted(fmt.Sprintf(`{"a": %d, "b": ["%s", null, %d.5], "c": {"d": "%s"}}`, r.IntN(1e6), word(r, r.IntN(20)), r.IntN(99), word(r, size(r))))
+		name: "json", pg: "jsonb", my: "JSON", ms: "nvarchar(max)", readPG: "%s::text", readMy: "%s",
+		value: func(r *rand.Rand, lang dialect) string {
+			return lang.text(fmt.Sprintf(`{"a": %d, "b": ["%s", null, %d.5], "c": {"d": "%s"}}`, r.IntN(1e6), word(r, r.IntN(20)), r.IntN(99), word(r, size(r))))
 		},
 	},
 }
@@ -128,6 +137,30 @@ func word(r *rand.Rand, n int) string {
 		b.WriteRune(runes[r.IntN(len(runes))])
 	}
 	return b.String()
+}
+
+// fromServer is the text that the values of other servers have, of one that the
+// driver for SQL Server gives.
+func fromServer(server testdb.Kind, k, text string) string {
+	if server != testdb.KindSQLServer || text == null {
+		return text
+	}
+	switch k {
+	case "bool":
+		return map[string]string{"true": "1", "false": "0"}[text]
+	case "bin":
+		return hex.EncodeToString([]byte(text))
+	case "ts", "date":
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return text
+		}
+		if k == "date" {
+			return strconv.FormatInt(at.Unix()/(24*60*60), 10)
+		}
+		return strconv.FormatInt(at.UnixMicro(), 10)
+	}
+	return text
 }
 
 // null stands for NULL among canonical texts.

@@ -16,6 +16,7 @@ type col struct {
 	names   []string // all that it had, the present one last
 	kind    string
 	missing string // the canonical value of rows that were there before it
+	fixed   bool   // SQL Server: whether it is NOT NULL, with a default
 }
 
 // table is a table as it is now.
@@ -111,28 +112,34 @@ func (m *model) newCol(kind string) col {
 }
 
 // create is the statement that makes a table.
-func (t *table) create(pg bool) []string {
+func (t *table) create(lang dialect) []string {
 	parts := []string{"id integer NOT NULL"}
 	if t.pair {
 		parts = append(parts, "b varchar(20) NOT NULL")
 	}
 	for _, c := range t.cols {
-		parts = append(parts, c.name+" "+typeOf(c.kind, pg))
+		parts = append(parts, c.name+" "+typeOf(c.kind, lang))
 	}
 	if t.keyed {
 		parts = append(parts, "PRIMARY KEY ("+strings.Join(t.keyColumns(), ", ")+")")
 	}
 	out := []string{"CREATE TABLE " + t.name + " (" + strings.Join(parts, ", ") + ")"}
-	if pg && !t.keyed && !t.adds {
+	if lang == postgres && !t.keyed && !t.adds {
 		out = append(out, "ALTER TABLE "+t.name+" REPLICA IDENTITY FULL")
+	}
+	if lang == transact {
+		out = append(out, track(t.name, t.name))
 	}
 	return out
 }
 
-func typeOf(name string, pg bool) string {
-	if k := kindOf(name); pg {
+func typeOf(name string, lang dialect) string {
+	k := kindOf(name)
+	switch lang {
+	case postgres:
 		return k.pg
-	} else {
-		return k.my
+	case transact:
+		return k.ms
 	}
+	return k.my
 }

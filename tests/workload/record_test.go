@@ -152,7 +152,7 @@ func (d *decoder) event(ctx context.Context, r topic.Record, keys func(topic str
 	if !ok {
 		return e, errors.New("a value without a source")
 	}
-	for _, name := range []string{"lsn", "file", "pos", "row"} {
+	for _, name := range []string{"lsn", "file", "pos", "row", "commit_lsn", "change_lsn", "event_serial_no"} {
 		if text, ok := source[name].(string); ok {
 			e.place += text + " "
 		}
@@ -206,10 +206,10 @@ func (g *rig) read(ctx context.Context, done func(r topic.Record) bool) (map[str
 }
 
 // topics returns the topics of a table, in the order of its names.
-func (t *table) topics(pg bool) []string {
+func (t *table) topics(lang dialect) []string {
 	var out []string
 	for _, n := range t.names {
-		out = append(out, "wl."+schemaName(pg)+"."+n)
+		out = append(out, lang.topic(n))
 	}
 	return slices.Clip(out)
 }

@@ -167,7 +167,7 @@ errors.retry.timeout: 60000
 transaction.timeout.ms: 20000
 max.batch.size: %d
 snapshot.fetch.size: %d
-`, strings.ToLower(string(s.Kind)), s.Host, s.Port, s.User, s.Password, g.kafka, g.web,
+`, connector(s.Kind), s.Host, s.Port, s.User, s.Password, g.kafka, g.web,
 		[]int{100, 1000, 10000}[r.IntN(3)], []int{200, 700, 100_000}[r.IntN(3)])
 	// By positions alone MySQL cannot tell exactly what a chunk has seen (docs/capture.md).
 	if g.signals = r.IntN(2) == 0 && !g.noGTID; g.signals {
@@ -178,7 +178,20 @@ snapshot.fetch.size: %d
 			r.IntN(3) > 0, 1+r.IntN(3))
 		return text
 	}
+	if s.Kind == testdb.KindSQLServer {
+		return text + fmt.Sprintf("database.names: wl\ndriver.encrypt: \"false\"\npoll.interval.ms: 20\ndata.query.mode: %s\nsnapshot.isolation.mode: %s\nmax.iteration.transactions: %d\nstreaming.fetch.size: %d\n",
+			[]string{"direct", "function"}[r.IntN(2)], []string{"repeatable_read", "snapshot", "read_committed"}[r.IntN(3)],
+			[]int{0, 3, 40, 500}[r.IntN(4)], []int{7, 2000}[r.IntN(2)])
+	}
 	return text + "database.include.list: wl\n"
+}
+
+// connector is the connector.class for a server.
+func connector(k testdb.Kind) string {
+	if k == testdb.KindSQLServer {
+		return "sqlserver"
+	}
+	return strings.ToLower(string(k))
 }
 
 func listening(ctx context.Context, addr string) error {

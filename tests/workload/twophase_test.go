@@ -14,7 +14,7 @@ func (w *worker) twoPhase(ctx context.Context) error {
 	w.prepared++
 	id := fmt.Sprintf("'wl_%d_%d'", w.stream, w.prepared)
 	begin, prepare := "BEGIN", []string{"PREPARE TRANSACTION " + id}
-	if !w.c.pg {
+	if w.c.lang != postgres {
 		begin, prepare = "XA START "+id, []string{"XA END " + id, "XA PREPARE " + id}
 	}
 	if err := w.c.exec(ctx, begin); err != nil {
@@ -38,15 +38,15 @@ func (w *worker) twoPhase(ctx context.Context) error {
 	}
 	sleep(ctx, time.Duration(w.r.IntN(40))*time.Millisecond)
 	verb := []string{"COMMIT", "COMMIT", "ROLLBACK"}[w.r.IntN(3)]
-	if err := w.c.exec(ctx, decide(w.c.pg, verb, id)); err != nil {
+	if err := w.c.exec(ctx, decide(w.c.lang, verb, id)); err != nil {
 		return err
 	}
 	w.counts.did("two-phase " + verb)
 	return nil
 }
 
-func decide(pg bool, verb, id string) string {
-	if pg {
+func decide(lang dialect, verb, id string) string {
+	if lang == postgres {
 		return verb + " PREPARED " + id
 	}
 	return "XA " + verb + " " + id
@@ -56,9 +56,9 @@ func decide(pg bool, verb, id string) string {
 // has decided. Of those whose connection lives on, that connection may be first,
 // or be the only one that can.
 func settle(ctx context.Context, s *testdb.Server, n *counts) {
-	pg := s.Kind == testdb.KindPostgreSQL
+	lang := dialectOf(s.Kind)
 	list, column := "XA RECOVER", 3
-	if pg {
+	if lang == postgres {
 		list, column = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()", 0
 	}
 	rows, err := s.Query(ctx, list)
@@ -68,7 +68,7 @@ func settle(ctx context.Context, s *testdb.Server, n *counts) {
 	}
 	for i, row := range rows {
 		verb := []string{"COMMIT", "ROLLBACK"}[i%2]
-		if err := s.Exec(ctx, decide(pg, verb, "'"+row[column]+"'")); err != nil {
+		if err := s.Exec(ctx, decide(lang, verb, "'"+row[column]+"'")); err != nil {
 			n.fault(err)
 			continue
 		}

@@ -92,12 +92,12 @@ func TestPostgreSQL(t *testing.T) { test(t, testdb.KindPostgreSQL) }
 func TestMySQL(t *testing.T)      { test(t, testdb.KindMySQL) }
 func TestMariaDB(t *testing.T)    { test(t, testdb.KindMariaDB) }
 
-// duration is for how long each database is changed.
-func duration(t *testing.T) time.Duration {
+// duration is for how long a database is changed: usual unless told otherwise.
+func duration(t *testing.T, usual time.Duration) time.Duration {
 	t.Helper()
 	text := os.Getenv("WORKLOAD")
 	if text == "" {
-		return 15 * time.Second
+		return usual
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -127,8 +127,9 @@ type whole struct {
 	seed   uint64
 	m      *model
 	counts *counts
-	pg     bool
+	lang   dialect
 	db     string // the database's name
+	lasts  time.Duration
 	marks  int
 	killed bool     // amid the snapshot
 	values []string // of rows, to be looked for in logs
@@ -143,10 +144,11 @@ func test(t *testing.T, kind testdb.Kind) {
 	}
 	t.Cleanup(func() { _ = server.Stop() })
 	w := &whole{
-		rig: newRig(t, server, r, seed), seed: seed, m: &model{}, pg: kind == testdb.KindPostgreSQL,
+		rig: newRig(t, server, r, seed), seed: seed, m: &model{}, lang: dialectOf(kind),
 		counts: &counts{done: map[string]int{}, failed: map[string]int{}}, db: database,
+		lasts: duration(t, 15*time.Second),
 	}
-	if w.pg {
+	if w.lang == postgres {
 		w.db = "postgres"
 	} else if err := server.Exec(t.Context(), "CREATE DATABASE "+database); err != nil {
 		t.Fatal(err)
@@ -161,7 +163,7 @@ func test(t *testing.T, kind testdb.Kind) {
 	if err := w.source.start(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), duration(t))
+	ctx, cancel := context.WithTimeout(t.Context(), w.lasts)
 	defer cancel()
 	group, gctx := errgroup.WithContext(ctx)
 	for i := range 4 {
@@ -179,7 +181,8 @@ func test(t *testing.T, kind testdb.Kind) {
 	}
 	a := &alterer{worker: w.worker(20), query: w.queryIn}
 	group.Go(func() error { return a.run(gctx, 400*time.Millisecond) })
-	c := &chaos{g: w.rig, r: newRand(seed, 3), counts: w.counts, query: server.Query, m: w.m, pg: w.pg}
+	c := &chaos{g: w.rig, r: newRand(seed, 3), counts: w.counts, query: server.Query, m: w.m, lang: w.lang}
+	c.database = c.killDatabase
 	group.Go(func() error { return c.run(gctx, 1500*time.Millisecond) })
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
@@ -193,8 +196,11 @@ func test(t *testing.T, kind testdb.Kind) {
 
 func (w *whole) worker(stream uint64) *worker {
 	setup := []string{"SET lock_timeout = '2s'"}
-	if !w.pg {
+	switch w.lang {
+	case mySQL:
 		setup = []string{"SET lock_wait_timeout = 3", "SET innodb_lock_wait_timeout = 2"}
+	case transact:
+		setup = []string{"SET LOCK_TIMEOUT 2000"}
 	}
 	return &worker{
 		c: newConn(w.server, w.db, setup...), r: newRand(w.seed, stream), m: w.m, counts: w.counts, pause: 25 * time.Millisecond, stream: stream,
@@ -226,10 +232,13 @@ func (w *whole) exec(statements ...string) {
 func (w *whole) createTables(keyedOnly bool) {
 	w.t.Helper()
 	w.exec("CREATE TABLE mark (id integer PRIMARY KEY)")
+	if w.lang == transact {
+		w.exec(track("mark", "mark"))
+	}
 	r := newRand(w.seed, 4)
 	for i := range 4 {
 		t := w.m.newTable(r, w.m.unique("t"), true, i == 1)
-		w.exec(t.create(w.pg)...)
+		w.exec(t.create(w.lang)...)
 		w.m.put(t.name, t)
 	}
 	if !keyedOnly {
@@ -251,9 +260,10 @@ func (w *whole) createUnkeyed() {
 		w.m.mu.Lock()
 		t := w.m.newTable(r, w.m.unique("u"), false, false)
 		w.m.mu.Unlock()
-		t.adds, t.late = i == 1, w.killed
+		// The rows that SQL Server had before an update lack values that it left alone.
+		t.adds, t.late = i == 1 || w.lang == transact, w.killed
 		for {
-			err := w.server.ExecIn(w.t.Context(), w.db, t.create(w.pg)...)
+			err := w.server.ExecIn(w.t.Context(), w.db, t.create(w.lang)...)
 			if err == nil {
 				break
 			}
@@ -288,14 +298,14 @@ func (w *whole) waitStreaming() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
-	name := "wl." + schemaName(w.pg) + ".mark"
+	name := w.lang.topic("mark")
 	d := w.decoder()
 	for {
 		w.mark()
 		if err := w.supervise(w.counts); err != nil {
 			w.t.Fatal(err)
 		}
-		found, err := w.hasCreate(ctx, d, name)
+		found, err := w.has(ctx, d, name, func(e event) bool { return e.op == "c" })
 		if ctx.Err() != nil {
 			w.t.Fatalf("no change came with the log (%v):\n%s", err, w.source.tail(12))
 		}
@@ -306,8 +316,8 @@ func (w *whole) waitStreaming() {
 	}
 }
 
-// hasCreate reports whether a topic has a record of an insert.
-func (w *whole) hasCreate(ctx context.Context, d *decoder, name string) (bool, error) {
+// has reports whether the topic of marks has a record of which is holds.
+func (w *whole) has(ctx context.Context, d *decoder, name string, is func(event) bool) (bool, error) {
 	admin, err := topic.NewAdmin(ctx, w.kafkaOptions(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return false, err
@@ -322,7 +332,7 @@ func (w *whole) hasCreate(ctx context.Context, d *decoder, name string) (bool, e
 		if err != nil {
 			return false, err
 		}
-		if e.op == "c" {
+		if is(e) {
 			return true, nil
 		}
 	}
@@ -359,7 +369,7 @@ func (w *whole) check() {
 		w.t.Fatal(err)
 	}
 	d, last := w.decoder(), fmt.Sprint(w.mark())
-	markTopic := "wl." + schemaName(w.pg) + ".mark"
+	markTopic := w.lang.topic("mark")
 	records, err := w.read(ctx, func(r topic.Record) bool {
 		if r.Topic != markTopic || r.Value == nil {
 			return false
@@ -403,7 +413,7 @@ func (w *whole) checkLog() {
 
 func (w *whole) checkTable(ctx context.Context, d *decoder, t *table, records map[string][]topic.Record) {
 	w.t.Helper()
-	f, err := fold(ctx, d, t, w.pg, w.killed && !t.late, w.signals, records)
+	f, err := fold(ctx, d, t, w.lang, w.killed && !t.late, w.signals, records)
 	if err != nil {
 		w.t.Error(err)
 		return
@@ -435,8 +445,14 @@ func (w *whole) checkTable(ctx context.Context, d *decoder, t *table, records ma
 func (w *whole) checkEnough(records int) {
 	w.counts.mu.Lock()
 	defer w.counts.mu.Unlock()
-	seconds := int(duration(w.t).Seconds())
-	for what, least := range map[string]int{"commit": 2 * seconds, "rollback": 1, "rollback to savepoint": 1, "added column": 1, "change of a key": 1, "large insert": 1, "two-phase COMMIT": 1} {
+	seconds := int(w.lasts.Seconds())
+	want := map[string]int{"commit": 2 * seconds, "rollback": 1, "rollback to savepoint": 1, "added column": 1, "change of a key": 1, "large insert": 1}
+	if w.lang == transact {
+		want["dropped capture instance"] = 1
+	} else {
+		want["two-phase COMMIT"] = 1
+	}
+	for what, least := range want {
 		if n := w.counts.done[what]; n < least {
 			w.t.Errorf("%s: %d times, want at least %d", what, n, least)
 		}
