@@ -133,7 +133,6 @@ var snapshotForeign = []Foreign{
 	{Name: "snapshot.lock.timeout.ms", Ignored: "locks, where there are any, are waited for 30 s at most"},
 	{Name: "snapshot.isolation.mode", Ignored: "all tables are read in one consistent view"},
 	{Name: "snapshot.tables.order.by.row.count", Ignored: "tables are read in the order of their names"},
-	{Name: "snapshot.max.threads", Values: []string{"1"}, Ignored: "one connection reads the tables", Refused: "one connection reads the tables of this database"},
 	{Name: "snapshot.max.threads.multiplier", Ignored: "chunks are made as they are read"},
 	{Name: "legacy.snapshot.max.threads", Ignored: "snapshot.max.threads is by chunks of tables"},
 	{Name: "snapshot.scan.all.columns.force", Ignored: "columns are read from the catalog"},

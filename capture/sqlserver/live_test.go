@@ -449,8 +449,9 @@ func TestAlteredType(t *testing.T) {
 // while others write, and ends the source again and again: whoever keeps the newest
 // state by key has that of the table.
 func TestSnapshotUnderWriters(t *testing.T) {
-	for _, mode := range []string{"snapshot", "repeatable_read", "exclusive", "read_committed", "read_uncommitted"} {
-		t.Run(mode, func(t *testing.T) {
+	for _, name := range []string{"snapshot", "repeatable_read", "exclusive", "read_committed", "read_uncommitted", "snapshot threads", "repeatable_read threads", "exclusive threads", "read_committed threads"} {
+		t.Run(name, func(t *testing.T) {
+			mode, _, _ := strings.Cut(name, " ")
 			srv, db := tracked(t, mssqltest.Options{AgentInterval: 3 * time.Millisecond})
 			check(t, db.AllowSnapshot(true))
 			for i := range 60 {
@@ -466,6 +467,9 @@ func TestSnapshotUnderWriters(t *testing.T) {
 				}
 			}()
 			o := optionsFor(t, srv, map[string]string{"snapshot.isolation.mode": mode, "snapshot.fetch.size": "5", "max.batch.size": "8"})
+			if strings.HasSuffix(name, "threads") {
+				o.Threads = 3
+			}
 			rows := make(map[string]string)
 			var pos capture.Position
 			marked := false

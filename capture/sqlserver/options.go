@@ -45,6 +45,7 @@ type Options struct {
 	Isolation     string            `opt:"snapshot.isolation.mode" default:"repeatable_read" enum:"exclusive,repeatable_read,snapshot,read_committed,read_uncommitted" doc:"how a snapshot reads: exclusive locks the tables until all rows are read; repeatable_read locks them for a moment and then the rows that it reads; snapshot locks nothing and needs ALLOW_SNAPSHOT_ISOLATION; the others lock little and read rows that were changed meanwhile, which the stream sets right"`
 	Locking       string            `opt:"snapshot.locking.mode" default:"exclusive" enum:"exclusive,none" doc:"exclusive locks the tables for the moment at which the snapshot begins, in the modes that lock them; none never"`
 	LockTimeout   time.Duration     `opt:"snapshot.lock.timeout.ms" unit:"ms" default:"10000" doc:"how long to wait for those locks"`
+	Threads       int               `opt:"snapshot.max.threads" default:"1" doc:"how many connections read a snapshot at a time, by chunks of keys; one more finds the chunks"`
 	Overrides     []string          `opt:"snapshot.select.statement.overrides" doc:"tables (schema.table or database.schema.table) whose snapshot reads other rows"`
 	OverrideTexts map[string]string `opt:"snapshot.select.statement.overrides.*" doc:"snapshot.select.statement.overrides.TABLE: the SELECT that gives those rows"`
 	SnapshotOf    []string          `opt:"snapshot.include.collection.list" doc:"regular expressions of the captured tables that a snapshot reads; all when empty"`
@@ -90,6 +91,9 @@ func (o *Options) Validate() []config.Problem {
 	}
 	if o.Poll <= 0 {
 		add("poll.interval.ms", "must be at least 1")
+	}
+	if o.Threads < 0 || o.Threads > 64 {
+		add("snapshot.max.threads", "must be between 1 and 64")
 	}
 	if o.StreamRows < 0 {
 		add("streaming.fetch.size", "must not be negative")

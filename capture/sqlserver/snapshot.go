@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -153,6 +154,18 @@ func (n *session) snapshotOf(ctx context.Context, d *database, more bool) (err e
 			r.tables[t.codec.Table] = t
 		}
 	}
+	team, err := d.team(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll(team)) }()
+	for i, x := range team {
+		if i == 0 {
+			plan.Splitter = x
+		} else {
+			plan.Readers = append(plan.Readers, x)
+		}
+	}
 	if fresh {
 		if err := d.tell(ctx, f.batch, lsn(p.Commit)); err != nil {
 			return err
@@ -173,7 +186,7 @@ func (d *database) view(ctx context.Context, p *place, fresh bool) error {
 	if err := d.conn.begin(ctx, levels[mode]); err != nil {
 		return err
 	}
-	locks := (mode == isolationExclusive || mode == isolationRepeatable) && d.cfg.Locking != "none"
+	locks := d.cfg.locks()
 	if locks {
 		if err := d.lock(ctx); err != nil {
 			return err
@@ -184,21 +197,22 @@ func (d *database) view(ctx context.Context, p *place, fresh bool) error {
 			return err
 		}
 	}
-	if locks && mode != isolationExclusive { // the locks were for the moment
-		if err := d.conn.exec(ctx, "ROLLBACK TRANSACTION tributary_view"); err != nil {
-			return fmt.Errorf("release the locks: %w", err)
-		}
+	if !locks || mode == isolationExclusive {
+		return nil
 	}
-	return nil
+	// The locks were for the moment. They end with the transaction for certain: of
+	// going back to a savepoint the documents say both.
+	if err := d.conn.end(); err != nil {
+		return err
+	}
+	return d.conn.begin(ctx, levels[mode])
 }
 
 // lock takes the tables for itself, so that what is captured until then and what
 // is read from then on has nothing between.
 func (d *database) lock(ctx context.Context) error {
-	for _, q := range []string{"SAVE TRANSACTION tributary_view", fmt.Sprintf("SET LOCK_TIMEOUT %d", d.cfg.LockTimeout.Milliseconds())} {
-		if err := d.conn.exec(ctx, q); err != nil {
-			return fmt.Errorf("prepare to lock tables: %w", err)
-		}
+	if err := d.conn.exec(ctx, fmt.Sprintf("SET LOCK_TIMEOUT %d", d.cfg.LockTimeout.Milliseconds())); err != nil {
+		return fmt.Errorf("prepare to lock tables: %w", err)
 	}
 	for _, t := range d.current() {
 		if !d.cfg.snapshotOf(t.id) {
@@ -253,25 +267,25 @@ type reader struct {
 // Read implements snapshot.Reader.
 func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]byte) error) error {
 	t := r.tables[c.Codec.Table]
-	part, _ := r.of.Part(t.id)
-	c.Filter = cmp.Or(c.Filter, part.Filter)
-	query, args := t.query(c, cmp.Or(part.Select, r.d.cfg.override(t.id)))
+	query, args := r.query(t, c)
 	if r.recompile {
 		query += " OPTION (RECOMPILE)"
 	}
-	from := r.conn
-	if from == nil {
-		from = r.d.conn
-	}
-	return from.rows(ctx, query, args, func(v []driver.Value) error {
+	return r.from().rows(ctx, query, args, func(v []driver.Value) error {
 		r.cells, r.buf = t.row(r.cells, r.buf[:0], v)
 		return row(r.cells)
 	})
 }
 
-// query selects a chunk's rows in the order of the key: of the table, or of the
-// rows that a statement gives.
-func (t *table) query(c snapshot.Chunk, override string) (string, []any) {
+func (r *reader) from() *conn {
+	if r.conn == nil {
+		return r.d.conn
+	}
+	return r.conn
+}
+
+// query selects a chunk's rows in the order of the key.
+func (r *reader) query(t *table, c snapshot.Chunk) (string, []any) {
 	var b strings.Builder
 	var args []any
 	b.WriteString("SELECT ")
@@ -279,17 +293,28 @@ func (t *table) query(c snapshot.Chunk, override string) (string, []any) {
 		fmt.Fprintf(&b, "TOP (%d) ", c.Limit)
 	}
 	b.WriteString(t.list(""))
-	if override == "" {
+	r.chunk(&b, t, c, &args)
+	return b.String(), args
+}
+
+// chunk writes FROM, WHERE and ORDER BY: of the table, or of the rows that a
+// statement gives.
+func (r *reader) chunk(b *strings.Builder, t *table, c snapshot.Chunk, args *[]any) {
+	part, _ := r.of.Part(t.id)
+	if override := cmp.Or(part.Select, r.d.cfg.override(t.id)); override == "" {
 		b.WriteString(" FROM " + tableName(t.id))
 	} else {
 		b.WriteString(" FROM (" + override + ") AS chosen")
 	}
 	var conditions []string
-	if c.Filter != "" {
-		conditions = append(conditions, "("+c.Filter+")")
+	if filter := cmp.Or(c.Filter, part.Filter); filter != "" {
+		conditions = append(conditions, "("+filter+")")
 	}
 	if c.After != nil {
-		conditions = append(conditions, "("+t.after(c.Codec.Table.Key, c.After, &args)+")")
+		conditions = append(conditions, "("+t.beside(c.Codec.Table.Key, c.After, args, ">", ">")+")")
+	}
+	if c.Upto != nil {
+		conditions = append(conditions, "("+t.beside(c.Codec.Table.Key, c.Upto, args, "<", "<=")+")")
 	}
 	if len(conditions) > 0 {
 		b.WriteString(" WHERE " + strings.Join(conditions, " AND "))
@@ -302,12 +327,12 @@ func (t *table) query(c snapshot.Chunk, override string) (string, []any) {
 		}
 		b.WriteString(quoted(t.columns[k].name))
 	}
-	return b.String(), args
 }
 
-// after is the condition for rows behind a key, in a form for which the server
-// finds the range in the index: a >= 1 AND (a > 1 OR (a = 1 AND b > 2)).
-func (t *table) after(key []int, cells [][]byte, args *[]any) string {
+// beside is the condition for rows on a side of a key, in a form for which the
+// server finds the range in the index: a >= 1 AND (a > 1 OR (a = 1 AND b > 2)). last
+// is the comparison of the last column.
+func (t *table) beside(key []int, cells [][]byte, args *[]any, op, last string) string {
 	exprs := make([]string, len(key))
 	for i, k := range key {
 		value, expr := argument(t.columns[k], cells[i], fmt.Sprintf("@p%d", len(*args)+1))
@@ -318,10 +343,10 @@ func (t *table) after(key []int, cells [][]byte, args *[]any) string {
 	for i := len(key) - 1; i >= 0; i-- {
 		name := quoted(t.columns[key[i]].name)
 		if cond == "" {
-			cond = name + " > " + exprs[i]
+			cond = name + " " + last + " " + exprs[i]
 			continue
 		}
-		cond = name + " >= " + exprs[i] + " AND (" + name + " > " + exprs[i] + " OR (" + name + " = " + exprs[i] + " AND " + cond + "))"
+		cond = name + " " + op + "= " + exprs[i] + " AND (" + name + " " + op + " " + exprs[i] + " OR (" + name + " = " + exprs[i] + " AND " + cond + "))"
 	}
 	return cond
 }

@@ -61,7 +61,8 @@ func order(c *envelope.Change) string {
 // the other modes meet the changes is TestSnapshotUnderWriters.
 func TestSuite(t *testing.T) {
 	for name, more := range map[string]map[string]string{
-		"direct": {}, "function": {"data.query.mode": "function"},
+		"direct": {}, "function": {"data.query.mode": "function"}, "threads": {"snapshot.max.threads": "3"},
+		"small pages": {"streaming.fetch.size": "50", "max.iteration.transactions": "100"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			capturetest.Suite(t, func(t *testing.T) capturetest.Harness { return suiteHarness(t, more) })
