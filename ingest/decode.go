@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -98,6 +97,7 @@ type changes struct {
 	keep    []column.Bitmap
 	deletes bool
 	spare   column.Column
+	walker  walker
 	pos     sourcePosition
 	width   int // columns of the table
 }
@@ -142,9 +142,14 @@ func (c *changes) reset() {
 // bytes is about how much memory the batch holds.
 func (c *changes) bytes() int {
 	n := 0
-	cols := c.batch.Cols[:cap(c.batch.Cols)]
-	for i := range cols {
-		n += 8*(cap(cols[i].Ints)+cap(cols[i].Floats)) + cap(cols[i].Data) + 4*cap(cols[i].Offs)
+	for _, b := range []*column.Batch{c.batch, &c.walker.side} {
+		cols := b.Cols[:cap(b.Cols)]
+		for i := range cols {
+			n += 8*(cap(cols[i].Ints)+cap(cols[i].Floats)) + cap(cols[i].Data) + 4*cap(cols[i].Offs)
+		}
+	}
+	for _, d := range c.walker.data {
+		n += cap(d)
 	}
 	return n
 }
@@ -191,21 +196,6 @@ func (d *decoder) object(c *changes, from blocks, o decodeOptions) error {
 		return fmt.Errorf("record %d: %w", re.row-start, err)
 	}
 	return err
-}
-
-func (d *decoder) walk(c *changes, from blocks, start int) error {
-	for {
-		b, err := from.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := d.plan.WalkAll(b.Data, b.Count, c.batch); err != nil {
-			return fmt.Errorf("record %d, in the block at byte %d: %w", c.batch.Len-start, b.Offset, err)
-		}
-	}
 }
 
 // prepare gives the batch the plan's columns: those of the table with what they
@@ -332,7 +322,7 @@ func (d *decoder) takeBefore(c *changes, start int, ops []lake.Op) {
 }
 
 func (d *decoder) fillSeq(col *column.Column, scratch []column.Column, start int, first int64) {
-	moveTail(col, &column.Column{}, start)
+	dropTail(col, start)
 	var buf []byte
 	for i := range scratch[scratchOp].Len() {
 		kafka := first + int64(i)
@@ -349,7 +339,7 @@ func (d *decoder) fillSeq(col *column.Column, scratch []column.Column, start int
 }
 
 func (d *decoder) fillDeleted(col *column.Column, ops []lake.Op, start int) {
-	moveTail(col, &column.Column{}, start)
+	dropTail(col, start)
 	for _, op := range ops {
 		if op == lake.Upsert {
 			col.AppendString("false")

@@ -114,6 +114,7 @@ func (s *Service) Once(ctx context.Context) error {
 
 func (s *Service) init() {
 	s.slots = make(chan struct{}, max(1, s.Parallel))
+	s.spares = make(chan struct{}, max(1, s.Parallel))
 	s.ill = map[string]error{}
 	s.claims = map[string]string{}
 }

@@ -44,9 +44,11 @@ type Settings struct {
 	Insert *lake.Insertion
 
 	CommitBytes int64 // bronze bytes that one commit takes, at least one object
-	Table       lake.Options
-	Log         *slog.Logger
-	Now         func() time.Time
+
+	spares chan struct{} // has a place for each topic that may keep a large batch; nil: none may
+	Table  lake.Options
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Topic keeps the table of one topic up to date. It is used by one goroutine.
@@ -64,6 +66,7 @@ type Topic struct {
 	schemas  map[string]*schema
 	decoders map[string]*decoder // by schema text, for the table's schema as it is
 	batch    *changes
+	holds    bool // a place in spares
 }
 
 // schema is a writer schema that objects came with.
@@ -152,7 +155,7 @@ func (t *Topic) Sync(ctx context.Context, admit func(objects int) (done func(), 
 	if t.pos.hasTime {
 		p.SourceTs = time.UnixMilli(t.pos.ts)
 	}
-	t.release()
+	t.release(p.More)
 	return p, broken
 }
 
@@ -381,16 +384,38 @@ func (t *Topic) commit(ctx context.Context) (lake.Instant, error) {
 // spareBytes is how much memory a topic keeps for its next batch.
 const spareBytes = 1 << 20
 
-// release empties the batch, and gives the memory of a large one back.
-func (t *Topic) release() {
+// release empties the batch. It gives the memory of a large one back, unless there is
+// more to read, and few topics keep theirs.
+func (t *Topic) release(more bool) {
 	if t.batch == nil {
 		return
 	}
-	if t.batch.bytes() > spareBytes {
+	if t.batch.bytes() > spareBytes && !(more && t.hold()) {
 		t.batch = nil
+		t.letGo()
 		return
 	}
 	t.batch.reset()
+}
+
+// hold reports whether the topic may keep the memory of a large batch.
+func (t *Topic) hold() bool {
+	if t.holds {
+		return true
+	}
+	select {
+	case t.set.spares <- struct{}{}:
+		t.holds = true
+	default:
+	}
+	return t.holds
+}
+
+func (t *Topic) letGo() {
+	if t.holds {
+		<-t.set.spares
+		t.holds = false
+	}
 }
 
 // keep renews the table's lease while there is nothing to do.
@@ -412,6 +437,7 @@ func (t *Topic) Close(ctx context.Context) {
 		}
 	}
 	t.table, t.cp, t.batch, t.decoders = nil, nil, nil, nil
+	t.letGo()
 	t.pos = sourcePosition{}
 	clear(t.durable)
 }

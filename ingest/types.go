@@ -187,6 +187,11 @@ func moveTail(col, scratch *column.Column, start int) {
 	for i := start; i < n; i++ {
 		scratch.Append(col, i)
 	}
+	dropTail(col, start)
+}
+
+// dropTail drops the values from start on.
+func dropTail(col *column.Column, start int) {
 	b := column.Batch{Cols: []column.Column{*col}}
 	b.Truncate(start)
 	*col = b.Cols[0]

@@ -112,15 +112,20 @@ func (o *Options) rowLimit(rowBytes float64) int {
 	return max(limit, 1)
 }
 
+// rowBytes returns how many bytes a row takes in the table's files; 0 if there are none.
+func (t *Table) rowBytes() float64 {
+	var rows, size int64
+	for _, g := range t.w.groups {
+		rows, size = rows+g.Rows, size+g.Size
+	}
+	return float64(size) / float64(max(rows, 1))
+}
+
 // newFileRows returns how many rows a new file may have, judged by the table's
 // other files, or else by the rows that it is to hold.
 func (c *change) newFileRows(inserts []int32) (int, error) {
-	var rows, size int64
-	for _, g := range c.t.w.groups {
-		rows, size = rows+g.Rows, size+g.Size
-	}
-	if rows > 0 && size > 0 {
-		return c.t.opt.rowLimit(float64(size) / float64(rows)), nil
+	if bytes := c.t.rowBytes(); bytes > 0 {
+		return c.t.opt.rowLimit(bytes), nil
 	}
 	if len(inserts) == 0 {
 		return c.t.opt.rowLimit(1), nil

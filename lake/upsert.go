@@ -215,7 +215,11 @@ func (c *change) putFile(ctx context.Context, p *filePlan, instant string, task 
 	if p.group >= 0 {
 		s.PrevCommit = p.base.Instant
 	}
-	buf.reset(p.base.Size + p.base.Size/16)
+	size := p.base.Size
+	if len(p.inserts) > 0 {
+		size += int64(t.rowBytes() * float64(len(p.inserts)))
+	}
+	buf.reset(size + size/16)
 	if err := c.writeFile(ctx, p, instant, task, buf); err != nil {
 		return WriteStat{}, err
 	}

@@ -199,6 +199,7 @@ func (f *fileWriter) sideBySide(n int, do func(i int, w *columnWorker) error) er
 type columnWorker struct {
 	enc         *basefile.Encoder
 	stored, out column.Column
+	rows        []int32 // of the batch
 }
 
 // column makes the chunk of column i of a row group.
@@ -236,14 +237,19 @@ func (f *fileWriter) column(g *rowGroup, i int, w *columnWorker) (*basefile.Chun
 func (f *fileWriter) values(g *rowGroup, n int, w *columnWorker) {
 	batch := &f.c.batch.Cols[n]
 	f.c.merge.Splice(&w.out, &w.stored, batch, n, g.changes)
+	rows := w.rows[:0]
 	for _, k := range g.inserts {
 		if k < 0 {
+			merge.AppendRows(&w.out, batch, rows)
+			rows = rows[:0]
 			w.out.Append(&f.c.moved.Cols[n], int(^k))
 			continue
 		}
 		e, _ := f.c.merge.Cell(int(k), n)
-		w.out.Append(batch, e)
+		rows = append(rows, int32(e))
 	}
+	merge.AppendRows(&w.out, batch, rows)
+	w.rows = rows
 }
 
 // meta fills in one of Hudi's own columns. Rows without a change keep theirs.

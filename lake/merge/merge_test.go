@@ -6,6 +6,8 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -334,4 +336,40 @@ func twosComplement(n *big.Int, width int) []byte {
 	m := new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*width)))
 	b := m.FillBytes(make([]byte, width+1))
 	return b[1:]
+}
+
+func TestAppendRows(t *testing.T) {
+	for _, kind := range []column.Kind{column.Int, column.Float, column.Bytes} {
+		for _, nulls := range []bool{false, true} {
+			src := column.Column{Kind: kind}
+			for i := range 100 {
+				switch {
+				case nulls && i%7 == 0:
+					src.AppendNull()
+				case kind == column.Int:
+					src.AppendInt(int64(i))
+				case kind == column.Float:
+					src.AppendFloat(float64(i))
+				default:
+					src.AppendString(strings.Repeat("x", i%5) + strconv.Itoa(i))
+				}
+			}
+			dst, want := column.Column{Kind: kind}, column.Column{Kind: kind}
+			for _, rows := range [][]int32{{}, {5}, {99, 0, 7, 7, 50}} {
+				AppendRows(&dst, &src, rows)
+				for _, r := range rows {
+					want.Append(&src, int(r))
+				}
+				if dst.Len() != want.Len() {
+					t.Fatalf("%s: %d values, want %d", kind, dst.Len(), want.Len())
+				}
+			}
+			for r := range want.Len() {
+				if dst.IsNull(r) != want.IsNull(r) || kind == column.Int && dst.Ints[r] != want.Ints[r] ||
+					kind == column.Float && dst.Floats[r] != want.Floats[r] || kind == column.Bytes && string(dst.Value(r)) != string(want.Value(r)) {
+					t.Errorf("%s: value %d differs", kind, r)
+				}
+			}
+		}
+	}
 }

@@ -96,3 +96,31 @@ func AppendRange(dst, src *column.Column, from, to int) {
 		}
 	}
 }
+
+// AppendRows appends the values of src, a column of the same kind, at the given rows.
+func AppendRows(dst, src *column.Column, rows []int32) {
+	if src.Nulls.Any() {
+		for _, r := range rows {
+			dst.Append(src, int(r))
+		}
+		return
+	}
+	switch src.Kind {
+	case column.Int:
+		for _, r := range rows {
+			dst.Ints = append(dst.Ints, src.Ints[r])
+		}
+	case column.Float:
+		for _, r := range rows {
+			dst.Floats = append(dst.Floats, src.Floats[r])
+		}
+	default:
+		if len(dst.Offs) == 0 {
+			dst.Offs = append(dst.Offs, 0)
+		}
+		for _, r := range rows {
+			dst.Data = append(dst.Data, src.Data[src.Offs[r]:src.Offs[r+1]]...)
+			dst.Offs = append(dst.Offs, uint32(len(dst.Data)))
+		}
+	}
+}
