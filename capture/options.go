@@ -53,7 +53,7 @@ type Options struct {
 	TransactionTopic string `opt:"topic.transaction" default:"transaction" doc:"last part of the name of the topic of transactions, after topic.prefix"`
 	TopicNaming      string `opt:"topic.naming.strategy" default:"io.debezium.schema.SchemaTopicNamingStrategy" enum:"io.debezium.schema.SchemaTopicNamingStrategy,io.debezium.schema.DefaultTopicNamingStrategy,io.debezium.schema.SchemaUnicodeTopicNamingStrategy,io.debezium.schema.DefaultUnicodeTopicNamingStrategy" doc:"how topics are named: the unicode strategies write a character that Kafka does not allow as _uXXXX, the others as _"`
 
-	BatchSize  int `opt:"max.batch.size" default:"10000" doc:"most changes in one Kafka transaction"`
+	BatchSize  int `opt:"max.batch.size" default:"4096" doc:"most changes in one Kafka transaction"`
 	BatchBytes int `opt:"max.batch.size.in.bytes" default:"4194304" doc:"most bytes of rows in one Kafka transaction; one row may exceed it"`
 
 	Heartbeats      time.Duration `opt:"heartbeat.interval.ms" unit:"ms" default:"0" doc:"how often to write a heartbeat record to topic.heartbeat.prefix; 0 = never. The position moves on every 10 s whatever this is"`
@@ -282,6 +282,11 @@ func (o *Options) binlog() bool {
 func (o *Options) Format(block envelope.Block) envelope.Options {
 	f := envelope.Options{Block: block, Naming: o.Naming(), Tombstones: o.Tombstones, SkipUnchanged: o.Unchanged}
 	f.Rewrite, _ = o.rewrite() // Faults has told
+	if len(o.IncludeColumns)+len(o.ExcludeColumns) > 0 {
+		if filter, err := NewFilter(o); err == nil { // as above
+			f.Rewrite.Values = filter.Value
+		}
+	}
 	switch o.Times {
 	case "microseconds", "nanoseconds", "isostring":
 		f.Rewrite.Times = o.Times // made of what the sources write

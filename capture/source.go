@@ -73,7 +73,7 @@ type Limits struct {
 }
 
 // DefaultLimits keep a batch within a few MiB whatever the rows are.
-func DefaultLimits() Limits { return Limits{Changes: 10_000, Bytes: 4 << 20} }
+func DefaultLimits() Limits { return Limits{Changes: 4096, Bytes: 4 << 20} }
 
 // Full reports whether b has reached the limits.
 func (l Limits) Full(b *Batch) bool {

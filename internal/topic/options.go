@@ -152,18 +152,19 @@ func (o *Options) tls() (*tls.Config, error) {
 	return c, nil
 }
 
-func (o *Options) codec() kgo.CompressionCodec {
+// compression is how produced batches are compressed.
+func (o *Options) compression() kgo.Opt {
 	switch o.Compression {
 	case "none":
-		return kgo.NoCompression()
+		return kgo.ProducerBatchCompression(kgo.NoCompression())
 	case "gzip":
-		return kgo.GzipCompression()
+		return kgo.ProducerBatchCompression(kgo.GzipCompression(), kgo.NoCompression())
 	case "snappy":
-		return kgo.SnappyCompression()
+		return kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression())
 	case "zstd":
-		return kgo.ZstdCompression()
+		return kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression())
 	}
-	return kgo.Lz4Compression()
+	return kgo.WithCompressor(newLZ4())
 }
 
 // connect makes a client with the connection's options and extra, and waits

@@ -44,7 +44,7 @@ func NewWriter(ctx context.Context, o Options, name string, log *slog.Logger) (*
 	cl, err := o.connect(ctx, log,
 		kgo.TransactionalID(name),
 		kgo.TransactionTimeout(o.TransactionTimeout),
-		kgo.ProducerBatchCompression(o.codec(), kgo.NoCompression()),
+		o.compression(),
 		kgo.ProducerBatchMaxBytes(int32(o.MaxRequest)),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(max(maxBufferedBytes, 2*o.MaxRequest)),

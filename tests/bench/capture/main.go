@@ -39,6 +39,7 @@ type options struct {
 	dir       string
 	rig       string
 	tool      string
+	large     int
 }
 
 func main() {
@@ -58,6 +59,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "folder for data, logs and figures; what it held is removed")
 	flag.StringVar(&o.rig, "debezium", "", "folder in which debezium-bench/setup.sh has put Kafka, Connect and Debezium; none: cdc-source alone, with the embedded broker")
 	flag.StringVar(&o.tool, "tool", "", "the folder debezium-bench itself")
+	flag.IntVar(&o.large, "transaction", 0, "instead: MB of rows in one transaction of PostgreSQL, of which memory is measured")
 	flag.Parse()
 	exit(run(ctx, o))
 }
@@ -93,6 +95,9 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	if o.large > 0 {
+		return large(ctx, o, s, o.large)
+	}
 	products := []product{ours{binary: o.binary, stack: s}}
 	if o.rig != "" {
 		products = append(products, debezium{rig: o.rig, tool: o.tool, stack: s})
