@@ -431,3 +431,40 @@ func TestFormerDeleteOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestHeartbeatActionThatFails: what a heartbeat does in the database may fail; it
+// is logged once, counted each time, and the capture goes on without a restart.
+func TestHeartbeatActionThatFails(t *testing.T) {
+	var log strings.Builder
+	reg := prometheus.NewRegistry()
+	o := options()
+	o.Log, o.Metrics, o.RetryTimeout, o.Heartbeat = slog.New(slog.NewTextHandler(&log, nil)), reg, 0, time.Nanosecond
+	calls := 0
+	o.HeartbeatAction = func(ctx context.Context) error {
+		if _, bounded := ctx.Deadline(); !bounded {
+			t.Error("the action may take for ever")
+		}
+		if calls++; calls > 6 {
+			return nil
+		}
+		return fault.Human(errors.New("no such table"), "make it")
+	}
+	src, out := &script{last: 10}, &store{}
+	if err := Run(t.Context(), src, out, o); err != nil || src.opens != 1 || len(out.got) < 10 {
+		t.Errorf("%v, opened %d times, emitted %v", err, src.opens, out.got)
+	}
+	text := log.String()
+	if strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, `error="no such table"`) || !strings.Contains(text, `hint="make it"`) || !strings.Contains(text, "succeeds again\" failed=6") {
+		t.Error(text)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "tributary_source_heartbeat_action_failures_total" && f.GetMetric()[0].GetCounter().GetValue() == 6 {
+			return
+		}
+	}
+	t.Error("6 failures are not counted")
+}

@@ -3,6 +3,7 @@ package capture
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"tributary/envelope"
 )
@@ -15,13 +16,15 @@ type Filter struct {
 	patterns        []*regexp.Regexp // of table.include.list, for Unmatched
 	texts           []string
 	signals         string // the signal table, which is always captured
+	keys            []envelope.KeyRule
 }
 
 type list struct{ include, exclude []*regexp.Regexp }
 
 // NewFilter compiles the lists of o.
 func NewFilter(o *Options) (*Filter, error) {
-	f := &Filter{signals: o.SignalTable}
+	w, _ := o.rewrite() // Faults has told
+	f := &Filter{signals: o.SignalTable, keys: w.Keys}
 	for _, l := range []struct {
 		texts []string
 		dst   *[]*regexp.Regexp
@@ -60,10 +63,34 @@ func (f *Filter) Rank(id envelope.TableID) int {
 	return len(f.tables.include)
 }
 
-// Column reports whether a column of a captured table is. The columns of a key
-// always are.
+// Column reports whether a column of a captured table is read: those of
+// message.key.columns are whatever the lists say. A source reads those of a key
+// besides.
 func (f *Filter) Column(id envelope.TableID, column string) bool {
-	return f.columns.allows(id.String() + "." + column)
+	if f.columns.allows(id.String() + "." + column) {
+		return true
+	}
+	for _, k := range f.keys {
+		if k.Match(id) {
+			return slices.Contains(k.Columns, column)
+		}
+	}
+	return false
+}
+
+// Value reports whether a column is in the values of events. SQL Server's tables
+// may be named without their database: a list of exclusions that names a column
+// either way leaves it out.
+func (f *Filter) Value(id envelope.TableID, column string) bool {
+	long := f.columns.allows(id.String() + "." + column)
+	if id.Catalog == "" || id.Schema == "" {
+		return long
+	}
+	short := f.columns.allows(id.Schema + "." + id.Name + "." + column)
+	if len(f.columns.exclude) > 0 {
+		return long && short
+	}
+	return long || short
 }
 
 // Unmatched returns the entries of table.include.list that match none of the

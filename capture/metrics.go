@@ -17,6 +17,7 @@ type metrics struct {
 	bytes    prometheus.Counter
 	batches  prometheus.Counter
 	retries  prometheus.Counter
+	unbeaten prometheus.Counter
 	lag      prometheus.Gauge
 	emit     prometheus.Histogram
 	progress prometheus.Gauge
@@ -32,12 +33,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: ns + "row_bytes_total", Help: "Encoded bytes of the rows emitted."}),
 		batches:  prometheus.NewCounter(prometheus.CounterOpts{Name: ns + "batches_total", Help: "Batches emitted."}),
 		retries:  prometheus.NewCounter(prometheus.CounterOpts{Name: ns + "retries_total", Help: "Times the source was started again after a fault."}),
+		unbeaten: prometheus.NewCounter(prometheus.CounterOpts{Name: ns + "heartbeat_action_failures_total", Help: "Times that heartbeat.action.query failed."}),
 		lag:      prometheus.NewGauge(prometheus.GaugeOpts{Name: ns + "lag_seconds", Help: "Age of the last change of the last batch when it was durable."}),
 		emit:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: ns + "emit_seconds", Help: "Time to make a batch durable.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
 		progress: prometheus.NewGauge(prometheus.GaugeOpts{Name: ns + "last_batch_timestamp_seconds", Help: "When the last batch was durable."}),
 	}
 	if r != nil {
-		r.MustRegister(m.changes, m.ops, m.up, m.commits, m.bytes, m.batches, m.retries, m.lag, m.emit, m.progress)
+		r.MustRegister(m.changes, m.ops, m.up, m.commits, m.bytes, m.batches, m.retries, m.unbeaten, m.lag, m.emit, m.progress)
 	}
 	return m
 }

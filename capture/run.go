@@ -25,7 +25,8 @@ type RunOptions struct {
 	RetryMaxDelay time.Duration
 	// Heartbeat is how often to emit a heartbeat; 0 = never.
 	Heartbeat time.Duration
-	// HeartbeatAction is done with each heartbeat, before it; nil = nothing.
+	// HeartbeatAction is done with each heartbeat, before it; nil = nothing. That
+	// it fails is logged and counted, and capturing goes on.
 	HeartbeatAction func(context.Context) error
 	// MustResume is whether a start without a stored position is an error
 	// (snapshot.mode recovery).
@@ -81,6 +82,9 @@ type loop struct {
 	failing  time.Time // since when faults have been in a row; zero = none
 	told     time.Time // when that was logged last
 	attempts int
+
+	unbeaten   int       // times in a row that HeartbeatAction failed
+	unbeatenAt time.Time // when that was logged last
 }
 
 func (l *loop) run(ctx context.Context) error {
@@ -189,9 +193,7 @@ func (l *loop) session(ctx context.Context) error {
 		}
 		began := time.Now()
 		if beat.due(began) {
-			if err := l.heartbeat(ctx, b, began); err != nil {
-				return err
-			}
+			l.heartbeat(ctx, b, began)
 		}
 		l.progress.before(b)
 		if err := l.emitter.Emit(ctx, b); err != nil {
@@ -214,15 +216,46 @@ func (l *loop) session(ctx context.Context) error {
 }
 
 // heartbeat adds a heartbeat to a batch that is about to be emitted.
-func (l *loop) heartbeat(ctx context.Context, b *Batch, now time.Time) error {
+func (l *loop) heartbeat(ctx context.Context, b *Batch, now time.Time) {
 	if do := l.opts.HeartbeatAction; do != nil {
-		if err := do(ctx); err != nil {
-			return fmt.Errorf("heartbeat.action.query: %w", err)
-		}
+		l.act(ctx, do)
 	}
 	c := b.Next()
 	c.Op, c.TsNs, c.Source.TsNs = envelope.Heartbeat, now.UnixNano(), now.UnixNano()
-	return nil
+}
+
+const (
+	// actionTimeout bounds what a heartbeat does in the database: the changes of a
+	// batch wait for it.
+	actionTimeout = 10 * time.Second
+	// actionAgain is how often it is logged that it goes on failing.
+	actionAgain = 10 * time.Minute
+)
+
+// act does what a heartbeat does in the database.
+func (l *loop) act(ctx context.Context, do func(context.Context) error) {
+	bounded, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	err := do(bounded)
+	switch {
+	case ctx.Err() != nil: // asked to end
+	case err == nil:
+		if l.unbeaten > 0 {
+			l.opts.Log.Info("heartbeat.action.query succeeds again", "failed", l.unbeaten)
+		}
+		l.unbeaten = 0
+	default:
+		l.metrics.unbeaten.Inc()
+		if now := time.Now(); l.unbeaten == 0 || now.Sub(l.unbeatenAt) >= actionAgain {
+			args := []any{"error", err, "failed", l.unbeaten + 1}
+			if hint := fault.Hint(err); hint != "" {
+				args = append(args, "hint", hint)
+			}
+			l.opts.Log.Warn("heartbeat.action.query failed; capturing goes on", args...)
+			l.unbeatenAt = now
+		}
+		l.unbeaten++
+	}
 }
 
 // beat tells when a heartbeat is due, and makes batches for those that fall

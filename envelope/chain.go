@@ -190,6 +190,9 @@ func (tf *TableFormat) appendChain(out *Messages, w Wire, c *Change, head Messag
 	if head.Header != "" {
 		r.headers = append(r.headers, MessageHeader{head.Header, head.HeaderValue})
 	}
+	if !null {
+		r.headers = tf.unknown(out, c, r.headers)
+	}
 	if c.Key != nil {
 		r.key = split(tf.keys, c.Key)
 	}

@@ -411,3 +411,63 @@ func FuzzExpression(f *testing.F) {
 		}
 	})
 }
+
+// TestColumnsOfKeysAlone: a column of the key that is left out of the values is in
+// the key, and in no value, in all forms.
+func TestColumnsOfKeysAlone(t *testing.T) {
+	table := chainTable()
+	key := func(id int32) Row { return AppendInt(nil, id) }
+	insert := Change{Op: Create, Table: table, Key: key(7), After: chainRow(7, "seven", 100, 1700000000123)}
+	update := Change{Op: Update, Table: table, OldKey: key(7), Key: key(8), Before: insert.After, After: chainRow(8, "eight", 101, 1700000000124)}
+	remove := Change{Op: Delete, Table: table, Key: key(8), Before: update.After}
+	bare := Change{Op: Delete, Table: table, Key: key(8)}
+	partial := remove
+	partial.Known = []bool{true, false, true, false}
+	all := func(o *Options) {}
+	for name, c := range map[string]struct {
+		options func(o *Options)
+		steps   []string
+		change  Change
+		want    string
+	}{
+		"insert":                 {all, []string{"unwrap"}, insert, "p.s.t {id=7} {name=seven price=d at=1700000000123}"},
+		"another key":            {all, []string{"unwrap"}, update, "p.s.t {id=7} null\np.s.t {id=8} {name=eight price=e at=1700000000124}"},
+		"delete":                 {rewrites, nil, remove, "p.s.t {id=8} {name=eight price=e at=1700000000124 __deleted=true}\np.s.t {id=8} null"},
+		"of a key":               {rewrites, nil, bare, "p.s.t {id=8} {name=null price=\x00 at=null __deleted=true} " + `tributary.unknown.fields:["name","price","at"]` + "\np.s.t {id=8} null"},
+		"of a part":              {rewrites, nil, partial, `p.s.t {id=8} {name=eight price=e at=1700000000124 __deleted=true} tributary.unknown.fields:["name","at"]` + "\np.s.t {id=8} null"},
+		"of a part, transformed": {rewrites, []string{"InsertHeader header=h; value.literal=x"}, partial, `p.s.t {id=8} {name=eight price=e at=1700000000124 __deleted=true} tributary.unknown.fields:["name","at"] h:x` + "\np.s.t {id=8} null h:x"},
+		"another key than the table's": {func(o *Options) {
+			o.Rewrite.Keys = []KeyRule{{Match: func(TableID) bool { return true }, Columns: []string{"name", "id"}}}
+		}, []string{"unwrap"}, insert, "p.s.t {name=seven id=7} {name=seven price=d at=1700000000123}"},
+		"masked": {func(o *Options) {
+			o.Rewrite.Masks = []Mask{{Match: func(_ TableID, c *Column) bool { return true }, Chars: 2}}
+		}, []string{"unwrap"}, insert, "p.s.t {id=7} {name=** price=d at=1700000000123}"},
+		"retimed": {func(o *Options) { o.Rewrite.Times = "microseconds" }, []string{"unwrap"}, insert, "p.s.t {id=7} {name=seven price=d at=1700000000123000}"},
+		"cast":    {all, []string{"unwrap", "Cast$Value spec=id:string,at:string"}, insert, "p.s.t {id=7} {name=seven price=d at=1700000000123}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Block: testBlock(), Naming: Naming{Prefix: "p"}, Tombstones: true}
+			o.Rewrite.Values = func(_ TableID, column string) bool { return column != "id" }
+			parseSteps(t, &o, c.steps...)
+			c.options(&o)
+			if c.steps != nil && o.Unwrap == nil || c.steps != nil && o.Unwrap.Deletes == DeleteRewriteTombstone {
+				o.After, o.Before = append(o.After, o.Before...), nil
+			}
+			if got := run(t, o, c.change); got != c.want {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+	o := Options{Block: testBlock(), Naming: Naming{Prefix: "p"}}
+	o.Rewrite.Values = func(_ TableID, column string) bool { return column == "name" }
+	f := mustTable(t, o, table)
+	var m Messages
+	if err := f.Append(&m, Wire{}, &insert); err != nil || !strings.Contains(f.KeySchema, `"id"`) || strings.Contains(f.ValueSchema, `"id","type":"int"`) {
+		t.Errorf("%v\n%s\n%s", err, f.KeySchema, f.ValueSchema)
+	}
+	parseWhole(t, f.ValueSchema, m.List[0].Value)
+}
+
+func rewrites(o *Options) {
+	o.Unwrap = &Unwrap{Deletes: DeleteRewriteTombstone, Prefix: "__"}
+}

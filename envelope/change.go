@@ -75,6 +75,10 @@ type Change struct {
 	OldKey Row    // only for an update that changed the key
 	Before Row    // nil for a create and a read, and where the log does not carry it
 	After  Row    // nil for a delete
+	// Known tells for each column of Table whether the log has it in Before; nil =
+	// all. What stands for the others is null, a default or zero. Nobody changes
+	// it: changes share it.
+	Known  []bool
 	Source Source
 	TsNs   int64 // when the change was decoded, in ns since 1970
 

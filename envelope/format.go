@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -56,6 +57,9 @@ type TableFormat struct {
 	opts    Options
 	out     *Table        // Table, or what the rewrite makes of it
 	rewrite *tableRewrite // nil = none
+	place   []int         // index in Table of each column of out
+	key     []int         // indexes in Table of the key's columns
+	names   [][]byte      // names of out's fields as JSON, for headers
 	source  []segment     // the source block, as encoded
 	added   []segment     // flat form: the fields that follow the row
 	keys    []Column      // the key's columns, for headers
@@ -80,15 +84,23 @@ func (f *Format) Table(t *Table) (*TableFormat, error) {
 	if tf.rewrite, err = f.opts.Rewrite.table(t); err != nil {
 		return nil, err
 	}
-	if tf.rewrite != nil {
-		tf.out = tf.rewrite.to
+	tf.key, tf.keys = t.Key, pick(t.Columns, t.Key)
+	if w := tf.rewrite; w != nil {
+		tf.out, tf.key, tf.keys = w.to, w.key, pick(w.keys, w.key)
 	}
-	for _, i := range tf.out.Key {
-		c := t.Columns[i]
-		if tf.rewrite != nil {
-			c = tf.rewrite.keys[i]
+	for i := range t.Columns {
+		if tf.rewrite == nil || !tf.rewrite.drop[i] {
+			tf.place = append(tf.place, i)
 		}
-		tf.keys = append(tf.keys, c)
+	}
+	if tf.opts.Unwrap != nil {
+		fields, err := f.opts.Naming.named(t.ID, tf.out.Columns)
+		if err != nil {
+			return nil, err
+		}
+		for i := range fields {
+			tf.names = append(tf.names, appendJSONString(nil, fields[i].Name))
+		}
 	}
 	tf.source = f.opts.Block.segments(t)
 	if u := tf.opts.Unwrap; u != nil {
@@ -156,7 +168,7 @@ func appendSegments(dst []byte, segments []segment, c *Change) []byte {
 
 func (tf *TableFormat) schemas() error {
 	t, n := tf.out, tf.opts.Naming
-	if len(t.Key) > 0 {
+	if len(tf.key) > 0 {
 		name, err := n.record(t.ID, "Key")
 		if err != nil {
 			return err
@@ -299,6 +311,38 @@ const (
 	headerOldKey = "__debezium.oldkey"
 )
 
+// HeaderUnknown is the header of a deleted row in the flat form that names, as a
+// JSON list, the fields that the log does not have of it.
+const HeaderUnknown = "tributary.unknown.fields"
+
+// unknown adds the header of the fields that are not known of a deleted row.
+func (tf *TableFormat) unknown(r *Messages, c *Change, headers []MessageHeader) []MessageHeader {
+	if tf.opts.Unwrap == nil || c.Op != Delete || c.Known == nil && c.Before != nil {
+		return headers
+	}
+	start := len(r.Buf)
+	for i, at := range tf.place {
+		if tf.knows(c, at) {
+			continue
+		}
+		r.Buf = append(append(r.Buf, ','), tf.names[i]...)
+	}
+	if len(r.Buf) == start {
+		return headers
+	}
+	r.Buf[start] = '['
+	r.Buf = append(r.Buf, ']')
+	return append(headers, MessageHeader{HeaderUnknown, r.Buf[start:len(r.Buf):len(r.Buf)]})
+}
+
+// knows reports whether the log has a column of Table of a deleted row.
+func (tf *TableFormat) knows(c *Change, column int) bool {
+	if c.Before == nil {
+		return slices.Contains(tf.key, column)
+	}
+	return c.Known == nil || c.Known[column]
+}
+
 // Append adds the records of c: one, or for a delete also the tombstone, or
 // for an update that changed the key the delete of the old row, its tombstone
 // and the create of the new one. Depending on the options it may add none. An
@@ -354,6 +398,9 @@ func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, hea
 		return tf.appendTransformed(r, w, c, Message{Header: header, HeaderValue: headerValue}, record, tombstone)
 	}
 	rec := Message{Header: header, HeaderValue: headerValue}
+	if record {
+		rec.Headers = tf.unknown(r, c, nil)
+	}
 	if c.Key != nil {
 		start := len(r.Buf)
 		r.Buf = append(append(r.Buf, w.Key...), c.Key...)
@@ -371,7 +418,7 @@ func (tf *TableFormat) append(r *Messages, w Wire, c *Change, header string, hea
 		r.List = append(r.List, rec)
 	}
 	if tombstone {
-		rec.Value = nil
+		rec.Value, rec.Headers = nil, nil
 		r.List = append(r.List, rec)
 	}
 	return nil
@@ -416,13 +463,13 @@ func (tf *TableFormat) appendRow(dst []byte, c *Change) []byte {
 // deleted row.
 func (tf *TableFormat) appendKeyOnly(dst []byte, key Row) []byte {
 	cells := make(map[int][]byte, len(tf.keys))
-	for n, i := range tf.out.Key {
+	for n, i := range tf.key {
 		rest := skip(&tf.keys[n], key)
 		cells[i] = key[:len(key)-len(rest)]
 		key = rest
 	}
 	for i := range tf.out.Columns {
-		if v, ok := cells[i]; ok {
+		if v, ok := cells[tf.place[i]]; ok {
 			dst = append(dst, v...)
 		} else {
 			dst = tf.out.Columns[i].AppendMissing(dst)

@@ -27,6 +27,9 @@ type Rewrite struct {
 	Keys     []KeyRule
 	Types    []func(id TableID, c *Column) bool // columns whose type is told in the schema
 	Comments bool                               // tell columns' comments in the schema
+	// Values says which columns are in values, nil = all. A table has those of its
+	// key besides, which are then in keys alone.
+	Values func(id TableID, column string) bool
 	// Times is the form of dates and times: microseconds, nanoseconds or
 	// isostring; "" = as they are.
 	Times string
@@ -100,6 +103,9 @@ type tableRewrite struct {
 	values   []func(dst, v []byte, null bool) []byte // by column; nil = it stays
 	changes  bool                                    // some of values are set
 	keyed    bool                                    // the key is made of the row
+	key      []int                                   // the key's columns, as indexes of from
+	drop     []bool                                  // by column of from: it is not in values
+	drops    bool                                    // some of drop are set
 	times    []converter                             // by column; nil = it stays. Done before values, and to keys
 	timed    bool                                    // some of times are set
 	keys     []Column                                // of from, with the types that keys have
@@ -108,7 +114,7 @@ type tableRewrite struct {
 // table returns nil if the table stays as it is.
 func (w *Rewrite) table(t *Table) (*tableRewrite, error) {
 	to := &Table{ID: t.ID, Columns: slices.Clone(t.Columns), Key: t.Key}
-	out := &tableRewrite{from: t, to: to, values: make([]func([]byte, []byte, bool) []byte, len(t.Columns)), times: make([]converter, len(t.Columns))}
+	out := &tableRewrite{from: t, to: to, values: make([]func([]byte, []byte, bool) []byte, len(t.Columns)), times: make([]converter, len(t.Columns)), key: t.Key, drop: make([]bool, len(t.Columns))}
 	changed, err := out.retime(w.Times)
 	if err != nil {
 		return nil, err
@@ -117,13 +123,13 @@ func (w *Rewrite) table(t *Table) (*tableRewrite, error) {
 		if !k.Match(t.ID) {
 			continue
 		}
-		to.Key, out.keyed, changed = nil, true, true
+		out.key, out.keyed, changed = nil, true, true
 		for _, name := range k.Columns {
 			i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
 			if i < 0 {
 				return nil, fault.Humanf("correct message.key.columns", "message.key.columns has column %s of table %s, which does not exist or is left out", name, t.ID)
 			}
-			to.Key = append(to.Key, i)
+			out.key = append(out.key, i)
 		}
 		break
 	}
@@ -144,10 +150,33 @@ func (w *Rewrite) table(t *Table) (*tableRewrite, error) {
 			}
 		}
 	}
-	if !changed {
+	for i := range t.Columns {
+		out.drop[i] = w.Values != nil && !w.Values(t.ID, t.Columns[i].Name)
+		out.drops = out.drops || out.drop[i]
+	}
+	if !changed && !out.drops {
 		return nil, nil //nolint:nilnil // it stays
 	}
+	out.narrow()
 	return out, nil
+}
+
+// narrow takes the columns that are not in values out of the table.
+func (w *tableRewrite) narrow() {
+	at := make([]int, len(w.drop)) // index in to of each column of from
+	columns := w.to.Columns[:0:0]
+	for i, dropped := range w.drop {
+		at[i] = len(columns)
+		if !dropped {
+			columns = append(columns, w.to.Columns[i])
+		}
+	}
+	w.to.Columns, w.to.Key = columns, nil
+	for _, i := range w.key {
+		if !w.drop[i] {
+			w.to.Key = append(w.to.Key, at[i])
+		}
+	}
 }
 
 // retime gives temporal columns the types of a mode.
@@ -285,22 +314,22 @@ func (w *tableRewrite) change(r *Messages, c *Change) (*Change, error) {
 		if row == nil {
 			row = c.Before
 		}
-		if row != nil && len(w.to.Key) > 0 {
-			out.Key = w.key(r, row)
+		if row != nil && len(w.key) > 0 {
+			out.Key = w.keyOf(r, row)
 		}
-		if c.Op == Update && c.Before != nil && len(w.to.Key) > 0 {
-			if old := w.key(r, c.Before); !bytes.Equal(old, out.Key) {
+		if c.Op == Update && c.Before != nil && len(w.key) > 0 {
+			if old := w.keyOf(r, c.Before); !bytes.Equal(old, out.Key) {
 				out.OldKey = old
 			}
 		}
 	}
 	var err error
 	if w.timed {
-		if out.Key, err = w.retimed(r, w.to.Key, out.Key); err == nil {
-			out.OldKey, err = w.retimed(r, w.to.Key, out.OldKey)
+		if out.Key, err = w.retimed(r, w.key, out.Key); err == nil {
+			out.OldKey, err = w.retimed(r, w.key, out.OldKey)
 		}
 	}
-	if w.changes || w.timed {
+	if w.changes || w.timed || w.drops {
 		if err == nil {
 			out.Before, err = w.row(r, c.Before)
 		}
@@ -324,10 +353,11 @@ func (w *tableRewrite) row(r *Messages, row Row) (Row, error) {
 	for i := range w.from.Columns {
 		v, rest, null := value(&w.from.Columns[i], src)
 		switch fn := w.values[i]; {
+		case w.drop[i]:
 		case fn != nil:
 			r.Buf = fn(r.Buf, v, null)
 		case w.times[i] != nil && !null:
-			if r.Buf, err = w.times[i](w.to.Columns[i].AppendPresent(r.Buf), v); err != nil {
+			if r.Buf, err = w.times[i](w.keys[i].AppendPresent(r.Buf), v); err != nil {
 				return nil, fmt.Errorf("column %s: %w", w.from.Columns[i].Name, err)
 			}
 		default:
@@ -358,7 +388,7 @@ func (w *tableRewrite) retimed(r *Messages, columns []int, key Row) (Row, error)
 	return r.Buf[start:len(r.Buf):len(r.Buf)], nil
 }
 
-func (w *tableRewrite) key(r *Messages, row Row) Row {
+func (w *tableRewrite) keyOf(r *Messages, row Row) Row {
 	cells := make([][]byte, len(w.from.Columns))
 	src := []byte(row)
 	for i := range w.from.Columns {
@@ -367,7 +397,7 @@ func (w *tableRewrite) key(r *Messages, row Row) Row {
 		src = rest
 	}
 	start := len(r.Buf)
-	for _, i := range w.to.Key {
+	for _, i := range w.key {
 		r.Buf = append(r.Buf, cells[i]...)
 	}
 	return r.Buf[start:len(r.Buf):len(r.Buf)]

@@ -234,7 +234,7 @@ func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
 			r.headers = append(r.headers, MessageHeader{h.name, r.keep(func(dst []byte) []byte { return appendText(dst, &h.col, cell) })})
 		}
 		if u.NullToDefault && u.Deletes.rewrites() && !r.null {
-			defaults(r, columns)
+			s.table.defaults(r, columns)
 		}
 		if u.DropHeader != "" && !r.null {
 			nullified{u.DropHeader}.apply(r, columns)
@@ -248,9 +248,13 @@ func (u *Unwrap) compile(s *shape) func(*record) (bool, error) {
 	}
 }
 
-// defaults writes the default of a column for null.
-func defaults(r *record, columns []Column) {
+// defaults writes the default of a column for null, but not for what is not
+// known.
+func (tf *TableFormat) defaults(r *record, columns []Column) {
 	for i := range columns {
+		if i < len(tf.place) && r.c.Op == Delete && !tf.knows(r.c, tf.place[i]) {
+			continue
+		}
 		if c := &columns[i]; c.Nullable && c.Default != nil {
 			if _, _, null := value(c, r.value[i]); null {
 				r.value[i] = append(c.AppendPresent(nil), c.Default...)

@@ -95,8 +95,11 @@ func (t *Topic) firstSchema(s *schema, o *bronze.Object) (key []string, sch lake
 	sch = s.form.schema(key)
 	for _, k := range append(slices.Clone(key), t.set.Partition...) {
 		if sch.Index(k) < 0 {
-			return nil, sch, fault.Humanf("see hoodie.datasource.write.recordkey.field and partitionpath.field",
-				"the records of topic %s have no field %s", t.name, k)
+			hint := "see hoodie.datasource.write.recordkey.field and partitionpath.field"
+			if slices.Contains(o.KeyFields, k) {
+				hint = "a column of the key has to be in the values too: take it out of column.exclude.list at the source, or into column.include.list, and load the topic anew; or name other fields in hoodie.datasource.write.recordkey.field"
+			}
+			return nil, sch, fault.Humanf(hint, "the records of topic %s have no field %s", t.name, k)
 		}
 	}
 	return key, sch, nil

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -420,9 +421,30 @@ func (x *Comparer) compare(t *testing.T, f *envelope.TableFormat, c *envelope.Ch
 	for _, h := range got.Headers {
 		headers[h.Key] = string(h.Value)
 	}
+	if names := headers[envelope.HeaderUnknown]; names != "" && want.Headers[envelope.HeaderUnknown] == "" {
+		delete(headers, envelope.HeaderUnknown)
+		x.unknown(t, at, c, names)
+	}
 	if !maps.Equal(headers, want.Headers) {
 		t.Errorf("%s: headers %v, want %v", at, headers, want.Headers)
 	}
+}
+
+// unknown checks the names of the fields that the log does not have of a deleted
+// row: what stands there is what stands for nothing.
+func (x *Comparer) unknown(t *testing.T, at string, c *envelope.Change, header string) {
+	t.Helper()
+	var names []string
+	if err := json.Unmarshal([]byte(header), &names); err != nil || len(names) == 0 {
+		t.Errorf("%s: header %s is %s", at, envelope.HeaderUnknown, header)
+	}
+	for i := range c.Table.Columns {
+		col := &c.Table.Columns[i]
+		if cell := c.Table.Cell(c.Before, i); slices.Contains(names, col.Name) && string(cell) != string(col.AppendMissing(nil)) {
+			t.Errorf("%s: field %s is said not to be known, and is %x", at, col.Name, cell)
+		}
+	}
+	x.report(t, at, c, []Difference{{Field: "header " + envelope.HeaderUnknown, Got: header, Want: Missing{}}}, false)
 }
 
 // side compares a key or a value and its schema: the bytes, and where those

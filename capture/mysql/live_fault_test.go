@@ -271,3 +271,40 @@ func TestTwoReplicasOfOneID(t *testing.T) {
 	}
 	wantHuman(t, err, "server_id", "database.server.id")
 }
+
+// TestCheckOfTheHeartbeatAction: check proves the statement and its rights, does
+// not execute it, and says where it cannot tell.
+func TestCheckOfTheHeartbeatAction(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE beat (id INT)", "CREATE TABLE other (id INT)")
+		client := "REPLICATION CLIENT ON *.*"
+		if db.Kind == testdb.KindMariaDB {
+			client = "BINLOG MONITOR ON *.*"
+		}
+		o := user(t, db, options(t, db), "SELECT ON "+db.Name+".a", "INSERT ON "+db.Name+".beat", client, "REPLICATION SLAVE ON *.*")
+		for query, want := range map[string]string{
+			"INSERT INTO DB.beat VALUES (1)":     "understood, and the user has the rights",
+			"INSERT INTO DB.other VALUES (1)":    "!INSERT command denied",
+			"INSERT INTO DB.nonesuch VALUES (1)": "!denied",
+			"INSERT INTO DB.beat VALUES (1":      "!syntax",
+			"DO SLEEP(0)":                        "is not checked",
+		} {
+			o := o
+			o.IncludeTables = []string{db.Name + `\.a`}
+			o.HeartbeatAction = strings.ReplaceAll(query, "DB", db.Name)
+			s, err := New(o, quiet())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			err = s.Check(t.Context(), nil, &out)
+			wrong, fails := strings.CutPrefix(want, "!")
+			if fails && (!fault.NeedsHuman(err) || !strings.Contains(err.Error(), wrong)) || !fails && (err != nil || !strings.Contains(out.String(), want)) {
+				t.Errorf("%s: %v\n%s", query, err, &out)
+			}
+		}
+		if rows, err := db.Query(t.Context(), "SELECT COUNT(*) FROM beat"); err != nil || rows[0][0] != "0" {
+			t.Errorf("the check executed the statement: %v, %v", rows, err)
+		}
+	})
+}

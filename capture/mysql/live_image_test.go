@@ -92,6 +92,11 @@ func TestImagesWithoutAllColumns(t *testing.T) {
 				t.Errorf("change %d: %s %q, want %s %q", i, got.Op, got.After, want.op, want.after)
 			}
 		}
+		for i, want := range map[int]string{4: "[true true false false true]", 6: "[true false false false false]", 8: "[true false false false false]", 0: "[]"} {
+			if got := fmt.Sprint(rec.events[i].Known); got != want {
+				t.Errorf("change %d: the log has %s of the row of before, want %s", i, got, want)
+			}
+		}
 		if e := rec.events[6]; !bytes.Equal(e.OldKey, []byte{6}) || !bytes.Equal(e.Key, []byte{8}) {
 			t.Errorf("keys %x and %x", e.OldKey, e.Key)
 		}

@@ -152,9 +152,9 @@ func (s *stream) image(batch *capture.Batch, r *binlog.Rows, b *bound, source *e
 	case binlog.Write:
 		c.Op, c.After, c.Key = envelope.Create, row, key
 	case binlog.Delete:
-		c.Op, c.Before, c.Key = envelope.Delete, row, key
+		c.Op, c.Before, c.Key, c.Known = envelope.Delete, row, key, b.knows(&before)
 	default:
-		c.Op, c.Before = envelope.Update, row
+		c.Op, c.Before, c.Known = envelope.Update, row, b.knows(&before)
 		after := sides{present: r.After, whole: r.Full(r.After), documents: r.Kind == binlog.Partial, kind: r.Kind, before: &before, row: row}
 		var newKey envelope.Row
 		if c.After, newKey, rest, err = s.half(batch, b, rest, &after); err != nil {

@@ -108,7 +108,7 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 	default:
 		fmt.Fprintf(w, "position     %s:%d\n", at.File, at.Pos)
 	}
-	return n.conn.close()
+	return errors.Join(s.checkAction(ctx, n.conn, w), n.conn.close())
 }
 
 // prepare connects, checks and reads the tables.

@@ -59,6 +59,26 @@ type bound struct {
 	layout  binlog.Layout
 	key     []int // columns of the layout that make the key, in its order
 	ends    []int // scratch: ends of the columns of the row decoded last
+
+	present []byte // the bitmap that known was made of
+	known   []bool
+}
+
+// knows returns which columns of the table an image has, nil for all. Those that
+// are computed of others count as had.
+func (b *bound) knows(side *sides) []bool {
+	if side.whole {
+		return nil
+	}
+	if b.known == nil || !bytes.Equal(b.present, side.present) {
+		b.present, b.known = bytes.Clone(side.present), make([]bool, len(b.version.codec.Table.Columns))
+		for i, at := range b.version.at {
+			if at >= 0 {
+				b.known[at] = i>>3 < len(side.present) && side.has(i) || b.version.def.Columns[i].Expression != ""
+			}
+		}
+	}
+	return b.known
 }
 
 // table is a captured table: its current version, and those that its events

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 	"testing"
 
 	"tributary/capture"
+	"tributary/capture/capturetest"
 	"tributary/envelope"
+	"tributary/internal/fault"
 	"tributary/internal/testdb"
 )
 
@@ -354,5 +357,160 @@ func TestFailoverSlot(t *testing.T) {
 	snapshotOf(t, s, nil)
 	if len(told) == 0 {
 		t.Error("no warning where the server has no such slots")
+	}
+}
+
+// TestCheckOfTheHeartbeatAction: check proves the statement and its rights, does
+// not execute it, and says where it cannot tell.
+func TestCheckOfTheHeartbeatAction(t *testing.T) {
+	db := testdb.PostgreSQL(t)
+	user := db.Name + "_beat"
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE beat (at timestamptz)", "CREATE TABLE other (at timestamptz)", "CREATE PUBLICATION beats FOR TABLE t",
+		"CREATE ROLE "+user+" LOGIN REPLICATION PASSWORD 'x'", "GRANT SELECT ON t TO "+user, "GRANT INSERT ON beat TO "+user)
+	t.Cleanup(func() { _ = db.Exec(context.Background(), "DROP OWNED BY "+user, "DROP ROLE "+user) })
+	for query, want := range map[string]string{
+		"INSERT INTO beat VALUES (now())":                   "understood, and the user has the rights",
+		"INSERT INTO other VALUES (now())":                  "!permission denied for table other",
+		"INSERT INTO nonesuch VALUES (now())":               `!relation "nonesuch" does not exist`,
+		"INSERT INTO beat VALUES (now":                      "!syntax error",
+		"INSERT INTO beat VALUES (now()); DELETE FROM beat": "is not checked",
+		"NOTIFY beats": "is not checked",
+	} {
+		s := liveSource(t, db, func(o *Options) {
+			o.User, o.Password, o.HeartbeatAction, o.Publication, o.PublicationMode, o.IncludeTables = user, "x", query, "beats", "disabled", []string{"public.t"}
+		})
+		var out strings.Builder
+		err := s.Check(t.Context(), nil, &out)
+		wrong, fails := strings.CutPrefix(want, "!")
+		if fails && (!fault.NeedsHuman(err) || !strings.Contains(err.Error(), wrong)) || !fails && (err != nil || !strings.Contains(out.String(), want)) {
+			t.Errorf("%s: %v\n%s", query, err, &out)
+		}
+	}
+	if rows, err := db.Query(t.Context(), "SELECT count(*) FROM beat"); err != nil || rows[0][0] != "0" {
+		t.Errorf("the check executed the statement: %v, %v", rows, err)
+	}
+}
+
+// TestFieldsThatADeleteDoesNotTell: unwrapped, a deleted row has something for
+// columns that the log does not have of it; a header names them, and the key is
+// one that the log has.
+func TestFieldsThatADeleteDoesNotTell(t *testing.T) {
+	for name, c := range map[string]struct {
+		identity string
+		defects  []string
+		delete   string // key, value and header of the delete
+		update   string // of the delete that an update of a and b becomes, and of its create
+	}{
+		"an index": {identity: "USING INDEX t_a", delete: `{a=2} {a=2 b=0 c=null d=5 __deleted=true} ["b","c","d"]`,
+			update: `{a=1} {a=1 b=0 c=null d=5 __deleted=true} ["b","c","d"]; {a=7} {a=7 b=17 c=x d=9 __deleted=false}`},
+		"the primary key": {identity: "DEFAULT", delete: `{b=12} {a=0 b=12 c=null d=5 __deleted=true} ["a","c","d"]`,
+			update: `{b=11} {a=0 b=11 c=null d=5 __deleted=true} ["a","c","d"]; {b=17} {a=7 b=17 c=x d=9 __deleted=false}`},
+		"the whole row": {identity: "FULL", delete: `{b=12} {a=2 b=12 c=y d=9 __deleted=true}`,
+			update: `{b=11} {a=1 b=11 c=x d=9 __deleted=true}; {b=17} {a=7 b=17 c=x d=9 __deleted=false}`},
+		"as Debezium": {identity: "DEFAULT", defects: []string{"unknown"}, delete: `{b=12} {a=0 b=12 c=null d=5 __deleted=true}`,
+			update: `{b=11} {a=0 b=11 c=null d=5 __deleted=true}; {b=17} {a=7 b=17 c=x d=9 __deleted=false}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := testdb.PostgreSQL(t)
+			db.MustExec(t, "CREATE TABLE t (a int NOT NULL, b int PRIMARY KEY, c text, d int NOT NULL DEFAULT 5)", "CREATE UNIQUE INDEX t_a ON t (a)", "ALTER TABLE t REPLICA IDENTITY "+c.identity)
+			s := liveSource(t, db, func(o *Options) {
+				o.Defects, o.Transforms = c.defects, []string{"unwrap"}
+				o.Transform = map[string]string{"transforms.unwrap.type": envelope.UnwrapClass, "transforms.unwrap.delete.tombstone.handling.mode": "rewrite"}
+			})
+			changes := changesAfter(t, db, s, "INSERT INTO t VALUES (1, 11, 'x', 9), (2, 12, 'y', 9)", "DELETE FROM t WHERE a = 2", "UPDATE t SET a = 7, b = 17 WHERE a = 1")
+			var got []string
+			for _, change := range changes {
+				if change.Table.ID.Name == "t" && (change.Op == envelope.Delete || change.Op == envelope.Update) {
+					got = append(got, flatRecords(t, s, change))
+				}
+			}
+			if len(got) != 2 || got[0] != c.delete || got[1] != c.update {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// flatRecords writes the records of a change: key, value and the header of what is
+// not known.
+func flatRecords(t *testing.T, s *Source, c envelope.Change) string {
+	t.Helper()
+	f, err := envelope.NewFormat(s.opts.Format(Block(&s.opts, "x"))).Table(c.Table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m envelope.Messages
+	if err := f.Append(&m, envelope.Wire{}, &c); err != nil {
+		t.Fatal(err)
+	}
+	write := func(schema string, b []byte, names ...string) string {
+		v, err := capturetest.DecodeAvro(schema, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parts []string
+		for _, name := range names {
+			if x, ok := v.(map[string]any)[name]; ok && x == nil {
+				parts = append(parts, name+"=null")
+			} else if ok {
+				parts = append(parts, fmt.Sprintf("%s=%v", name, x))
+			}
+		}
+		return "{" + strings.Join(parts, " ") + "}"
+	}
+	var out []string
+	for _, r := range m.List {
+		text := write(f.KeySchema, r.Key, "a", "b") + " " + write(f.ValueSchema, r.Value, "a", "b", "c", "d", "__deleted")
+		for _, h := range r.Headers {
+			if h.Key == envelope.HeaderUnknown {
+				text += " " + string(h.Value)
+			}
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "; ")
+}
+
+// TestKeyColumnsThatAreExcluded: a column of the key that the lists leave out is in
+// the keys, from the snapshot and from the log, and in no value.
+func TestKeyColumnsThatAreExcluded(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(o *Options)
+		want []string
+	}{
+		"excluded": {func(o *Options) { o.ExcludeColumns = []string{`public\.t\.(a|c)`} },
+			[]string{"{a=1} {b=5 d=6 __deleted=false}", "{a=2} {b=7 d=8 __deleted=false}", "{a=2} {b=9 d=8 __deleted=false}", `{a=2} {b=0 d=null __deleted=true} ["b","d"]`}},
+		"not included": {func(o *Options) { o.IncludeColumns = []string{`public\.t\.d`, `public\.zend\..*`} },
+			[]string{"{a=1} {d=6 __deleted=false}", "{a=2} {d=8 __deleted=false}", "{a=2} {d=8 __deleted=false}", `{a=2} {d=null __deleted=true} ["d"]`}},
+		"of message.key.columns": {func(o *Options) { o.ExcludeColumns, o.Keys = []string{`public\.t\.(a|b|c)`}, "public.t:b,a" },
+			[]string{"{a=1 b=5} {d=6 __deleted=false}", "{a=2 b=7} {d=8 __deleted=false}", "{a=2 b=9} {d=8 __deleted=false}", `{a=2 b=0} {d=null __deleted=true} ["d"]`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := testdb.PostgreSQL(t)
+			db.MustExec(t, "CREATE TABLE t (a int PRIMARY KEY, b int NOT NULL, c text, d int)", "CREATE TABLE zend (id int PRIMARY KEY)", "INSERT INTO t VALUES (1, 5, 'x', 6)")
+			s := liveSource(t, db, func(o *Options) {
+				o.Transforms = []string{"unwrap"}
+				o.Transform = map[string]string{"transforms.unwrap.type": envelope.UnwrapClass, "transforms.unwrap.delete.tombstone.handling.mode": "rewrite"}
+				c.edit(o)
+			})
+			var got []string
+			take := func(list []batch) (end capture.Position) {
+				for _, b := range list {
+					for _, change := range b.changes {
+						if change.Table.ID.Name == "t" {
+							got = append(got, flatRecords(t, s, change))
+						}
+					}
+					end = b.end
+				}
+				return end
+			}
+			pos := take(readAll(t, s, nil, untilStream))
+			db.MustExec(t, "INSERT INTO t VALUES (2, 7, 'y', 8)", "UPDATE t SET b = 9 WHERE a = 2", "DELETE FROM t WHERE a = 2", "INSERT INTO zend VALUES (1)")
+			take(readAll(t, s, pos, untilEnd))
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q", got)
+			}
+		})
 	}
 }

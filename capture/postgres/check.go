@@ -52,6 +52,9 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 		return err
 	}
 	fmt.Fprintf(w, "publication  %s, %s\n", s.opts.Publication, todo(p.exists, statements))
+	if err := s.checkAction(ctx, c, w); err != nil {
+		return err
+	}
 	return s.checkSlot(ctx, c, resume, w)
 }
 

@@ -18,11 +18,12 @@ type defects struct {
 	times       bool // arrays of times have milliseconds, or are null
 	nulls       bool // NULL is written as the default
 	unavailable bool // values that the log does not carry are null for most types
+	unknown     bool // what the log does not have of a deleted row is not told
 }
 
 func (o *Options) defects() defects {
 	has := func(name string) bool { return slices.Contains(o.Defects, name) || slices.Contains(o.Defects, "all") }
-	return defects{has("dimensions"), has("defaults"), has("arrays"), has("enums"), has("times"), has("nulls"), has("unavailable")}
+	return defects{has("dimensions"), has("defaults"), has("arrays"), has("enums"), has("times"), has("nulls"), has("unavailable"), has("unknown")}
 }
 
 // leavesOut reports whether Debezium has no form for arrays of an element.

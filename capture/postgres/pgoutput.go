@@ -60,6 +60,7 @@ type relation struct {
 	*captured          // nil: not captured
 	columns   []int    // for each column of a tuple its index in the table, -1 = left out
 	old, new  [][]byte // cells of the table, reused
+	identity  []bool   // by column of the table: it is part of the replica identity
 }
 
 // lookup finds the table for a Relation message, nil if it is not captured.
@@ -79,6 +80,7 @@ type decoder struct {
 	lookup    lookup
 	skip      [256]bool                // operations left out
 	keep      bool                     // changes that cannot be decoded are kept aside, not faults
+	invents   bool                     // what the log does not have of a row is not told
 	prefixes  func(prefix string) bool // logical messages wanted; nil = all
 	text      func([]byte) string      // what their content becomes, nil = it stays
 	now       func() time.Time
@@ -228,11 +230,13 @@ func (d *decoder) relation(ctx context.Context, r *reader) error {
 	}
 	rel.old = make([][]byte, len(c.codec.Columns))
 	rel.new = make([][]byte, len(c.codec.Columns))
+	rel.identity = make([]bool, len(c.codec.Columns))
 	for _, col := range columns {
 		at := -1
 		for i := range c.codec.Table.Columns {
 			if c.codec.Table.Columns[i].Name == col.name {
 				at = i
+				rel.identity[i] = col.key
 			}
 		}
 		rel.columns = append(rel.columns, at)
@@ -425,7 +429,19 @@ func (d *decoder) update(rel *relation, at lsn, r *reader, out *envelope.Changes
 	if full || c.OldKey != nil {
 		c.Before, err = rel.appendRow(rel.old, out)
 	}
+	if !full {
+		c.Known = d.known(rel)
+	}
 	return err
+}
+
+// known tells which columns of an old tuple the log has, if it is that of the
+// replica identity.
+func (d *decoder) known(rel *relation) []bool {
+	if d.invents {
+		return nil
+	}
+	return rel.identity
 }
 
 // keyChanges reports whether an update's cells have another key than the old ones.
@@ -437,7 +453,8 @@ func (rel *relation) keyChanges() bool {
 }
 
 func (d *decoder) delete(rel *relation, at lsn, r *reader, out *envelope.Changes) error {
-	if kind := r.byte(); kind != 'K' && kind != 'O' {
+	kind := r.byte()
+	if kind != 'K' && kind != 'O' {
 		return errors.New("delete without an old tuple")
 	}
 	if err := rel.tuple(r, rel.old); err != nil {
@@ -447,6 +464,9 @@ func (d *decoder) delete(rel *relation, at lsn, r *reader, out *envelope.Changes
 		return nil
 	}
 	c := d.next(rel, envelope.Delete, at, out)
+	if kind == 'K' {
+		c.Known = d.known(rel)
+	}
 	var err error
 	if c.Before, err = rel.appendRow(rel.old, out); err != nil {
 		return err

@@ -211,6 +211,7 @@ func (s *Source) newStream(l *life, pos position) *stream {
 		dec: newDecoder(s.lookup(l.cat), &s.opts.Options, &pos),
 	}
 	st.dec.prefixes, st.metrics = s.prefixes, s.metrics
+	st.dec.invents = s.opts.defects().unknown
 	l.acked.Store(uint64(pos.LSN))
 	return st
 }

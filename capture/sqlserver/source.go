@@ -278,6 +278,9 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 			fmt.Fprintf(w, "position     %s\n", l.String())
 		}
 	}
+	if s.cfg.HeartbeatAction != "" {
+		fmt.Fprintln(w, "heartbeat    heartbeat.action.query is not checked: SQL Server tells of its rights only when it is executed")
+	}
 	return n.disconnect()
 }
 
