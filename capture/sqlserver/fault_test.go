@@ -242,4 +242,29 @@ func TestDroppedInstances(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a newer one has taken its place, within what a poll reads", func(t *testing.T) {
+		o, db, pos := start(t, map[string]string{"max.batch.size": "1"})
+		exec(t, db, "INSERT INTO dbo.t VALUES (2, 2)")
+		check(t, db.EnableTable("dbo", "t", "dbo_t_2"))
+		for i := 3; i < 9; i++ {
+			exec(t, db, fmt.Sprintf("INSERT INTO dbo.t VALUES (%d, 1)", i))
+		}
+		s := open(t, o, pos)
+		seen := false
+		for !seen {
+			events, end := next(t, s)
+			if len(end) > 0 {
+				pos = end
+			}
+			seen = slices.Contains(events, "c crm.t 4,1")
+		}
+		check(t, s.Close())
+		disable(t, db, "dbo_t")
+		s = open(t, o, pos)
+		for {
+			if events, _ := next(t, s); slices.Contains(events, "c crm.t 8,1") {
+				return
+			}
+		}
+	})
 }

@@ -14,7 +14,8 @@ type merge struct {
 	*stream
 	d *database
 	interval
-	before  place // where the interval begins
+	before  place   // where the interval begins
+	objects []int64 // place.Instances of the transaction in work
 	cursors []*cursor
 	tx      envelope.Transaction
 
@@ -105,7 +106,7 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 func (m *merge) begin(ctx context.Context, r *change) error {
 	m.finish()
 	if m.source.CommitLSN != (lsn{}) {
-		*m.at.Databases[m.d.name] = place{Commit: lsnText(m.source.CommitLSN), Instances: m.before.Instances}
+		*m.at.Databases[m.d.name] = place{Commit: lsnText(m.source.CommitLSN), Instances: m.objects}
 		m.moved = true
 	}
 	if m.pipe.Limits().Full(m.batch) {
@@ -114,6 +115,7 @@ func (m *merge) begin(ctx context.Context, r *change) error {
 		}
 	}
 	m.switches(r.commit)
+	m.instances(r.commit)
 	m.source = envelope.Source{CommitLSN: r.commit, TsNs: r.at.UnixNano()}
 	if r.at.IsZero() {
 		m.source.TsNs = time.Now().UnixNano()
@@ -147,6 +149,22 @@ func (m *merge) passed() bool {
 		return n < 0
 	}
 	return m.same <= p.Same
+}
+
+// instances brings the list of instances of the position up to date: an old one may
+// be dropped as soon as the position is behind the beginning of the new one.
+func (m *merge) instances(commit lsn) {
+	since := m.source.CommitLSN
+	if since == (lsn{}) {
+		since, m.objects = lsn(m.before.Commit), m.before.Instances
+	}
+	between := func(l lsn) bool { return compareLSN(l, since) > 0 && compareLSN(l, commit) <= 0 }
+	for _, in := range m.d.list {
+		if between(in.start) || between(in.stop) {
+			m.objects = m.d.objects(commit)
+			return
+		}
+	}
 }
 
 // switches tells of tables of which the transaction of commit is the first behind
@@ -216,7 +234,7 @@ func (m *merge) deliver(ctx context.Context, in *instance, old, r *change) error
 	// The batch ends within the transaction, or at its end, which is not known.
 	command := m.last.command
 	*m.at.Databases[m.d.name] = place{Commit: lsnText(r.commit), Change: lsnText(r.change), SerialNo: m.serial, Command: &command,
-		Operation: r.op, Same: m.same, Instances: m.before.Instances}
+		Operation: r.op, Same: m.same, Instances: m.objects}
 	return m.put(ctx)
 }
 
