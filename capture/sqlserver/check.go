@@ -152,8 +152,34 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 			l := lsn(p.Commit)
 			return fault.Humanf(wayOut, "the position %s is behind the end of what database %s has captured (%s): the database was restored, or change data capture was enabled anew", l.String(), d.name, end.String())
 		}
+		if err := d.assume(ctx, p); err != nil {
+			return err
+		}
 		if err := d.overtaken(ctx, p, d.list); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// assume finds the instances that were read up to a place that does not tell, as one
+// of Debezium's does not: all but those that were made later.
+func (d *database) assume(ctx context.Context, p *place) error {
+	if p.Instances != nil || p.Commit == (lsnText{}) {
+		return nil
+	}
+	at, later := lsn(p.Commit), make(map[int64]bool)
+	err := d.conn.rows(ctx, "SELECT object_id FROM cdc.change_tables WHERE create_date > sys.fn_cdc_map_lsn_to_time(@p1)", []any{at[:]}, func(v []driver.Value) error {
+		later[asInt(v[0])] = true
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("find the capture instances of the position in database %s: %w", d.name, err)
+	}
+	p.Instances = []int64{}
+	for _, in := range d.list {
+		if !later[in.object] && (in.stop == (lsn{}) || compareLSN(at, in.stop) < 0) {
+			p.Instances = append(p.Instances, in.object)
 		}
 	}
 	return nil

@@ -242,6 +242,14 @@ func TestOvertaken(t *testing.T) {
 	if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "have been removed") {
 		t.Errorf("error %v", err)
 	}
+	bare, err := parsePosition(pos) // as Debezium's are
+	check(t, err)
+	bare.Databases["crm"].Instances = nil
+	text, err := bare.append(nil)
+	check(t, err)
+	if err := s.Open(t.Context(), text); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "have been removed") {
+		t.Errorf("without instances: error %v", err)
+	}
 	o.SnapshotMode = "when_needed"
 	s = open(t, o, pos)
 	if events, _ := next(t, s); !slices.Contains(events, "r crm.t 2,2") {
@@ -273,6 +281,21 @@ func TestOvertaken(t *testing.T) {
 			}
 			break
 		}
+	}
+}
+
+// TestInstanceAfterThePosition has a table be captured after a position that tells of
+// no instances: its changes are all there.
+func TestInstanceAfterThePosition(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	exec(t, db, "CREATE TABLE dbo.w (id int NOT NULL PRIMARY KEY)", "INSERT INTO dbo.t VALUES (1, 1)")
+	from := db.MaxLSN()
+	time.Sleep(5 * time.Millisecond) // a datetime has steps of 3 ms
+	check(t, db.EnableTable("dbo", "w", ""))
+	exec(t, db, "INSERT INTO dbo.w VALUES (2)")
+	s := open(t, optionsFor(t, srv, nil), capture.Position(`{"databases":{"crm":{"commit_lsn":"`+from.String()+`"}}}`))
+	if events, _ := next(t, s); !slices.Equal(events, []string{"c crm.w 2"}) {
+		t.Errorf("%v", events)
 	}
 }
 
