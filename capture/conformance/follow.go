@@ -32,6 +32,7 @@ type follower struct {
 	events []event
 	faults []string // of order and of transactions
 	order  string   // place of the last change
+	skewed bool     // a fault of times was told
 	inTx   bool
 	count  int64 // events of the transaction in work
 }
@@ -44,6 +45,7 @@ func (f *follower) open(ctx context.Context) error {
 	}
 	f.options.recorder.open(&f.options, f.pos, f.restart)
 	if err := s.Open(ctx, f.pos); err != nil {
+		f.options.recorder.write(&Entry{Refused: err.Error()})
 		return errors.Join(fmt.Errorf("open the source: %w", err), s.Close())
 	}
 	f.source = s
@@ -156,8 +158,15 @@ func (f *follower) add(c *envelope.Change, id int) bool {
 	return false
 }
 
-// placed checks where a change is, in the log and in its transaction.
+// mostSkew is how far the clocks of server and client may be from each other.
+const mostSkew = 10 * time.Minute
+
+// placed checks when a change was, and where a change is, in the log and in its transaction.
 func (f *follower) placed(c *envelope.Change) {
+	if d := time.Since(time.Unix(0, c.Source.TsNs)); d.Abs() > mostSkew && !f.skewed {
+		f.skewed = true
+		f.fault("source.ts_ms of %s of %s is %s from this machine's time: a wrong clock, or time zone", c.Op, c.Table.ID.Name, d.Round(time.Second))
+	}
 	if c.Op == envelope.Read {
 		return
 	}

@@ -119,7 +119,7 @@ func (m *mysqlServer) tap([]string) []string { return nil }
 
 func (m *mysqlServer) tapped() string { return "" }
 
-func (m *mysqlServer) settle(context.Context, session) error { return nil }
+func (m *mysqlServer) settle(context.Context, session, int) error { return nil }
 
 func (m *mysqlServer) untrack(context.Context, session, []string) error { return nil }
 

@@ -132,7 +132,7 @@ func (p *postgresServer) tapped() string {
 	return "SELECT lsn, xid, encode(data, 'hex') FROM pg_logical_slot_get_binary_changes('" + second + "', NULL, NULL, 'proto_version', '1', 'publication_names', '" + second + "')"
 }
 
-func (p *postgresServer) settle(context.Context, session) error { return nil }
+func (p *postgresServer) settle(context.Context, session, int) error { return nil }
 
 // untrack drops slots and publications.
 func (p *postgresServer) untrack(ctx context.Context, s session, _ []string) error {

@@ -36,6 +36,8 @@ type Entry struct {
 	Batch    int             `json:"batch,omitempty"`    // its max.batch.size
 	Brief    bool            `json:"brief,omitempty"`    // it is closed after its first batch
 
+	Refused string `json:"refused,omitempty"` // why it could not be opened
+
 	// A statement. Source is the source that sent it, 0 = the run itself.
 	Source  int      `json:"source,omitempty"`
 	Query   string   `json:"query,omitempty"`
@@ -85,7 +87,7 @@ func (r *Recorder) write(e *Entry) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.Error = r.hide(e.Error)
+	e.Error, e.Refused = r.hide(e.Error), r.hide(e.Refused)
 	if err := r.out.Encode(e); err != nil && r.err == nil {
 		r.err = err
 	}

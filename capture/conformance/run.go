@@ -216,6 +216,14 @@ func (a *attempt) step(ctx context.Context, st *step, title string) error {
 			return err
 		}
 		return a.expect(ctx, title, a.marks, st.text)
+	case "settle":
+		a.marks++
+		if err := a.w.mark(ctx, a.marks); err != nil {
+			return err
+		}
+		return a.Server.settle(ctx, a.w.s, a.marks)
+	case "refused":
+		return a.refused(ctx, title, st.text)
 	case "stop":
 		return a.f.close()
 	default: // start
@@ -243,7 +251,7 @@ func (a *attempt) start(ctx context.Context) error {
 	if err := a.w.mark(ctx, 0); err != nil {
 		return err
 	}
-	if err := a.Server.settle(ctx, a.w.s); err != nil {
+	if err := a.Server.settle(ctx, a.w.s, 0); err != nil {
 		return err
 	}
 	return a.f.open(ctx)
@@ -260,6 +268,20 @@ func (a *attempt) expect(ctx context.Context, title string, id int, want string)
 		a.report.compare(a.name, title, got, strings.Split(want, "\n"))
 	}
 	return err
+}
+
+// refused has a source not be able to go on.
+func (a *attempt) refused(ctx context.Context, title, want string) error {
+	err := a.f.open(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c := Check{Scenario: a.name, Name: title, Result: Passed}
+	if err == nil || !fault.NeedsHuman(err) || !strings.Contains(err.Error(), want) {
+		c.Result, c.Detail = Failed, []string{"- an error for a human: " + want, fmt.Sprintf("+ %v", err)}
+	}
+	a.report.add(c)
+	return nil
 }
 
 // end closes a scenario: what went wrong is a failed check, unless it is about the

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,20 @@ func TestMySQL(t *testing.T) {
 func TestMariaDB(t *testing.T) {
 	db := testdb.MariaDB(t)
 	passes(t, mysqlOf(t, db, "mariadb"), query(t, db, mysqlLeft))
+}
+
+// TestReleases takes the other releases that there are.
+func TestReleases(t *testing.T) {
+	for _, release := range testdb.Releases() {
+		t.Run(strconv.Itoa(release), func(t *testing.T) {
+			db := testdb.PostgreSQLRelease(t, release)
+			passes(t, postgresOf(t, db), query(t, db, postgresLeft))
+		})
+	}
+	t.Run("MariaDB 11", func(t *testing.T) {
+		db := testdb.MariaDB11(t)
+		passes(t, mysqlOf(t, db, "mariadb"), query(t, db, mysqlLeft))
+	})
 }
 
 func TestSQLServer(t *testing.T) {

@@ -26,6 +26,9 @@ var files embed.FS
 //	                   takes one back
 //	== stream          what they give
 //	== stop, == start  end the source, and go on from its position with a new one
+//	== settle          wait until what was written can be seen by sources
+//	== refused         a new source must not go on: its error needs a human, and
+//	                   has this text in it
 //
 // A section that is followed by names of databases is for these only; statements
 // before it that are for others only do not count.
@@ -39,7 +42,7 @@ type scenario struct {
 // step is a section of a scenario.
 type step struct{ kind, text string }
 
-var kinds = []string{"tables", "rows", "snapshot", "do", "stream", "stop", "start"}
+var kinds = []string{"tables", "rows", "snapshot", "do", "stream", "stop", "start", "settle", "refused"}
 
 // scenarios are those of a database, in the order of their files.
 func scenarios(kind string) ([]scenario, error) {

@@ -64,9 +64,9 @@ type Server interface {
 	// or cannot have it.
 	tap(tables []string) []string
 	tapped() string
-	// settle waits until what was written so far is no longer new to a source
-	// that starts.
-	settle(ctx context.Context, s session) error
+	// settle waits until what was written up to a row of the marker is no longer
+	// new to a source that starts.
+	settle(ctx context.Context, s session, id int) error
 	// untrack ends what track and sources leave in the server, for these tables.
 	untrack(ctx context.Context, s session, tables []string) error
 	// drop drops the scratch place with everything in it, whether all of that

@@ -131,12 +131,11 @@ func (m *sqlserverServer) tap([]string) []string { return nil }
 
 func (m *sqlserverServer) tapped() string { return "" }
 
-// settle waits until the capture job has come to the last row of the marker: what
-// it captures after a snapshot has begun would come twice. That also tells whether
-// it runs.
-func (m *sqlserverServer) settle(ctx context.Context, s session) error {
+// settle waits until the capture job has come to the row: what it captures after a
+// snapshot has begun would come twice. That also tells whether it runs.
+func (m *sqlserverServer) settle(ctx context.Context, s session, id int) error {
 	for began := time.Now(); time.Since(began) < 2*time.Minute; {
-		n, err := value(ctx, s, "SELECT COUNT(*) FROM cdc."+Scratch+"_"+marker+"_CT")
+		n, err := value(ctx, s, "SELECT COUNT(*) FROM cdc."+Scratch+"_"+marker+"_CT WHERE id = "+strconv.Itoa(id))
 		if err != nil {
 			return fmt.Errorf("read the change table of the marker: %w", err)
 		}

@@ -25,8 +25,8 @@ import (
 
 const conformanceUsage = "-c FILE [-o FOLDER] [-only NAME,NAME] [-timeout 1m] [-keep] [-clean]   test the capture against your server"
 
-const conformanceHelp = `Runs scenarios (snapshot, transactions, keys, restart, schema, unchanged, types)
-against the database of FILE, through the same source as run, and compares the
+const conformanceHelp = `Runs scenarios (snapshot, transactions, keys, restart, schema, unchanged, for SQL
+Server retention, types) against the database of FILE, through the same source as run, and compares the
 changes with what they must be. Everything is in a schema tributary_conformance (in
 MySQL and MariaDB a database), which is made first and dropped at the end, after
 Ctrl-C too. One that the command did not make is never touched. Your tables are not
