@@ -96,7 +96,10 @@ type decoder struct {
 	end        lsn   // end of the last transaction that is complete
 	lastCommit lsn   // the same, but 0 before one was seen
 	resume     *position
-	skipping   bool // the transaction in work was delivered before
+	skipping   bool   // the transaction in work was delivered before
+	after      *after // what Debezium has told of a transaction, until that is done
+	heldBack   []byte // its last message that Debezium has told of
+	done       bool   // Debezium has told of the message at hand
 
 	at    lsn // where the message at hand lies, set before control
 	begun lsn // where the transaction in work begins, 0 once its BEGIN was told
@@ -107,7 +110,7 @@ func newDecoder(l lookup, o *capture.Options, resume *position) *decoder {
 	d := &decoder{lookup: l, now: time.Now, relations: make(map[uint32]*relation), resume: resume}
 	d.count = envelope.NewTransaction(o.Transactions)
 	if resume != nil {
-		d.end, d.lastCommit = resume.LSN, resume.LastCommit
+		d.end, d.lastCommit, d.after = resume.LSN, resume.LastCommit, resume.After
 	}
 	for _, op := range []envelope.Op{envelope.Create, envelope.Update, envelope.Delete, envelope.Truncate, envelope.Logical} {
 		d.skip[op] = o.Skips(op)
@@ -145,7 +148,10 @@ func (d *decoder) control(ctx context.Context, data []byte) (bool, error) {
 		if r.bad {
 			return false, errShort
 		}
-		d.inTx, d.skipping = false, false
+		d.inTx, d.skipping, d.done = false, false, false
+		if d.after != nil && d.after.XID == d.xid {
+			d.after, d.heldBack = nil, nil
+		}
 		if end > d.end {
 			d.end = end
 		}
@@ -254,6 +260,14 @@ func (d *decoder) rows(walStart lsn, data []byte, out *envelope.Changes) error {
 		return errors.New("row outside of a transaction")
 	}
 	d.changes++
+	if d.after != nil {
+		var first []byte
+		if d.done, first = d.told(walStart, data); first != nil {
+			if err := d.row(walStart, first, out); err != nil {
+				return err
+			}
+		}
+	}
 	if d.skipping || d.delivered() && !d.count.On() {
 		return nil
 	}
@@ -366,7 +380,7 @@ func (d *decoder) row(walStart lsn, data []byte, out *envelope.Changes) error {
 // transaction that was delivered before the resume.
 func (d *decoder) delivered() bool {
 	p := d.resume
-	return p != nil && p.Partial != nil && p.Partial.Commit == d.commit && d.changes <= p.Partial.Changes
+	return d.done || p != nil && p.Partial != nil && p.Partial.Commit == d.commit && d.changes <= p.Partial.Changes
 }
 
 func (d *decoder) next(rel *relation, op envelope.Op, at lsn, out *envelope.Changes) *envelope.Change {
@@ -493,8 +507,8 @@ func (d *decoder) truncate(at lsn, r *reader, out *envelope.Changes) error {
 
 // position is where to resume after what has been decoded.
 func (d *decoder) position(p *position) {
-	p.LSN, p.LastCommit, p.Partial = d.end, d.lastCommit, nil
-	if d.inTx {
+	p.LSN, p.LastCommit, p.Partial, p.After = d.end, d.lastCommit, nil, d.after
+	if d.inTx && (d.after == nil || d.after.XID != d.xid) {
 		p.Partial = &partial{Commit: d.commit, Changes: d.changes}
 	}
 }

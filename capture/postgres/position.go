@@ -27,6 +27,9 @@ type position struct {
 	// Partial is the transaction that follows LSN, where a batch ended within
 	// it.
 	Partial *partial `json:"-"`
+	// After is what Debezium has told of a transaction after LSN, in a position that
+	// is made of one of Debezium's, until that transaction has come.
+	After *after `json:"-"`
 	// Snapshot is set until the snapshot is complete.
 	Snapshot *snapshot.Progress `json:"snapshot,omitempty"`
 }
@@ -43,6 +46,7 @@ type wire struct {
 	LSN     string       `json:"lsn"`
 	Commit  string       `json:"last_commit,omitempty"`
 	Partial *wirePartial `json:"partial,omitempty"`
+	After   *wireAfter   `json:"after,omitempty"`
 }
 
 type wirePartial struct {
@@ -58,6 +62,9 @@ func (p *position) append(dst []byte) (capture.Position, error) {
 	}
 	if p.Partial != nil {
 		w.Partial = &wirePartial{p.Partial.Commit.String(), p.Partial.Changes}
+	}
+	if p.After != nil {
+		w.After = &wireAfter{p.After.XID, p.After.LSN.String(), string(p.After.Kind)}
 	}
 	b, err := json.Marshal(w)
 	if err != nil {
@@ -88,6 +95,15 @@ func parsePosition(text capture.Position) (*position, error) {
 	if w.Partial != nil {
 		p.Partial = &partial{Changes: w.Partial.Changes}
 		if p.Partial.Commit, err = pglogrepl.ParseLSN(w.Partial.Commit); err != nil {
+			return nil, bad(err)
+		}
+	}
+	if w.After != nil {
+		if len(w.After.Kind) != 1 {
+			return nil, bad(fmt.Errorf("kind must be one letter"))
+		}
+		p.After = &after{XID: w.After.XID, Kind: w.After.Kind[0]}
+		if p.After.LSN, err = pglogrepl.ParseLSN(w.After.LSN); err != nil {
 			return nil, bad(err)
 		}
 	}
