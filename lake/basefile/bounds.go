@@ -92,9 +92,33 @@ func (c *Chunk) checkPages(left int) error {
 			return fmt.Errorf("%w: column %s: a page of %d bytes, %d decompressed, %d values", errMalformed,
 				c.column.Name, h.CompressedPageSize, h.UncompressedPageSize, values)
 		}
+		if body := t.b[:h.CompressedPageSize]; c.meta.Codec == format.Snappy && !plausibleSnappy(&h, body) {
+			return fmt.Errorf("%w: column %s: a page of %d bytes that says it is longer than they can hold", errMalformed, c.column.Name, len(body))
+		}
 		b = t.b[h.CompressedPageSize:]
 	}
 	return nil
+}
+
+// plausibleSnappy is whether the length that a page's Snappy block begins with can
+// be true: the decoder makes room for it at once. Three bytes copy at most 64.
+func plausibleSnappy(h *format.PageHeader, body []byte) bool {
+	if h.Type == format.DataPageV2 {
+		v2 := &h.DataPageHeaderV2.V
+		levels := int(v2.RepetitionLevelsByteLength) + int(v2.DefinitionLevelsByteLength)
+		if levels < 0 || levels > len(body) {
+			return false
+		}
+		body = body[levels:]
+		if compressed := v2.IsCompressed; compressed.Valid && !compressed.V {
+			return true
+		}
+	}
+	if len(body) == 0 {
+		return true
+	}
+	n, k := binary.Uvarint(body)
+	return k > 0 && n <= uint64(len(body))*64/3+64
 }
 
 // thriftCheck walks Thrift's compact form: no length is beyond the input. The
