@@ -147,6 +147,7 @@ func removals(changes []merge.Change) int {
 type rowGroup struct {
 	old     int // its number in the old file; -1 for a new one
 	rows    int // rows it will have
+	gone    int // changes that remove a row
 	changes []merge.Change
 	inserts []int32
 	seq     int // number of its first new row
@@ -154,11 +155,10 @@ type rowGroup struct {
 
 // group writes a row group, its columns side by side.
 func (f *fileWriter) group(old int, changes []merge.Change, inserts []int32) error {
-	g := &rowGroup{old: old, changes: changes, inserts: inserts, seq: f.seq, rows: len(inserts)}
-	gone := removals(changes)
-	f.seq += len(changes) - gone + len(inserts)
+	g := &rowGroup{old: old, changes: changes, inserts: inserts, seq: f.seq, rows: len(inserts), gone: removals(changes)}
+	f.seq += len(changes) - g.gone + len(inserts)
 	if old >= 0 {
-		g.rows += f.old.GroupRows(old) - gone
+		g.rows += f.old.GroupRows(old) - g.gone
 	}
 	if g.rows == 0 {
 		return nil
@@ -202,7 +202,8 @@ type columnWorker struct {
 	rows        []int32 // of the batch
 }
 
-// column makes the chunk of column i of a row group.
+// column makes the chunk of column i of a row group. One that the changes leave as it is
+// is taken over as bytes.
 func (f *fileWriter) column(g *rowGroup, i int, w *columnWorker) (*basefile.Chunk, error) {
 	col := f.columns[i]
 	if i != metaFileName && g.old >= 0 && len(g.changes) == 0 && len(g.inserts) == 0 {
@@ -221,8 +222,16 @@ func (f *fileWriter) column(g *rowGroup, i int, w *columnWorker) (*basefile.Chun
 	w.stored.Reset()
 	w.stored.Kind = w.out.Kind
 	if g.old >= 0 {
+		at, fits := f.old.Fits(col)
+		fits = fits && len(g.inserts) == 0 && g.gone == 0
+		if fits && (i == metaRecordKey || i == metaPartition) {
+			return f.old.Chunk(g.old, at)
+		}
 		if err := f.old.Read(g.old, col, &w.stored); err != nil {
 			return nil, err
+		}
+		if fits && i >= metaColumns && f.same(g, i-metaColumns, &w.stored) {
+			return f.old.Chunk(g.old, at)
 		}
 	}
 	if i < metaColumns {
@@ -231,6 +240,17 @@ func (f *fileWriter) column(g *rowGroup, i int, w *columnWorker) (*basefile.Chun
 		f.values(g, i-metaColumns, w)
 	}
 	return w.enc.Encode(col, &w.out)
+}
+
+// same reports whether the changes of a row group, updates alone, leave a column of
+// the table as it is stored.
+func (f *fileWriter) same(g *rowGroup, n int, stored *column.Column) bool {
+	for _, ch := range g.changes {
+		if !f.c.merge.Equal(int(ch.Group), n, stored, int(ch.Row), &f.c.batch.Cols[n]) {
+			return false
+		}
+	}
+	return true
 }
 
 // values fills in a column of the table.
