@@ -110,6 +110,8 @@ type source interface {
 	snapshot.Chunks
 	// Check writes what Open would do at the stored position.
 	Check(ctx context.Context, resume capture.Position, w io.Writer) error
+	// FromDebezium makes a position of offsets of Debezium's connector.
+	FromDebezium(ctx context.Context, list []capture.DebeziumOffset) (capture.Position, error)
 	// Exec executes a statement in the database.
 	Exec(ctx context.Context, query string) error
 }
