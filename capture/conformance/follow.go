@@ -8,8 +8,12 @@ import (
 	"time"
 
 	"tributary/capture"
+	"tributary/capture/changetext"
 	"tributary/envelope"
 )
+
+// marker is the table whose rows tell that everything before them has come.
+const marker = "zend"
 
 // event is a change as it came, or the border between two transactions.
 type event struct {
@@ -137,17 +141,17 @@ func (f *follower) add(c *envelope.Change, id int) bool {
 	}
 	f.placed(c)
 	if c.Table.ID.Name == marker {
-		row := cells(c.Table, c.After)
+		row := changetext.Cells(c.Table, c.After)
 		return len(row) > 0 && row[0] == fmt.Sprint(id)
 	}
 	row := c.After
 	if row == nil {
 		row = c.Before
 	}
-	for _, line := range lines(c) {
+	for _, line := range changetext.Lines(c) {
 		e := event{line: line, op: c.Op.String(), table: c.Table.ID.Name}
 		if row != nil {
-			e.cells = cells(c.Table, row)
+			e.cells = changetext.Cells(c.Table, row)
 		}
 		for i := range c.Table.Columns {
 			e.names = append(e.names, c.Table.Columns[i].Name)

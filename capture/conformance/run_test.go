@@ -1,10 +1,7 @@
 package conformance_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -198,45 +195,6 @@ func TestKindsOfSQLServer(t *testing.T) {
 			}
 			passes(t, modelAt(t, srv), func() [][]string { return leftOf(t, srv) })
 		})
-	}
-}
-
-// TestRecordingOfPostgreSQL has the messages of the log.
-func TestRecordingOfPostgreSQL(t *testing.T) {
-	db := testdb.PostgreSQL(t)
-	var out bytes.Buffer
-	o := options(t, postgresOf(t, db))
-	o.Recorder, o.Only = conformance.NewRecorder(&out), []string{"transactions"}
-	if r := run(t, o); r.Failures() > 0 || o.Recorder.Err() != nil {
-		t.Errorf("%v\n%s", o.Recorder.Err(), text(t, r))
-	}
-	kinds := ""
-	for line := range strings.Lines(out.String()) {
-		var e conformance.Entry
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(e.Query, "pg_logical_slot_get_binary_changes") {
-			continue
-		}
-		for _, row := range e.Rows {
-			message, err := hex.DecodeString(fmt.Sprint(row[2]))
-			if err != nil || len(message) == 0 {
-				t.Fatalf("%v: %v", row, err)
-			}
-			kinds += string(message[0])
-		}
-	}
-	// The rows, the marker, three transactions and the marker again; relations
-	// come when the server wants.
-	if got := strings.ReplaceAll(kinds, "R", ""); got != "BIICBICBIIUUCBUUDICBUCBIC" || got == kinds {
-		t.Errorf("messages %s", kinds)
-	}
-	if strings.Contains(out.String(), db.Host) {
-		t.Errorf("the recording has the host")
-	}
-	if rows := query(t, db, postgresLeft)(); len(rows) > 0 {
-		t.Errorf("left behind: %v", rows)
 	}
 }
 

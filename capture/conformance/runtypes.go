@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"tributary/capture/changetext"
 	"tributary/envelope"
 )
 
@@ -115,7 +116,7 @@ func values(events []event) map[string]string {
 func (a *attempt) judge(c *typeCase, column string, got map[string]string) {
 	check := Check{Scenario: a.name, Name: fmt.Sprintf("%s (%d values)", c.name, len(c.values)), Result: Passed}
 	for n, v := range c.values {
-		want := short(v.want)
+		want := changetext.Short(v.want)
 		var wrong []string
 		for _, at := range []struct{ op, name string }{{"r", "snapshot"}, {"c", "stream"}, {"u", "after an update of another column"}} {
 			id := n
@@ -133,7 +134,7 @@ func (a *attempt) judge(c *typeCase, column string, got map[string]string) {
 		}
 		if wrong != nil {
 			check.Result = Failed
-			check.Detail = append(append(check.Detail, fmt.Sprintf("- %s must be %s", short(v.literal), want)), wrong...)
+			check.Detail = append(append(check.Detail, fmt.Sprintf("- %s must be %s", changetext.Short(v.literal), want)), wrong...)
 		}
 	}
 	a.report.add(check)

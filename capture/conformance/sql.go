@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tributary/capture/changetext"
 )
 
 // patience is how long a statement in work is given once the run is to end: one
@@ -102,7 +104,7 @@ func (w *writer) exec(ctx context.Context, queries ...string) error {
 	for _, q := range queries {
 		q = w.names.Replace(q)
 		if err := w.s.Exec(ctx, q); err != nil {
-			return fmt.Errorf("%s: %w", short(q), err)
+			return fmt.Errorf("%s: %w", changetext.Short(q), err)
 		}
 	}
 	return nil

@@ -1,4 +1,6 @@
-package conformance
+// Package changetext writes changes of rows as lines of text that people read and
+// tests compare.
+package changetext
 
 import (
 	"crypto/sha256"
@@ -12,17 +14,14 @@ import (
 	"tributary/envelope"
 )
 
-// marker is the table whose rows tell that everything before them has come.
-const marker = "zend"
-
-// lines writes a change of a row as text; none for a change of the marker.
-// An update that changes the key is a delete and a create, as it is in Kafka.
-func lines(c *envelope.Change) []string {
+// Lines writes a change of a row. An update that changes the key is a delete and a
+// create, as it is in Kafka.
+func Lines(c *envelope.Change) []string {
 	if c.OldKey != nil {
 		before, after := *c, *c
 		before.Op, before.Key, before.OldKey, before.After = envelope.Delete, c.OldKey, nil, nil
 		after.Op, after.OldKey, after.Before = envelope.Create, nil, nil
-		return append(lines(&before), lines(&after)...)
+		return append(Lines(&before), Lines(&after)...)
 	}
 	out := c.Op.String() + " " + c.Table.ID.Name
 	switch {
@@ -40,7 +39,7 @@ func lines(c *envelope.Change) []string {
 
 func rowText(t *envelope.Table, row envelope.Row) string {
 	var b strings.Builder
-	for i, v := range cells(t, row) {
+	for i, v := range Cells(t, row) {
 		b.WriteString(" " + t.Columns[i].Name + "=" + v)
 	}
 	return b.String()
@@ -55,10 +54,10 @@ func keyText(c *envelope.Change) string {
 	return rowText(key, c.Key)
 }
 
-// cells are the values of a row as text: null, the number of what is counted,
+// Cells are the values of a row as text: null, the number of what is counted,
 // decimals in digits, bytes in hexadecimal, text as it is. What is long is cut,
 // with its length and the beginning of its SHA-256.
-func cells(t *envelope.Table, row envelope.Row) []string {
+func Cells(t *envelope.Table, row envelope.Row) []string {
 	out := t.Texts(row)
 	for i := range t.Columns {
 		col := &t.Columns[i]
@@ -74,7 +73,7 @@ func cells(t *envelope.Table, row envelope.Row) []string {
 			_, n := binary.Varint(v)
 			out[i] = bytesText(&col.Type, v[n:])
 		}
-		out[i] = short(out[i])
+		out[i] = Short(out[i])
 	}
 	return out
 }
@@ -105,7 +104,8 @@ func bytesText(t *envelope.Type, v []byte) string {
 
 const longest = 80
 
-func short(s string) string {
+// Short cuts a long text, and tells its length and the beginning of its SHA-256.
+func Short(s string) string {
 	if len(s) <= longest {
 		return s
 	}
