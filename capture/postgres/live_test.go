@@ -45,17 +45,24 @@ func TestSuite(t *testing.T) {
 	}
 	all := make(map[string]func(t *testing.T) capturetest.Harness)
 	for name, f := range open {
-		all[name] = func(t *testing.T) capturetest.Harness { return harness(f(t)) }
+		all[name] = func(t *testing.T) capturetest.Harness { return harness(f(t), nil) }
+	}
+	// As with servers before PostgreSQL 14.
+	all["protocol 1"] = func(t *testing.T) capturetest.Harness {
+		return harness(testdb.PostgreSQL(t), func(o *Options) { o.Streaming = false })
 	}
 	capturetest.Together(t, all)
 }
 
-func harness(db *testdb.Database) capturetest.Harness {
+func harness(db *testdb.Database, edit func(*Options)) capturetest.Harness {
 	return capturetest.Harness{
 		DB: db,
 		Source: func(t *testing.T, limits capture.Limits, fetchSize int) capture.Source {
 			return liveSource(t, db, func(o *Options) {
 				o.BatchSize, o.BatchBytes, o.FetchSize = limits.Changes, limits.Bytes, fetchSize
+				if edit != nil {
+					edit(o)
+				}
 			})
 		},
 		Order: func(c *envelope.Change) string { return fmt.Sprintf("%016x", c.Source.LSN) },
@@ -198,7 +205,13 @@ func TestLostLogIsNeverSilent(t *testing.T) {
 	})
 	t.Run("dropped slot", func(t *testing.T) {
 		db.MustExec(t, fmt.Sprintf("SELECT pg_drop_replication_slot('%s')", s.opts.Slot))
-		wantHuman(t, s.Open(ctx, pos), "does not exist")
+		err := s.Open(ctx, pos)
+		wantHuman(t, err, "does not exist")
+		for _, way := range []string{"cdc-source offsets reset", "snapshot.mode: when_needed", "cdc-source signal execute-snapshot"} {
+			if !strings.Contains(fault.Hint(err), way) {
+				t.Errorf("the hint does not name %s: %s", way, fault.Hint(err))
+			}
+		}
 	})
 }
 

@@ -28,8 +28,9 @@ type Source struct {
 	snapshotOf []*regexp.Regexp // tables that a snapshot reads; nil = all
 
 	metrics *metrics
-	opened  bool     // Open has succeeded before
-	bad     sync.Map // columns that had a value without form
+	look    time.Duration // how often to look for tables that are new
+	opened  bool          // Open has succeeded before
+	bad     sync.Map      // columns that had a value without form
 	planned atomic.Pointer[capture.SnapshotPlan]
 
 	life *life // between Open and Close
@@ -45,6 +46,7 @@ type life struct {
 	cat    *catalog
 	sql    []*pgx.Conn // read the snapshot
 	acked  atomic.Uint64
+	follow atomic.Bool // the log is followed, and no snapshot is to come
 	hurry  atomic.Bool // tell positions as soon as the log moves
 	recent recent      // transactions that were decoded last
 	chunks chunks      // reads rows beside the stream
@@ -60,7 +62,7 @@ func New(o Options, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{opts: o, log: log.With("connector", o.Name), filter: f, metrics: newMetrics()}
+	s := &Source{opts: o, log: log.With("connector", o.Name), filter: f, metrics: newMetrics(), look: lookEvery}
 	if s.snapshotOf, err = compileAll(o.SnapshotOf); err != nil {
 		return nil, fmt.Errorf("snapshot.include.collection.list: %w", err)
 	}
@@ -97,6 +99,7 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 		l.pipe.Fail(work(run))
 	}()
 	l.watch.Go(func() { s.watch(run) })
+	l.watch.Go(func() { s.discover(run, l) })
 	return nil
 }
 

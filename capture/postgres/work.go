@@ -201,6 +201,7 @@ func (s *Source) follow(l *life, pos position) (func(context.Context) error, err
 	st := s.newStream(l, pos)
 	return func(ctx context.Context) error {
 		s.log.Info("streaming", "slot", s.opts.Slot, "lsn", pos.LSN.String())
+		l.follow.Store(true)
 		return s.stream(ctx, st, l.repl)
 	}, nil
 }
