@@ -162,7 +162,7 @@ var formForeign = []Foreign{
 	{Name: "schema.history.internal.*", Ignored: history},
 	{Name: "database.history", Ignored: history},
 	{Name: "database.history.*", Ignored: history},
-	{Name: "heartbeat.topics.prefix", Refused: "use its present name: topic.heartbeat.prefix"},
+	{Name: "heartbeat.topics.prefix", Values: []string{"__debezium-heartbeat"}, Ignored: "its present name, topic.heartbeat.prefix, has the same default", Refused: "use its present name: topic.heartbeat.prefix"},
 	{Name: "toasted.value.placeholder", Refused: "use its present name: unavailable.value.placeholder"},
 	{Name: "database.server.name", Refused: "use its present name: topic.prefix"},
 	{Name: "table.whitelist", Refused: "use its present name: table.include.list"},
