@@ -1,15 +1,12 @@
 package snapshot
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,117 +17,10 @@ import (
 	"tributary/internal/fault"
 )
 
-// Chunks is a Source that can read stretches of tables while it streams, which
-// an incremental snapshot is made of. Chunk may be called while another
-// goroutine is in Next; the other methods may not.
-type Chunks interface {
-	capture.Source
-	Blocking
-
-	// Captured lists the tables that are captured.
-	Captured(ctx context.Context) ([]envelope.TableID, error)
-
-	// Chunk reads rows that are committed now into out, as changes with Op
-	// Read. It sees every transaction whose changes Next had returned when it
-	// was called, or it fails with ErrAgain. What the server refuses for what it
-	// says fails as Refused, a table that is gone as ErrGone.
-	Chunk(ctx context.Context, r ChunkRequest, out *envelope.Changes) (ChunkResult, error)
-
-	// Reached reports whether a batch that ends at end, and those before it,
-	// hold all changes of the transactions that a chunk with that mark saw.
-	Reached(end capture.Position, mark string) (bool, error)
-
-	// Streaming reports whether the position is past the first snapshot.
-	Streaming(at capture.Position) bool
-
-	// Hurry has positions told as soon as the log moves, until it is called
-	// with false.
-	Hurry(on bool)
-}
-
-// ErrAgain is what Chunk returns when it might have missed a transaction: it is
-// to be called again after a moment.
-var ErrAgain = errors.New("a transaction that was streamed is not visible yet")
-
-// ErrGone is what Chunk returns when the table is not captured any more.
-var ErrGone = errors.New("the table is not captured any more")
-
-// refused is the error of a server that does not do what a chunk asks of it.
-type refused struct{ error }
-
-func (r refused) Unwrap() error { return r.error }
-
-// Refused marks an error of Chunk that lies in what was asked for, the condition
-// above all: no restart heals it. A nil err stays nil.
-func Refused(err error) error {
-	if err == nil {
-		return nil
-	}
-	return refused{err}
-}
-
 // refusals is how often a chunk is tried before what it asks for is taken to be
 // wrong: between the reading of a table's definition and of its rows the table may
 // have been altered.
 const refusals = 3
-
-// ChunkRequest asks for a stretch of a table.
-type ChunkRequest struct {
-	Table  envelope.TableID
-	After  [][]byte // key after which it begins, nil = at the first row
-	Limit  int
-	Filter string // SQL, "" = all rows
-	// Surrogate is a column to read the table by, "" = its key.
-	Surrogate string
-	Since     capture.Position // where the stream stands
-	Aside     bool             // a row that has no form in events becomes a change with Op Failed
-}
-
-// ChunkResult is what a chunk was.
-type ChunkResult struct {
-	Mark string   // for Reached
-	Last [][]byte // key of its last row, nil if there was none
-	Rows int
-	Held int // rows that were read and left for the next chunk
-	// Expected is how many rows the table has, as the server's statistics say;
-	// 0 = unknown. It is told with the first chunk of a table alone.
-	Expected int64
-}
-
-// progress is the state of incremental snapshots. It is stored with the
-// position.
-type progress struct {
-	Tables []work `json:"tables"` // the first is in work
-	Paused bool   `json:"paused,omitempty"`
-	// Blocks are blocking snapshots that have not begun.
-	Blocks [][]Part `json:"blocks,omitempty"`
-}
-
-func (p *progress) none() bool { return len(p.Tables) == 0 && len(p.Blocks) == 0 }
-
-// done forgets the incremental snapshots where no table is left.
-func (p *progress) done() {
-	if len(p.Tables) == 0 {
-		*p = progress{Blocks: p.Blocks}
-	}
-}
-
-type work struct {
-	Table  string   `json:"table"`
-	Filter string   `json:"filter,omitempty"`
-	Signal string   `json:"signal,omitempty"` // id of the one that asked for it
-	By     string   `json:"by,omitempty"`     // surrogate-key
-	Of     int64    `json:"of,omitempty"`     // rows expected, 0 = unknown
-	After  [][]byte `json:"after,omitempty"`
-	Rows   int64    `json:"rows,omitempty"`
-}
-
-// stored is a position while incremental snapshots are in work. Without them
-// the position is the source's own.
-type stored struct {
-	Position    json.RawMessage `json:"position"`
-	Incremental *progress       `json:"incremental"`
-}
 
 // IncrementalOptions are those of incremental snapshots.
 type IncrementalOptions struct {
@@ -213,36 +103,6 @@ func (x *Incremental) Working() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return !x.at.none() || len(x.queue) > 0
-}
-
-// Split takes a stored position apart: that of the source, and whether
-// incremental snapshots are in work.
-func Split(p capture.Position) (capture.Position, bool) {
-	inner, at, err := split(p)
-	return inner, err == nil && !at.none()
-}
-
-func split(p capture.Position) (capture.Position, progress, error) {
-	if !bytes.Contains(p, []byte(`"incremental":`)) {
-		return p, progress{}, nil
-	}
-	var s stored
-	if err := json.Unmarshal(p, &s); err != nil || s.Incremental == nil || len(s.Position) == 0 {
-		return nil, progress{}, fault.Humanf("set another with offsets set, or reset it", "the stored position of an incremental snapshot is damaged")
-	}
-	return capture.Position(s.Position), *s.Incremental, nil
-}
-
-// wrap is a position together with the state.
-func (x *Incremental) wrap(dst, p capture.Position) (capture.Position, error) {
-	if x.at.none() {
-		return append(dst[:0], p...), nil
-	}
-	text, err := json.Marshal(stored{json.RawMessage(p), &x.at})
-	if err != nil {
-		return nil, fmt.Errorf("write position: %w", err)
-	}
-	return append(dst[:0], text...), nil
 }
 
 // SnapshotPlan implements capture.Planner.
@@ -368,139 +228,8 @@ func (w *window) ready() bool {
 	}
 }
 
-// take does what the signals say that have come.
-func (x *Incremental) take(ctx context.Context) error {
-	x.mu.Lock()
-	orders := x.queue
-	x.queue = nil
-	x.mu.Unlock()
-	for _, s := range orders {
-		if err := x.obey(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (x *Incremental) obey(ctx context.Context, s Signal) error {
-	if s.Done != nil {
-		x.obeyed = append(x.obeyed, s.Done)
-	}
-	log := x.opts.Log.With("signal", s.Type, "id", s.ID)
-	if err := s.Check(); err != nil {
-		log.Warn("signal not understood", "error", err)
-		return nil
-	}
-	if s.Type == Log {
-		log.Info(strings.ReplaceAll(s.Data.Message, "{}", string(x.last)))
-		return nil
-	}
-	x.dirty = true
-	switch s.Type {
-	case Pause, Resume:
-		x.at.Paused = s.Type == Pause && len(x.at.Tables) > 0
-		x.tell(map[bool]string{true: "PAUSED", false: "RESUMED"}[s.Type == Pause], s.ID, "data_collections", x.names())
-		log.Info("incremental snapshots", "paused", x.at.Paused, "tables", len(x.at.Tables))
-	case Stop:
-		x.tell("STOPPED", s.ID, "data_collections", x.names())
-		x.stop(&s)
-		log.Info("incremental snapshots stopped", "left", len(x.at.Tables))
-	case Execute:
-		tables, err := x.chunks.Captured(ctx)
-		if err != nil {
-			return fmt.Errorf("signal %s: %w", s.Type, err)
-		}
-		tables = slices.DeleteFunc(tables, func(id envelope.TableID) bool { return !s.matches(id) })
-		x.execute(&s, tables, log)
-	}
-	return nil
-}
-
-// execute takes tables into work.
-func (x *Incremental) execute(s *Signal, tables []envelope.TableID, log *slog.Logger) {
-	if s.blocking() {
-		var parts []Part
-		for _, id := range tables {
-			parts = append(parts, s.part(id))
-		}
-		if len(parts) == 0 {
-			log.Warn("no captured table is named", "data_collections", s.Data.Collections)
-			return
-		}
-		x.at.Blocks = append(x.at.Blocks, parts)
-		log.Info("blocking snapshot: the log waits until it is read", "tables", len(parts))
-		return
-	}
-	added := 0
-	for _, id := range tables {
-		name := id.String()
-		if !slices.ContainsFunc(x.at.Tables, func(w work) bool { return w.Table == name }) {
-			x.at.Tables = append(x.at.Tables, work{Table: name, Filter: s.filter(id), Signal: s.ID, By: s.Data.Surrogate})
-			added++
-		}
-	}
-	if added == 0 {
-		log.Warn("no captured table is named that is not in work already", "data_collections", s.Data.Collections)
-		return
-	}
-	x.tell("STARTED", s.ID, "data_collections", x.names())
-	log.Info("incremental snapshot begins", "tables", added, "in_work", len(x.at.Tables))
-}
-
-// tell makes a notification that goes with the next batch.
-func (x *Incremental) tell(typ, id string, data ...string) {
-	x.opts.Notifier.Add(&x.notes, capture.IncrementalSnapshot, typ, id, data...)
-}
-
-// names are the tables in work, with commas between.
-func (x *Incremental) names() string {
-	var out []string
-	for _, t := range x.at.Tables {
-		out = append(out, t.Table)
-	}
-	return strings.Join(out, ",")
-}
-
-// told adds the notifications to a batch.
-func (x *Incremental) told(b *capture.Batch) {
-	b.List = append(b.List, x.notes.List...)
-	x.notes.Reset()
-}
-
-// stop takes tables out: those that the signal names, or all.
-func (x *Incremental) stop(s *Signal) {
-	first := ""
-	if len(x.at.Tables) > 0 {
-		first = x.at.Tables[0].Table
-	}
-	x.at.Tables = slices.DeleteFunc(x.at.Tables, func(w work) bool {
-		return len(s.Data.Collections) == 0 || s.matches(envelope.TableID{Name: w.Table})
-	})
-	x.at.done()
-	if w := x.window; w != nil && (len(x.at.Tables) == 0 || x.at.Tables[0].Table != first) {
-		x.window, x.table = nil, envelope.TableID{} // what it reads is of no use; its goroutine ends by itself
-	}
-}
-
 // streaming reports whether the source is past its snapshots.
 func (x *Incremental) streaming() bool { return len(x.last) > 0 && x.chunks.Streaming(x.last) }
-
-// block begins a blocking snapshot: it returns a batch of nothing but the
-// position at which the source is then opened anew. The chunk that is being read
-// is read again afterwards.
-func (x *Incremental) block() (*capture.Batch, error) {
-	at, err := x.chunks.Block(x.last, Progress{Only: x.at.Blocks[0], Waits: true})
-	if err != nil {
-		return nil, fmt.Errorf("begin a blocking snapshot: %w", err)
-	}
-	x.last, x.at.Blocks = at, x.at.Blocks[1:]
-	x.reopen = true
-	x.own.Reset()
-	x.told(&x.own)
-	x.dirty = false
-	x.own.End, err = x.wrap(x.own.End, x.last)
-	return &x.own, err
-}
 
 // open begins to read the next chunk, if there is one to read.
 func (x *Incremental) open() {
@@ -657,22 +386,6 @@ func (x *Incremental) note(b *capture.Batch) {
 	}
 }
 
-// tableSignal takes a row that was inserted into the signal table: its columns
-// are id, type and data, in this order.
-func (x *Incremental) tableSignal(c *envelope.Change) {
-	cells := c.Table.Texts(c.After)
-	if len(cells) < 3 {
-		x.opts.Log.Warn("the signal table needs three columns: id, type and data", "table", x.opts.Table)
-		return
-	}
-	s, err := ParseSignal(cells[0], cells[1], []byte(cells[2]))
-	if err != nil {
-		x.opts.Log.Warn("signal not understood", "id", cells[0], "error", err)
-		return
-	}
-	x.Signal(s)
-}
-
 // finish adds the rows of the chunk to b, as far as no change tells more, and
 // moves on.
 func (x *Incremental) finish(b *capture.Batch) error {
@@ -728,36 +441,6 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	return nil
 }
 
-// pace tells every now and then how a table goes on.
-type pace struct {
-	table string
-	since time.Time // when it began, or was gone on with
-	from  int64     // rows that had been read then
-	told  time.Time
-}
-
-// tellEvery is how often the progress of an incremental snapshot is logged.
-const tellEvery = 10 * time.Second
-
-// tell returns attributes of a line of the log: rows, rows a second and, if it
-// is known how many there are, how long it will take; nil if it is too early.
-func (p *pace) tell(now time.Time, table string, rows, of int64) []any {
-	if p.table != table || rows < p.from {
-		*p = pace{table: table, since: now, from: rows, told: now}
-		return nil
-	}
-	if now.Sub(p.told) < tellEvery {
-		return nil
-	}
-	p.told = now
-	rate := float64(rows-p.from) / max(now.Sub(p.since).Seconds(), 1e-3)
-	out := []any{"rows", rows, "rows_per_second", int64(rate)}
-	if of > rows && rate > 0 {
-		out = append(out, "expected", of, "left", time.Duration(float64(of-rows)/rate*1e9).Round(time.Second).String())
-	}
-	return out
-}
-
 // scanned tells that the table in work is done, and all if it is the last.
 func (x *Incremental) scanned(t *work, status string) {
 	x.tell("TABLE_SCAN_COMPLETED", t.Signal, "data_collections", x.names(), "scanned_collection", t.Table,
@@ -771,76 +454,4 @@ func (x *Incremental) next() {
 	x.table = envelope.TableID{}
 	x.at.Tables = x.at.Tables[1:]
 	x.at.done()
-}
-
-// surrogate is the cell of a column by which a table is read, nil if the row has
-// none.
-func surrogate(t *envelope.Table, row envelope.Row, column string) []byte {
-	i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == column })
-	if row == nil || i < 0 {
-		return nil
-	}
-	return t.Cell(row, i)
-}
-
-// keyOf is what tells a row of a chunk from others.
-func keyOf(c *envelope.Change, by string) []byte {
-	if c.Key == nil && by != "" {
-		return surrogate(c.Table, c.After, by)
-	}
-	return c.Key
-}
-
-// OrderBy is a Codec of the table with a column as its key, for reading it in
-// the order of that.
-func OrderBy(codec *envelope.Codec, column string) (*envelope.Codec, error) {
-	t := *codec.Table
-	i := slices.IndexFunc(t.Columns, func(c envelope.Column) bool { return c.Name == column })
-	switch {
-	case i < 0:
-		return nil, fault.Humanf("name another column as surrogate-key", "table %s has no column %q that is captured", t.ID, column)
-	case t.Columns[i].Nullable:
-		return nil, fault.Humanf("name another column as surrogate-key", "column %s of table %s may be null: rows would be passed over", column, t.ID)
-	}
-	t.Key = []int{i}
-	return &envelope.Codec{Table: &t, Columns: codec.Columns}, nil
-}
-
-// ReadChunk reads a chunk with a Reader; source is what its rows carry. ordered
-// is codec, or what OrderBy makes of it for a surrogate key.
-func ReadChunk(ctx context.Context, from Reader, codec, ordered *envelope.Codec, r ChunkRequest, source envelope.Source, out *envelope.Changes) (res ChunkResult, err error) {
-	if len(ordered.Table.Key) == 0 {
-		return res, fault.Humanf("name a column with different values in each row as surrogate-key in the signal, or give the table a key", "table %s has no key: its rows cannot be told from those that change meanwhile", r.Table)
-	}
-	source.Snapshot = envelope.SnapshotIncremental
-	plan := Plan{Source: source, Aside: r.Aside}
-	now := time.Now().UnixNano()
-	var before [][]byte // the key before the last
-	same := 0           // rows at the end that have the key Last
-	err = from.Read(ctx, Chunk{Codec: ordered, After: r.After, Limit: r.Limit, Filter: r.Filter}, func(cells [][]byte) error {
-		if err := plan.appendRow(out, codec, cells, now); err != nil {
-			return err
-		}
-		res.Rows++
-		key := make([][]byte, 0, len(ordered.Table.Key))
-		for _, k := range ordered.Table.Key {
-			key = append(key, bytes.Clone(cells[k]))
-		}
-		if r.Surrogate != "" && slices.EqualFunc(key, res.Last, bytes.Equal) {
-			same++
-			return nil
-		}
-		before, res.Last, same = res.Last, key, 1
-		return nil
-	})
-	if err != nil || r.Surrogate == "" || res.Rows < r.Limit {
-		return res, err
-	}
-	// There may be more rows of the last value: they come with the next chunk.
-	if same == res.Rows {
-		return res, fault.Humanf("name a column with more different values, or raise incremental.snapshot.chunk.size", "table %s has %d rows or more of one value of %s", r.Table, same, r.Surrogate)
-	}
-	out.List = out.List[:len(out.List)-same]
-	res.Rows, res.Held, res.Last = res.Rows-same, same, before
-	return res, nil
 }
