@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -381,6 +382,43 @@ func TestFloatBecomesDouble(t *testing.T) {
 	for i, want := range []float64{0.1, 0.33333334, -2.5, 16777216, 1e-40, math.Inf(1)} {
 		if got.Floats[i] != want {
 			t.Errorf("%v is read as %v, want %v", float32(values[i]), got.Floats[i], want)
+		}
+	}
+}
+
+// TestDamagedPage flips every byte of the pages: reading tells, by their checksums.
+func TestDamagedPage(t *testing.T) {
+	b := column.NewBatch(column.Int, column.Bytes)
+	for i := range 300 {
+		b.Cols[0].AppendInt(int64(i * i))
+		b.Cols[1].AppendString(fmt.Sprint(i % 7))
+		b.Len++
+	}
+	cols := []Column{{Name: "i", Physical: Int32}, {Name: "s", Physical: ByteArray, Annotation: UTF8, Nullable: true}}
+	whole := write(t, "snappy", cols, b)
+	sound, err := Open(bytes.NewReader(whole), int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range cols {
+		chunk, err := sound.Chunk(0, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := chunk.start; at < chunk.start+int64(len(chunk.data)); at++ {
+			raw := bytes.Clone(whole)
+			raw[at] ^= 1 << (at % 8)
+			file, err := Open(bytes.NewReader(raw), int64(len(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			was, is := column.Column{Kind: kindOf(c)}, column.Column{Kind: kindOf(c)}
+			if err := sound.Read(0, c, &was); err != nil {
+				t.Fatal(err)
+			}
+			if err := file.Read(0, c, &is); err == nil && !reflect.DeepEqual(was, is) {
+				t.Fatalf("column %s, byte %d: other values are read, and no error", c.Name, at-chunk.start)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -59,9 +60,10 @@ func checkGroups(meta *format.FileMetaData, leaves int) error {
 	return nil
 }
 
-// checkPages checks the page headers of a chunk, which together have at most left
+// checkPages checks the pages of a leaf's chunk, which together have at most left
 // values.
-func (c *Chunk) checkPages(left int) error {
+func (c *Chunk) checkPages(left int, leaf *parquet.Column) error {
+	runs := c.runs(leaf)
 	switch c.meta.Codec {
 	case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd:
 	default:
@@ -92,8 +94,14 @@ func (c *Chunk) checkPages(left int) error {
 			return fmt.Errorf("%w: column %s: a page of %d bytes, %d decompressed, %d values", errMalformed,
 				c.column.Name, h.CompressedPageSize, h.UncompressedPageSize, values)
 		}
-		if body := t.b[:h.CompressedPageSize]; c.meta.Codec == format.Snappy && !plausibleSnappy(&h, body) {
+		body := t.b[:h.CompressedPageSize]
+		if c.meta.Codec == format.Snappy && !plausibleSnappy(&h, body) {
 			return fmt.Errorf("%w: column %s: a page of %d bytes that says it is longer than they can hold", errMalformed, c.column.Name, len(body))
+		}
+		if h.CRC == 0 {
+			if err := runs.page(&h, body, values); err != nil {
+				return fmt.Errorf("column %s: %w", c.column.Name, err)
+			}
 		}
 		b = t.b[h.CompressedPageSize:]
 	}
@@ -110,7 +118,7 @@ func plausibleSnappy(h *format.PageHeader, body []byte) bool {
 			return false
 		}
 		body = body[levels:]
-		if compressed := v2.IsCompressed; compressed.Valid && !compressed.V {
+		if !isSet(v2.IsCompressed, true) {
 			return true
 		}
 	}

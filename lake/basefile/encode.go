@@ -3,6 +3,7 @@ package basefile
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"math/bits"
 
@@ -218,6 +219,7 @@ func (e *Encoder) page(ch *Chunk, header format.PageHeader) error {
 	}
 	header.UncompressedPageSize = int32(len(e.raw))
 	header.CompressedPageSize = int32(len(body))
+	header.CRC = int32(crc32.ChecksumIEEE(body))
 	head, err := thrift.Marshal(new(thrift.CompactProtocol), &header)
 	if err != nil {
 		return fmt.Errorf("encode page header: %w", err)

@@ -325,7 +325,7 @@ func (f *File) readLeaves(g, first int, n *node, a *assembler) error {
 	if cells < 0 || cells > maxNestedCells {
 		return fmt.Errorf("%w: %d values", errMalformed, cells)
 	}
-	if err := chunk.checkPages(int(cells)); err != nil {
+	if err := chunk.checkPages(int(cells), f.leaves[first+n.leaf]); err != nil {
 		return err
 	}
 	conv := &conversion{from: n.col, to: kindOfColumn(n.col), scale: 1, divide: 1, julian: n.col.Physical == Int96}

@@ -22,6 +22,7 @@ type File struct {
 	pq                 *parquet.File
 	columns            []Column
 	leaf               []int // by column: its place among the leaf columns; -1 for a nested one
+	leaves             []*parquet.Column
 	element, firstLeaf []int // by column: its element of the schema, and its first leaf
 }
 
@@ -57,7 +58,19 @@ func Open(in io.ReaderAt, size int64) (f *File, err error) {
 		leaves += below
 		i = next
 	}
+	f.leaves = leavesOf(pq.Root(), nil)
 	return f, checkGroups(pq.Metadata(), leaves)
+}
+
+// leavesOf appends the leaves below c in their order.
+func leavesOf(c *parquet.Column, dst []*parquet.Column) []*parquet.Column {
+	if c.Leaf() {
+		return append(dst, c)
+	}
+	for _, child := range c.Columns() {
+		dst = leavesOf(child, dst)
+	}
+	return dst
 }
 
 // subtree returns the place after element i and all below it, and the number of
@@ -195,7 +208,7 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := chunk.checkPages(chunk.rows); err != nil {
+	if err := chunk.checkPages(chunk.rows, f.leaves[f.leaf[i]]); err != nil {
 		return err
 	}
 	pages := f.pq.RowGroups()[g].ColumnChunks()[f.leaf[i]].(*parquet.FileColumnChunk).PagesFrom(chunk)
