@@ -193,7 +193,9 @@ func TestLogThatIsGone(t *testing.T) {
 				}
 				gone = logs[0][0] != "bin.000001"
 			}
-			wantHuman(t, openError(t, o, resume), "", "new snapshot")
+			for _, way := range []string{"cdc-source offsets reset", "snapshot.mode: when_needed", "cdc-source signal execute-snapshot"} {
+				wantHuman(t, openError(t, o, resume), "", way)
+			}
 			s = openSource(t, o, later)
 			exec("INSERT INTO d.a VALUES (4)")
 			var rest recording
@@ -202,7 +204,7 @@ func TestLogThatIsGone(t *testing.T) {
 			// The server is set up anew: its log begins again.
 			if c.opts.NoGTID {
 				exec("RESET BINARY LOGS AND GTIDS")
-				wantHuman(t, openError(t, o, later), "", "new snapshot")
+				wantHuman(t, openError(t, o, later), "", "cdc-source offsets reset")
 			}
 		})
 	}

@@ -80,7 +80,7 @@ func parsePosition(p capture.Position) (position, error) {
 	}
 	if err != nil {
 		return position{}, fault.Human(fmt.Errorf("read the stored position: %w", err),
-			"this offset belongs to another kind of source, or another version wrote it: give this one a name of its own")
+			"this position belongs to another kind of source, or another version wrote it: "+capture.OtherPosition)
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tributary/capture"
 	"tributary/internal/fault"
 )
 
@@ -128,7 +129,7 @@ func (s *server) adopt(p *position) error {
 	}
 	if p.Server != "" {
 		if !s.gtid || p.GTIDs == nil {
-			return fault.Humanf("connect to the server that was captured so far, or take a new snapshot: start with a name of its own for this connector's position",
+			return fault.Humanf("connect to the server that was captured so far; if it is gone, "+capture.WayOut,
 				"this is another server than the one captured so far, and without GTIDs the position cannot be found on it")
 		}
 		if _, err := parseGTIDs(s.maria, *p.GTIDs); err != nil {
@@ -174,7 +175,7 @@ func (s *server) gtidsFor(ctx context.Context, c *conn, cfg *settings, stored st
 	return have.String(), nil
 }
 
-const goneHint = "take a new snapshot: start with a name of its own for this connector's position, and keep the log for longer than the capture may stand still (binlog_expire_logs_seconds)"
+const goneHint = capture.WayOut + ". Keep the log for longer than the capture may stand still (binlog_expire_logs_seconds)"
 
 // checkPosition tells whether the server still has the log from p on.
 func (s *server) checkPosition(ctx context.Context, c *conn, cfg *settings, at *position) error {
@@ -194,7 +195,7 @@ func (s *server) checkPosition(ctx context.Context, c *conn, cfg *settings, at *
 			continue
 		}
 		if size, err := strconv.ParseUint(l[1], 10, 64); err == nil && size < p.Pos {
-			return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
+			return fault.Humanf(capture.WayOut,
 				"binlog %s ends before the position %d that was captured last: the server was reset", p.File, p.Pos)
 		}
 		return nil
@@ -218,7 +219,7 @@ func (s *server) checkGTIDs(ctx context.Context, c *conn, cfg *settings, at *pos
 	case rows[0][1] != "1" && at.moved:
 		return errors.New("the server does not have the transactions that were captured last, from another server: it may lag behind that one")
 	case rows[0][1] != "1":
-		return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
+		return fault.Humanf(capture.WayOut,
 			"the server does not have the transactions that were captured last: it is another one, or was reset")
 	}
 	return nil
@@ -237,7 +238,7 @@ func explainDump(err error) error {
 	case e.Code != errMasterFatal:
 		return explain(err)
 	case strings.Contains(m, "purged"), strings.Contains(m, "could not find"), strings.Contains(m, "too old"):
-		return fault.Human(e, "the log that is needed is gone: take a new snapshot with a name of its own for this connector's position, and keep the log for longer")
+		return fault.Human(e, "the log that is needed is gone: "+goneHint)
 	case strings.Contains(m, "misconfigured"), strings.Contains(m, "not open"):
 		return fault.Human(e, "the server writes no binary log: start it with log_bin")
 	}

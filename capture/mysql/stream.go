@@ -249,7 +249,7 @@ func (s *stream) event(h *binlog.Header, body []byte, start, end uint64, inner b
 	case binlog.TypeXAPrepare:
 		return s.xaPrepare(body, start, end)
 	case binlog.TypeIncident:
-		return fault.Humanf("take a new snapshot: start with an offset of another name", "the server reports that events are missing from its log")
+		return fault.Humanf(capture.WayOut, "the server reports that events are missing from its log")
 	case binlog.TypeHeartbeat, binlog.TypeHeartbeatV2:
 		return s.tell(0)
 	}
@@ -287,7 +287,7 @@ func (s *stream) commit(end uint64) error {
 			short = s.tx.rows < s.skip.Done
 		}
 		if short {
-			return fault.Humanf("take a new snapshot: start with an offset of another name",
+			return fault.Humanf(capture.WayOut,
 				"the transaction at %s:%d has fewer rows than were read of it before", s.skip.File, s.skip.Pos)
 		}
 		s.skip = position{}

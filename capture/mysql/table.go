@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"tributary/capture"
 	"tributary/capture/mysql/binlog"
 	"tributary/envelope"
 	"tributary/internal/fault"
@@ -190,7 +191,7 @@ type unfitError struct{ error }
 
 func unfit(id envelope.TableID, column, format string, args ...any) error {
 	return unfitError{fault.Humanf(
-		"the log holds rows from before a change of the table: set binlog_row_metadata=FULL on the server, and start with a new snapshot (an offset of another name)",
+		"the log holds rows from before a change of the table: set binlog_row_metadata=FULL on the server, and "+capture.WayOut,
 		"column %s of %s: %s", column, id, fmt.Sprintf(format, args...))}
 }
 

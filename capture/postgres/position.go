@@ -76,7 +76,7 @@ func (p *position) append(dst []byte) (capture.Position, error) {
 func parsePosition(text capture.Position) (*position, error) {
 	bad := func(err error) error {
 		return fault.Human(fmt.Errorf("read stored position %q: %w", text, err),
-			"the position belongs to another connector or was damaged; give this connector a name of its own")
+			capture.OtherPosition)
 	}
 	var w wire
 	if err := json.Unmarshal(text, &w); err != nil {

@@ -135,7 +135,7 @@ func explain(err error) error {
 		"55000": "set wal_level = logical in postgresql.conf (rds.logical_replication on RDS) and restart the server; if the slot was invalidated, see max_slot_wal_keep_size",
 		"53400": "raise max_replication_slots, or drop a slot that is no longer used (pg_drop_replication_slot)",
 		"42P17": "correct the publication",
-		"58P01": "the server no longer has the log that is needed; drop the slot, clear this connector's position and let it take a new snapshot",
+		"58P01": "the server no longer has the log that is needed: drop the slot (SELECT pg_drop_replication_slot('NAME')), and " + capture.WayOut,
 	}[e.Code]
 	if !ok {
 		return err

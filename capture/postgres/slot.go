@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"tributary/capture"
 	"tributary/internal/fault"
 )
 
@@ -59,14 +60,14 @@ func (s slot) usable(o *Options) error {
 			"give slot.name a name of its own")
 	case s.status == "lost":
 		return fault.Human(fmt.Errorf("slot %s is lost: the server has removed log that it needed", o.Slot),
-			"changes are missing: drop the slot, give the connector a new name so that it takes a new snapshot, and raise max_slot_wal_keep_size")
+			fmt.Sprintf("changes are missing: drop the slot (SELECT pg_drop_replication_slot(%s); when_needed drops it itself), raise max_slot_wal_keep_size, and %s", quoteLiteral(o.Slot), capture.WayOut))
 	}
 	return nil
 }
 
 // follows checks that the slot still has everything after the position.
 func (s slot) follows(o *Options, p *position) error {
-	again := "to start over with a new snapshot, drop the slot if it exists and give the connector a new name; changes since the stored position may be missing until then"
+	again := "changes since the stored position may be missing: " + capture.WayOut
 	switch {
 	case !s.exists:
 		return fault.Human(fmt.Errorf("slot %s does not exist any more, but its position %s is stored", o.Slot, p.LSN), again)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tributary/capture"
 	"tributary/capture/snapshot"
 	"tributary/internal/fault"
 )
@@ -104,11 +105,11 @@ func (s *Source) startOver(ctx context.Context, l *life, system string, sl slot,
 func (s *Source) resumable(pos *position, system string, sl slot) error {
 	if pos.System != system {
 		return fault.Human(fmt.Errorf("the stored position is of another server (system identifier %s, this one has %s)", pos.System, system),
-			"connect to the server that was captured before, or give the connector a new name so that it takes a new snapshot")
+			"connect to the server that was captured before; if it is gone, "+capture.WayOut)
 	}
 	if pos.Slot != s.opts.Slot {
 		return fault.Human(fmt.Errorf("the stored position is of slot %s, slot.name is %s", pos.Slot, s.opts.Slot),
-			"set slot.name to the slot of the position, or give the connector a new name so that it takes a new snapshot")
+			"set slot.name to the slot of the position; if that is gone, "+capture.WayOut)
 	}
 	return sl.follows(&s.opts, pos)
 }

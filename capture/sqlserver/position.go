@@ -93,7 +93,7 @@ func parsePosition(text capture.Position) (*position, error) {
 	}
 	if err != nil {
 		return nil, fault.Human(fmt.Errorf("read stored position: %w", err),
-			"the position belongs to another connector or was damaged; give this connector a name of its own, or set another with cdc-source offsets set")
+			capture.OtherPosition)
 	}
 	for name, at := range p.Databases {
 		if at == nil {
