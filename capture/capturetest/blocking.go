@@ -226,3 +226,43 @@ func testBlockingResume(t *testing.T, h Harness) {
 		}
 	}
 }
+
+// testBlockingRefused asks for what the server refuses: the log goes on.
+func testBlockingRefused(t *testing.T, h Harness) {
+	h.create(t, 5)
+	pos := consume(t, h.Source(t, capture.DefaultLimits(), 1000), nil, newModel(h, false), func(*capture.Batch) bool { return true })
+	x := h.incremental(t, capture.DefaultLimits(), 7)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := x.Open(ctx, pos); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := x.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}()
+	x.Signal(blocking("nowhere = 1"))
+	h.finish(t)
+	for m := (&later{rows: make(map[int64]int64)}); !m.done; {
+		b, err := x.Next(ctx)
+		if errors.Is(err, capture.ErrReopen) {
+			if err := errors.Join(x.Close(), x.Open(ctx, pos)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.List {
+			m.apply(t, &b.List[i])
+		}
+		if len(b.End) > 0 {
+			pos = slices.Clone(b.End)
+		}
+		if err := x.Ack(ctx, pos); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -86,6 +86,7 @@ func suite(t *testing.T, newHarness func(t *testing.T) Harness, leaks bool) {
 		"incremental snapshot refused":              testIncrementalRefused,
 		"blocking snapshot under writers":           testBlocking,
 		"blocking snapshot resumed":                 testBlockingResume,
+		"blocking snapshot that is refused":         testBlockingRefused,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
