@@ -22,14 +22,21 @@ func cellInt(dst []byte, v driver.Value) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(asInt(v))) //nolint:gosec // bits
 }
 
-func intOf(cell []byte) int64 { return int64(binary.BigEndian.Uint64(cell)) } //nolint:gosec // bits
+const numberSize = 8
+
+func intOf(cell []byte) int64 {
+	if len(cell) != numberSize {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(cell)) //nolint:gosec // bits
+}
 
 func cellFloat(dst []byte, v driver.Value) []byte {
 	f, _ := v.(float64)
 	return binary.BigEndian.AppendUint64(dst, math.Float64bits(f))
 }
 
-func floatOf(cell []byte) float64 { return math.Float64frombits(binary.BigEndian.Uint64(cell)) }
+func floatOf(cell []byte) float64 { return math.Float64frombits(uint64(intOf(cell))) } //nolint:gosec // bits
 
 func cellBytes(dst []byte, v driver.Value) []byte {
 	switch v := v.(type) {
@@ -114,6 +121,18 @@ func (m moment) appendClock(dst []byte) []byte {
 	}
 	digits := strconv.Itoa(int(m.nanos) + 1e9)[1:]
 	return append(append(dst, '.'), strings.TrimRight(digits, "0")...)
+}
+
+// fits reports whether a cell, which may be of a stored position, can be one of the
+// column.
+func fits(c *column, cell []byte) bool {
+	switch c.typ {
+	case "bit", "tinyint", "smallint", "int", "bigint", "real", "float":
+		return len(cell) == numberSize
+	case "date", "time", "datetime", "smalldatetime", "datetime2", "datetimeoffset":
+		return len(cell) == momentSize
+	}
+	return true
 }
 
 // argument is a cell as an argument of a query, and the expression in which it is

@@ -468,6 +468,31 @@ func TestAlteredType(t *testing.T) {
 	}
 }
 
+// TestResumedWithAnotherKey has the key of a table change while its snapshot is
+// interrupted.
+func TestResumedWithAnotherKey(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	for i := range 5 {
+		exec(t, db, fmt.Sprintf("INSERT INTO dbo.t VALUES (%d, %d)", i, i))
+	}
+	o := optionsFor(t, srv, map[string]string{"max.batch.size": "2", "snapshot.fetch.size": "2"})
+	s := open(t, o, nil)
+	_, pos := next(t, s)
+	check(t, s.Close())
+	p, err := parsePosition(pos)
+	check(t, err)
+	for _, after := range [][][]byte{{[]byte("abc")}, {make([]byte, 8), make([]byte, 8)}} {
+		p.Snapshot.After = after // of a varchar; of two columns
+		text, err := p.append(nil)
+		check(t, err)
+		s = open(t, o, text)
+		if events, _ := next(t, s); !slices.Contains(events, "r crm.t 0,0") {
+			t.Errorf("not read anew: %v", events)
+		}
+		check(t, s.Close())
+	}
+}
+
 // TestSnapshotUnderWriters has snapshots of all isolation modes meet the changes
 // while others write, and ends the source again and again: whoever keeps the newest
 // state by key has that of the table.

@@ -310,8 +310,12 @@ func (r *reader) chunk(b *strings.Builder, t *table, c snapshot.Chunk, args *[]a
 	if filter := cmp.Or(c.Filter, part.Filter); filter != "" {
 		conditions = append(conditions, "("+filter+")")
 	}
-	if c.After != nil {
-		conditions = append(conditions, "("+t.beside(c.Codec.Table.Key, c.After, args, ">", ">")+")")
+	switch key := c.Codec.Table.Key; {
+	case c.After == nil:
+	case !t.fits(key, c.After):
+		r.d.log.Warn("the key of the table is another than where the snapshot stopped: it is read anew", "table", t.id.String())
+	default:
+		conditions = append(conditions, "("+t.beside(key, c.After, args, ">", ">")+")")
 	}
 	if c.Upto != nil {
 		conditions = append(conditions, "("+t.beside(c.Codec.Table.Key, c.Upto, args, "<", "<=")+")")
@@ -327,6 +331,19 @@ func (r *reader) chunk(b *strings.Builder, t *table, c snapshot.Chunk, args *[]a
 		}
 		b.WriteString(quoted(t.columns[k].name))
 	}
+}
+
+// fits reports whether cells can be those of a key.
+func (t *table) fits(key []int, cells [][]byte) bool {
+	if len(cells) != len(key) {
+		return false
+	}
+	for i, k := range key {
+		if !fits(t.columns[k], cells[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // beside is the condition for rows on a side of a key, in a form for which the
