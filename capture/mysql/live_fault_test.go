@@ -145,12 +145,46 @@ func TestRightsThatAreMissing(t *testing.T) {
 	})
 }
 
+// TestTablesThatAreWanted: an entry of table.include.list that matches nothing stops
+// the first start only if nothing else matches, and no later one.
 func TestTablesThatAreWanted(t *testing.T) {
 	db := testdb.MySQL(t)
-	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
 	o := options(t, db)
-	o.IncludeTables = []string{db.Name + `\.a`, db.Name + `\.nowhere`}
+	o.IncludeTables = []string{db.Name + `\.nowhere`}
 	wantHuman(t, openError(t, o, nil), `no table matches `+db.Name+`\.nowhere`, "table.include.list")
+	wrong := o
+	wrong.IncludeDatabases, wrong.IncludeTables = []string{db.Name + "x"}, nil
+	wantHuman(t, openError(t, wrong, nil), "database "+db.Name+"x does not exist", "did you mean "+db.Name)
+	wrong.IncludeDatabases, wrong.IncludeTables = nil, []string{db.Name + `y\.a`}
+	wantHuman(t, openError(t, wrong, nil), "database "+db.Name+"y does not exist", "did you mean "+db.Name)
+
+	o.IncludeTables = append(o.IncludeTables, db.Name+`\.a`)
+	var plan strings.Builder
+	s, err := New(o, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context(), nil, &plan); err != nil || !strings.Contains(plan.String(), "warning      no table matches "+db.Name+`\.nowhere`) {
+		t.Errorf("%v\n%s", err, plan.String())
+	}
+	s = openSource(t, o, nil)
+	var rec recording
+	rec.read(t, s, 1)
+	end := rec.ends[len(rec.ends)-1]
+	db.MustExec(t, "CREATE TABLE nowhere (id INT PRIMARY KEY)", "INSERT INTO nowhere VALUES (5)")
+	rec.read(t, s, 2) // a table of the list that was made later
+	_ = s.Close()
+	db.MustExec(t, "DROP TABLE a", "DROP TABLE nowhere", "CREATE TABLE a (id INT PRIMARY KEY)")
+	for _, q := range []string{"INSERT INTO a VALUES (7)", "DROP TABLE a"} { // with one table of the two, and with none
+		s = openSource(t, o, end)
+		db.MustExec(t, q)
+		for len(rec.events) < 3 {
+			rec.add(next(t, s))
+		}
+		_ = s.Close()
+	}
+	openSource(t, o, rec.ends[len(rec.ends)-1])
 }
 
 func TestLogThatIsGone(t *testing.T) {

@@ -50,6 +50,8 @@ type session struct {
 	tables  map[string]*table
 	history *history
 	fresh   bool // there is no position to go on from
+	// unmatched says which entries of table.include.list match no table, "" = all do.
+	unmatched string
 	// recovers is whether the definitions of tables are those of the server,
 	// not those that the position carries.
 	recovers bool
@@ -93,6 +95,9 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 	n, at, err := s.prepare(ctx, resume)
 	if err != nil {
 		return err
+	}
+	if n.unmatched != "" {
+		fmt.Fprintf(w, "warning      %s\n", n.unmatched)
 	}
 	v := n.server.vars
 	fmt.Fprintf(w, "server       %s, gtid %v, binlog_row_metadata %s, we are replica %d\n", v["version"], n.server.gtid, v["binlog_row_metadata"], s.cfg.serverID())
@@ -140,7 +145,7 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	if at, err = s.startAt(ctx, n, now, resume); err != nil {
 		return nil, at, err
 	}
-	return n, at, n.readTables(ctx)
+	return n, at, n.readTables(ctx, len(resume) == 0)
 }
 
 // startAt finds where to begin: at the stored position, or at now.
@@ -172,8 +177,9 @@ func (s *Source) startAt(ctx context.Context, n *session, now position, resume c
 	return now, nil
 }
 
-// readTables reads the definitions of all captured tables.
-func (n *session) readTables(ctx context.Context) error {
+// readTables reads the definitions of all captured tables. At the first start there
+// must be some.
+func (n *session) readTables(ctx context.Context, first bool) error {
 	var err error
 	if n.catalog, err = newServerCatalog(ctx, n.conn, n.server.maria); err != nil {
 		return err
@@ -181,12 +187,8 @@ func (n *session) readTables(ctx context.Context) error {
 	if n.ids, err = n.catalog.tables(ctx, n.cfg.include); err != nil {
 		return err
 	}
-	if missing := n.cfg.tables.Unmatched(n.ids); len(missing) > 0 {
-		return fault.Humanf("correct table.include.list (database.table), create the table, or grant the user SELECT on it",
-			"no table matches %s of table.include.list", strings.Join(missing, ", "))
-	}
-	if len(n.ids) == 0 {
-		return fault.Humanf("correct table.include.list and database.include.list, or grant the user SELECT", "there is no table to capture")
+	if err := n.checkTables(ctx, first); err != nil {
+		return err
 	}
 	for _, id := range n.ids {
 		def, err := n.catalog.table(ctx, id)

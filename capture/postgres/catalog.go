@@ -22,6 +22,11 @@ type catalog struct {
 	conn  *pgx.Conn // opened when needed
 	types map[uint32]pgType
 	pub   published
+
+	// first is whether nothing has been captured yet: then tables are wanted.
+	first     bool
+	unmatched []string // entries of table.include.list that match no table
+	unlogged  []string // tables whose changes are in no log
 }
 
 // tableInfo is a table as the catalog has it now.
@@ -197,7 +202,8 @@ WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND 
 ORDER BY i.indisprimary DESC, c.relname`
 
 // tables reads the tables that the filter lets through, in the order of
-// table.include.list and their names. It complains about entries of table.include.list that match nothing.
+// table.include.list and their names. It notes the entries of that list that match
+// nothing: such a table may have been dropped, or be made later.
 func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 	var out []*tableInfo
 	err := c.query(ctx, func(conn *pgx.Conn) (err error) {
@@ -216,8 +222,9 @@ func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 			}
 		}
 		slices.SortStableFunc(out, func(a, b *tableInfo) int { return c.build.filter.Rank(a.id) - c.build.filter.Rank(b.id) })
-		if missing := c.build.filter.Unmatched(ids); len(missing) > 0 {
-			return errNoTable(missing, ids, roots)
+		c.unmatched = c.build.filter.Unmatched(ids)
+		if c.first && len(out) == 0 && len(c.unmatched) > 0 {
+			return c.errNoTable(ids, roots)
 		}
 		for _, t := range out {
 			if err := c.details(ctx, conn, t); err != nil {
@@ -226,14 +233,18 @@ func (c *catalog) tables(ctx context.Context) ([]*tableInfo, error) {
 		}
 		return nil
 	})
-	if err == nil && len(out) == 0 {
+	if err == nil && len(out) == 0 && c.first {
 		err = fault.Human(errors.New("there is no table to capture"), "create a table or correct table.include.list and table.exclude.list")
 	}
 	return out, err
 }
 
-func errNoTable(missing []string, tables []envelope.TableID, roots []string) error {
+// errNoTable says that no entry of table.include.list matches, and what there is.
+func (c *catalog) errNoTable(tables []envelope.TableID, roots []string) error {
 	hint := "correct table.include.list; it takes schema.table"
+	if note := c.unloggedNote(); note != "" {
+		return fault.Human(errors.New(note), "ALTER TABLE … SET LOGGED, or correct table.include.list")
+	}
 	switch {
 	case len(roots) > 0:
 		hint += "; a partitioned table (" + strings.Join(roots, ", ") + ") is captured by its partitions: list those, or set publish.via.partition.root"
@@ -244,7 +255,28 @@ func errNoTable(missing []string, tables []envelope.TableID, roots []string) err
 		}
 		hint += fmt.Sprintf("; the database has %d tables, among them %s", len(tables), strings.Join(names, ", "))
 	}
-	return fault.Human(fmt.Errorf("no table matches %s of table.include.list", strings.Join(missing, ", ")), hint)
+	return fault.Human(fmt.Errorf("no table matches %s of table.include.list", strings.Join(c.unmatched, ", ")), hint)
+}
+
+// unloggedNote says which tables are wanted whose changes are in no log, "" if none.
+func (c *catalog) unloggedNote() string {
+	if len(c.unlogged) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s cannot be captured: unlogged tables have no changes in the server's log", strings.Join(c.unlogged, ", "))
+}
+
+// unmatchedNote is what to warn of, "" if there is nothing: entries of
+// table.include.list that match nothing, and unlogged tables.
+func (c *catalog) unmatchedNote() string {
+	note := c.unloggedNote()
+	if len(c.unmatched) > 0 {
+		if note != "" {
+			note += "; "
+		}
+		note += fmt.Sprintf("no table matches %s of table.include.list", strings.Join(c.unmatched, ", "))
+	}
+	return note
 }
 
 // list reads the names of all tables that can be captured, or of the one with
@@ -255,6 +287,9 @@ func (c *catalog) list(ctx context.Context, conn *pgx.Conn, oid uint32) (tables 
 		return nil, nil, explain(fmt.Errorf("read tables: %w", err))
 	}
 	defer rows.Close()
+	if oid == 0 {
+		c.unlogged = nil
+	}
 	for rows.Next() {
 		t := &tableInfo{}
 		var identity string
@@ -267,6 +302,9 @@ func (c *catalog) list(ctx context.Context, conn *pgx.Conn, oid uint32) (tables 
 		case !c.server.opts.ViaRoot && t.root:
 			roots = append(roots, t.id.String())
 		case unlogged: // its changes are in no log
+			if oid == 0 && len(c.server.opts.IncludeTables) > 0 && c.build.filter.Table(t.id) {
+				c.unlogged = append(c.unlogged, t.id.String())
+			}
 		default:
 			t.identity = identity[0]
 			tables = append(tables, t)

@@ -29,9 +29,13 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 		return fmt.Errorf("read server version: %w", err)
 	}
 	fmt.Fprintf(w, "database     PostgreSQL %s at %s:%d, database %s, user %s\n", version, s.opts.Host, s.opts.Port, s.opts.Database, s.opts.User)
+	c.first = len(resume) == 0
 	tables, err := c.tables(ctx)
 	if err != nil {
 		return err
+	}
+	if note := c.unmatchedNote(); note != "" {
+		fmt.Fprintf(w, "warning      %s\n", note)
 	}
 	if err := s.checkTables(c, tables, w); err != nil {
 		return err

@@ -191,6 +191,9 @@ func createPublication(o *Options, tables []*tableInfo, version int) ([]string, 
 	case "no_tables":
 		return []string{create + with}, nil
 	}
+	if len(tables) == 0 { // all that were captured are gone
+		return []string{create + with}, nil
+	}
 	return []string{create + " FOR TABLE " + tableList(tables) + with}, nil
 }
 

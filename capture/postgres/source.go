@@ -141,9 +141,13 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 	if err := s.checkServer(ctx, l.cat); err != nil {
 		return nil, err
 	}
+	l.cat.first = pos == nil
 	tables, err := s.tables(ctx, l.cat)
 	if err != nil {
 		return nil, err
+	}
+	if note := l.cat.unmatchedNote(); note != "" && !s.opened {
+		s.log.Warn("tables of table.include.list are not captured", "why", note)
 	}
 	if !s.opened {
 		if err := s.warnOfKeys(tables); err != nil {

@@ -124,10 +124,12 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 			ids = append(ids, in.id)
 		}
 	}
-	if missing := s.cfg.unmatched(ids); len(missing) > 0 {
+	if missing := s.cfg.unmatched(ids); len(missing) > 0 && len(resume) == 0 {
 		return n, n.untracked(ctx, missing)
+	} else if len(missing) > 0 && !s.opened { // it was dropped, or is not captured any more
+		s.log.Warn("no table with a capture instance matches these entries of table.include.list", "entries", strings.Join(missing, ", "))
 	}
-	if len(ids) == 0 {
+	if len(ids) == 0 && len(resume) == 0 {
 		return n, n.untracked(ctx, nil)
 	}
 	return n, s.startAt(ctx, n, resume)

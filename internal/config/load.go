@@ -229,13 +229,19 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 	return false
 }
 
-func suggestion(key string, names []string) string {
-	best, dist := "", len(key)/3+2
+// Nearest is the name that is most like another, "" if none is like it.
+func Nearest(name string, names []string) string {
+	best, dist := "", len(name)/3+2
 	for _, n := range names {
-		if d := distance(key, n, dist); d < dist {
+		if d := distance(name, n, dist); d < dist {
 			best, dist = n, d
 		}
 	}
+	return best
+}
+
+func suggestion(key string, names []string) string {
+	best := Nearest(key, names)
 	if best == "" {
 		return "; --help lists every option"
 	}
