@@ -54,16 +54,16 @@ type historyColumn struct {
 
 func readHistory(t testing.TB, path string) *goldenCatalog {
 	c := &goldenCatalog{}
+	type position struct {
+		Pos      uint64 `json:"pos"`
+		Snapshot any    `json:"snapshot"`
+	}
 	type line struct {
-		Position struct {
-			Pos uint64 `json:"pos"`
-		} `json:"position"`
-		Changes []tableChange `json:"tableChanges"`
-		Value   *struct {
-			Position struct {
-				Pos uint64 `json:"pos"`
-			} `json:"position"`
-			Changes []tableChange `json:"tableChanges"`
+		Position position      `json:"position"`
+		Changes  []tableChange `json:"tableChanges"`
+		Value    *struct {
+			Position position      `json:"position"`
+			Changes  []tableChange `json:"tableChanges"`
 		} `json:"value"`
 	}
 	f, err := os.Open(path)
@@ -81,6 +81,9 @@ func readHistory(t testing.TB, path string) *goldenCatalog {
 		}
 		if l.Value != nil {
 			l.Position, l.Changes = l.Value.Position, l.Value.Changes
+		}
+		if l.Position.Snapshot == nil { // a statement is behind its position
+			l.Position.Pos++
 		}
 		for _, ch := range l.Changes {
 			c.history = append(c.history, historyEntry{l.Position.Pos, ch})
@@ -190,7 +193,7 @@ func (h *historyColumn) def() columnDef {
 		d.Full += " " + rest
 	}
 	if h.HasDefault && h.Default != nil {
-		v := *h.Default
+		v := strings.ReplaceAll(*h.Default, `\\`, `\`) // as it is written
 		if word == "bit" {
 			v = "b'" + v + "'"
 		}

@@ -339,12 +339,12 @@ func members(full string) []string {
 	for rest := full[at+1:]; strings.HasPrefix(rest, "'"); rest = strings.TrimPrefix(rest, ",") {
 		end := 1
 		for end < len(rest) && (rest[end] != '\'' || strings.HasPrefix(rest[end:], "''")) {
-			if rest[end] == '\'' {
+			if rest[end] == '\'' || rest[end] == '\\' {
 				end++
 			}
 			end++
 		}
-		out = append(out, strings.ReplaceAll(rest[1:min(end, len(rest))], "''", "'"))
+		out = append(out, unquote(rest[:min(end+1, len(rest))]))
 		rest = rest[min(end+1, len(rest)):]
 	}
 	return out

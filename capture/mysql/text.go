@@ -64,6 +64,9 @@ func textDecimal(scale int) envelope.Append {
 // as they were written.
 func textDecimalString(scale int) envelope.Append {
 	return func(dst, src []byte) ([]byte, error) {
+		for len(src) > 1 && src[0] == '0' && src[1] != '.' { // ZEROFILL
+			src = src[1:]
+		}
 		digits := 0
 		point := bytes.IndexByte(src, '.')
 		if point >= 0 {

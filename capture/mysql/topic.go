@@ -30,7 +30,11 @@ func (s *stream) tellStatement(q *query, st *ddl.Statement, effects []effect, so
 	if len(effects) > 0 {
 		for i := range effects {
 			e := &effects[i]
-			if s.cfg.tellsTable(e.id) {
+			switch {
+			case !s.cfg.tellsTable(e.id), s.cfg.OnlyTables && (st.Kind == ddl.CreateIndex || st.Kind == ddl.DropIndex): // as Debezium does
+			case goneAfter(effects[i+1:], e.id):
+				tell(e.id.Catalog, together(effects, e.id.Catalog), e.ddl)
+			default:
 				tell(e.id.Catalog, together(effects, e.id.Catalog), e.ddl, e.change(s.cfg))
 			}
 		}
@@ -40,6 +44,10 @@ func (s *stream) tellStatement(q *query, st *ddl.Statement, effects []effect, so
 	switch {
 	case st.Kind == ddl.Account, st.Kind == ddl.DropTable && st.Drops[0].Temporary, st.Create != nil && st.Create.Temporary:
 	case (st.Kind == ddl.Truncate || st.Kind == ddl.View || st.Kind == ddl.Routine) && s.cfg.Version != "3.0" && s.cfg.Version != "":
+	case st.Kind == ddl.View && hasWord([]byte(st.Text), "DROP"): // of no table, to Debezium
+		if s.cfg.tellsDatabase(id.Catalog) && !s.cfg.OnlyTables {
+			tell(id.Catalog, "", st.Text)
+		}
 	case st.Kind == ddl.Truncate, st.Kind == ddl.View:
 		if s.cfg.tellsTable(id) {
 			tell(id.Catalog, id.Name, st.Text)
@@ -52,6 +60,16 @@ func (s *stream) tellStatement(q *query, st *ddl.Statement, effects []effect, so
 		tell(q.database, "", st.Text)
 	}
 	return nil
+}
+
+// goneAfter reports whether what follows in the same statement takes a table's
+// name away: Debezium tells what there is at the end.
+func goneAfter(effects []effect, id envelope.TableID) bool {
+	gone := false
+	for i := range effects {
+		gone = (gone || effects[i].old == id) && effects[i].id != id
+	}
+	return gone
 }
 
 // together lists the tables of a database that a statement is about.
@@ -125,10 +143,19 @@ func (n *session) tellTables(ctx context.Context, batch *capture.Batch, at *posi
 			return err
 		}
 		if text != "" {
-			tell(id.Catalog, &id.Name, text, envelope.TableChange{Type: "CREATE", ID: id, Table: tableSchema(def, n.cfg.tellsComments())})
+			tell(id.Catalog, &id.Name, withoutTail(text), envelope.TableChange{Type: "CREATE", ID: id, Table: tableSchema(def, n.cfg.tellsComments())})
 		}
 	}
 	return nil
+}
+
+// withoutTail leaves out a comment at the end, in which MySQL has partitions:
+// Debezium's statements end with their last word.
+func withoutTail(text string) string {
+	if at := strings.LastIndex(text, "/*"); at > 0 && strings.HasSuffix(text, "*/") {
+		return strings.TrimRight(text[:at], " \n")
+	}
+	return text
 }
 
 // found is what the server says of a table, "" if it was dropped just now.
@@ -227,7 +254,7 @@ func columnSchema(d *columnDef, comments bool) envelope.ColumnSchema {
 	return c
 }
 
-func member(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+func member(s string) string { return "'" + escaped(s) + "'" }
 
 // toldDefault is the default as the topic has it: as it stands in the
 // statement, without the quotes around it.
@@ -239,14 +266,17 @@ func (d *columnDef) toldDefault() *string {
 	case d.Default == nil || binaryTypes[d.DataType]:
 		return nil
 	case d.Told != nil:
-		text = strings.ReplaceAll(*d.Told, "'", "''")
+		text = escaped(*d.Told)
 	case d.DataType == "bit":
 		text = strings.TrimSuffix(strings.TrimPrefix(*d.Default, "b'"), "'")
 	default:
-		text = strings.ReplaceAll(*d.Default, "'", "''")
+		text = escaped(*d.Default)
 	}
 	return &text
 }
+
+// escaped is a text as it stands between quotes.
+func escaped(s string) string { return strings.NewReplacer("'", "''", `\`, `\\`).Replace(s) }
 
 // written parts the type: "DECIMAL", 10 and 2, " UNSIGNED".
 func (d *columnDef) written() (head string, args []int, tail string) {

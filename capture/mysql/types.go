@@ -41,6 +41,12 @@ func (d *columnDef) unsigned() bool {
 	return strings.Contains(d.Full, "unsigned") || strings.Contains(d.Full, "zerofill")
 }
 
+// geometry reports whether the type is a spatial one other than POINT.
+func (d *columnDef) geometry() bool {
+	return strings.HasSuffix(d.DataType, "string") || strings.HasSuffix(d.DataType, "polygon") || d.DataType == "multipoint" ||
+		strings.HasPrefix(d.DataType, "geom")
+}
+
 // native is the type as Debezium tells it: an ENUM has the length 1, a SET that
 // of as many letters with commas between as it has members.
 func (d *columnDef) native() string {
@@ -50,7 +56,14 @@ func (d *columnDef) native() string {
 	case "set":
 		return "set(" + strconv.Itoa(2*len(d.Members)-1) + ")"
 	}
-	return strings.Replace(d.Full, " zerofill", " ZEROFILL", 1)
+	full := d.Full
+	switch d.DataType {
+	case "smallint", "mediumint", "int", "bigint": // servers may leave out what a statement has
+		if _, args, _ := d.written(); len(args) == 1 && !strings.Contains(full, "(") {
+			full = strings.Replace(full, d.DataType, fmt.Sprintf("%s(%d)", d.DataType, args[0]), 1)
+		}
+	}
+	return strings.Replace(full, " zerofill", " ZEROFILL", 1)
 }
 
 // columnType is what a column's type becomes, and how its two forms get there.
@@ -267,6 +280,9 @@ var binaryTypes = map[string]bool{
 // envelopeColumn makes the envelope's column, with its default encoded.
 func envelopeColumn(d *columnDef, t *columnType) (envelope.Column, error) {
 	c := envelope.Column{Name: d.Name, Type: t.typ, Nullable: d.Nullable, Native: d.native(), Comment: d.Comment}
+	if d.geometry() { // as Debezium has it
+		c.Nullable = true
+	}
 	switch {
 	case binaryTypes[d.DataType], d.DataType == "uuid", t.typ.Kind == envelope.Record, t.typ.Kind == envelope.Array: // Debezium gives these none
 	case d.NoDefault && !d.Nullable:

@@ -1,0 +1,13 @@
+SET NAMES utf8mb4;
+UPDATE c1 SET l1='é''"\\', gbk='繁', u16='ü', sj='カナ', cp='Ж' WHERE id=1;
+INSERT INTO c1 SELECT id+10,l1,gbk,u16,u16l,u32,sj,uj,l2,cp,ko,eu,b5,u3,asc1,bi,ucs,gr,he,w,l5 FROM c1;
+UPDATE c2 SET k='clÉ' WHERE k='clé';
+DELETE FROM c2 WHERE k='Clé';
+INSERT INTO c3 (id) VALUES (2);
+ALTER TABLE c3 MODIFY d TEXT CHARACTER SET utf8mb4, ADD x VARCHAR(5) CHARACTER SET sjis DEFAULT 'カ';
+INSERT INTO c3 (id,d) VALUES (3,'日本');
+ALTER TABLE c2 DEFAULT CHARACTER SET utf8mb4, ADD COLUMN y VARCHAR(9) DEFAULT '日';
+INSERT INTO c2 (k,t) VALUES ('k3','ÿ');
+SET NAMES latin1; INSERT INTO c3 (id,a) VALUES (4,x'E9');
+SET NAMES utf8mb4;
+INSERT INTO zend VALUES (1);
