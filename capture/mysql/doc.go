@@ -13,7 +13,8 @@
 // add only defaults and comments. Without, the definitions decide, and the
 // position carries them; number and types of the columns are held against each
 // TABLE_MAP. A statement that cannot be read, or a TABLE_MAP that does not fit,
-// has the table read anew from the server; what does not fit then is an error.
+// has the table read anew from the server; what does not fit then is an error, and
+// so is another change of the table that the log has by then (lookahead.go).
 // The same statements go to the topic of changes of schemas (topic.go).
 //
 // A position is the start of a transaction (file and offset, and the set of

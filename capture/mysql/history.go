@@ -21,9 +21,10 @@ import (
 // server tells, or with what the position carries, and goes on with each
 // statement in the log.
 //
-// Unless the log has the names of columns itself (binlog_row_metadata=FULL),
-// the position carries the definitions, so that they cannot be lost without it:
-// the server tells only what tables look like now.
+// The position carries the definitions, so that they cannot be lost without it:
+// the server tells only what tables look like now. Where the log has the names of
+// columns itself (binlog_row_metadata=FULL), it does so for the topic of changes of
+// schemas only, and not for very many tables.
 type history struct {
 	defs     map[string]*tableDef // by "db.table"; captured tables, and others of which something is told
 	charsets map[string]string    // default character sets of databases
@@ -129,7 +130,11 @@ func (h *history) remember(p *position, tables map[string]*table, cfg *settings)
 		}
 		tables[d.ID.String()] = t
 	}
-	h.adopt(tables) // those that are new
+	for name, t := range tables { // new ones, or such as were not known
+		if t != nil && h.defs[name] == nil {
+			t.stale = true
+		}
+	}
 	return nil
 }
 
@@ -142,19 +147,32 @@ func (h *history) adopt(tables map[string]*table) {
 	}
 }
 
-// definitions is what the position says of the tables, "" if the log tells.
-func (s *stream) definitions() string {
-	if s.described {
-		return ""
+// mostCarried is how long the definitions may be that are of use for what is told
+// of changes of schemas only, since every position has them.
+const mostCarried = 32 << 10
+
+// carried packs the definitions for positions, "" if there is no need.
+func (h *history) carried(described bool, cfg *settings) (string, error) {
+	if described && !cfg.SchemaChanges {
+		return "", nil
 	}
-	if s.defs == "" {
-		text, err := s.history.encode()
+	text, err := h.encode()
+	if described && len(text) > mostCarried {
+		return "", err
+	}
+	return text, err
+}
+
+// definitions is what the position says of the tables.
+func (s *stream) definitions() string {
+	if s.defs == nil {
+		text, err := s.history.carried(s.described, s.cfg)
 		if err != nil { // names and numbers always encode
 			panic(err)
 		}
-		s.defs = text
+		s.defs = &text
 	}
-	return s.defs
+	return *s.defs
 }
 
 // statement changes what the tables look like as a statement says, and tells of
@@ -182,7 +200,7 @@ func (s *stream) ddl(q *query, text []byte, source envelope.Source) error {
 	}
 	if len(effects) > 0 || st.Kind == ddl.DropDatabase {
 		clear(s.bounds)
-		s.defs = ""
+		s.defs = nil
 	}
 	return s.tellStatement(q, st, effects, source)
 }

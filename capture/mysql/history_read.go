@@ -34,12 +34,8 @@ func (n *session) readHistory(ctx context.Context) error {
 
 // settled makes sure that the definitions are those at the position that was
 // taken after they were read: it reads them once more, and fails, so that all
-// begins anew, if a table has changed in between. Where the log has the names
-// of columns that does not matter.
+// begins anew, if a table has changed in between.
 func (n *session) settled(ctx context.Context) error {
-	if n.server.described() {
-		return nil
-	}
 	for _, id := range n.ids {
 		def, err := n.catalog.table(ctx, id)
 		if err != nil {

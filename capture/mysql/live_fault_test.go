@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -239,6 +240,38 @@ func TestLogThatIsGone(t *testing.T) {
 			if c.opts.NoGTID {
 				exec("RESET BINARY LOGS AND GTIDS")
 				wantHuman(t, openError(t, o, later), "", "cdc-source offsets reset")
+			}
+		})
+	}
+}
+
+// TestGTIDsThatTheServerDoesNotHave are told before the log is asked for.
+func TestGTIDsThatTheServerDoesNotHave(t *testing.T) {
+	for name, c := range map[string]struct {
+		open   func(testing.TB) *testdb.Database
+		future string
+	}{
+		"mysql":   {testdb.MySQL, "a1460de9-e8b7-11f1-87b9-02fc00000001:1-4"},
+		"mariadb": {testdb.MariaDB, "0-1-99999999"}, "mariadb 11": {testdb.MariaDB11, "0-1-99999999"}, "mariadb, another domain": {testdb.MariaDB, "7-1-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := c.open(t)
+			db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+			o := options(t, db)
+			s := openSource(t, o, nil)
+			p, err := parsePosition(next(t, s).End)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = s.Close()
+			p.GTIDs, p.Snapshot = &c.future, nil
+			if s, err = New(o, quiet()); err != nil {
+				t.Fatal(err)
+			}
+			wantHuman(t, s.Check(t.Context(), p.encode(), io.Discard), "does not have the transactions", "")
+			p.Server = "another" // a replica may lag
+			if err := s.Check(t.Context(), p.encode(), io.Discard); err == nil || fault.NeedsHuman(err) {
+				t.Errorf("after a failover: error %v, want one that a retry may heal", err)
 			}
 		})
 	}

@@ -181,8 +181,10 @@ const goneHint = capture.WayOut + ". Keep the log for longer than the capture ma
 func (s *server) checkPosition(ctx context.Context, c *conn, cfg *settings, at *position) error {
 	p := at.start()
 	switch {
-	case s.maria && p.GTIDs != nil && (at.moved || cfg.SnapshotMode != "when_needed"):
-		return nil // told when the log is asked for, which can find the GTIDs in a later file
+	case s.maria && p.GTIDs != nil:
+		if have, err := parseGTIDs(true, *p.GTIDs); err == nil {
+			return s.checkMariaGTIDs(ctx, c, at, &have)
+		}
 	case s.gtid && !s.maria && p.GTIDs != nil:
 		return s.checkGTIDs(ctx, c, cfg, at, *p.GTIDs)
 	}
@@ -223,6 +225,61 @@ func (s *server) checkGTIDs(ctx context.Context, c *conn, cfg *settings, at *pos
 			"the server does not have the transactions that were captured last: it is another one, or was reset")
 	}
 	return nil
+}
+
+// checkMariaGTIDs is checkPosition by the last transactions of domains.
+func (s *server) checkMariaGTIDs(ctx context.Context, c *conn, at *position, have *gtidSet) error {
+	text, err := c.value(ctx, "SELECT @@GLOBAL.gtid_binlog_pos")
+	if err != nil {
+		return err
+	}
+	now, err := parseGTIDs(true, text)
+	if err != nil {
+		return err
+	}
+	for domain, g := range have.maria {
+		switch last := now.maria[domain]; {
+		case last.seq >= g.seq:
+		case at.moved:
+			return errors.New("the server does not have the transactions that were captured last, from another server: it may lag behind that one")
+		default:
+			return fault.Humanf("take a new snapshot: start with a name of its own for this connector's position",
+				"the server does not have the transactions that were captured last (%d-%d-%d): it is another one, or was reset", domain, g.server, g.seq)
+		}
+	}
+	purged, err := s.mariaPurged(ctx, c)
+	if err != nil {
+		return err
+	}
+	for domain, g := range purged.maria {
+		if have.maria[domain].seq < g.seq {
+			return fault.Humanf(goneHint, "the server has purged transactions that were not captured yet (up to %d-%d-%d)", domain, g.server, g.seq)
+		}
+	}
+	return nil
+}
+
+// mariaPurged is the last transaction of each domain from before the oldest file,
+// as its beginning tells. Without the right to read it none are known: the log
+// tells when it is asked for.
+func (s *server) mariaPurged(ctx context.Context, c *conn) (gtidSet, error) {
+	logs, err := c.table(ctx, "SHOW BINARY LOGS")
+	if err != nil || len(logs) == 0 {
+		return gtidSet{}, err
+	}
+	rows, err := c.table(ctx, "SHOW BINLOG EVENTS IN "+quote(logs[0][0])+" LIMIT 3")
+	if err != nil {
+		if denied(err) {
+			return gtidSet{}, nil
+		}
+		return gtidSet{}, err
+	}
+	for _, r := range rows {
+		if len(r) > 5 && strings.EqualFold(r[2], "Gtid_list") {
+			return parseGTIDs(true, strings.Trim(r[5], "[]"))
+		}
+	}
+	return gtidSet{}, nil
 }
 
 // explainDump says what to do about the errors of reading the log.

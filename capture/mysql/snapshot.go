@@ -45,6 +45,9 @@ func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]
 	override, filter := r.part(v)
 	c.Filter = cmp.Or(c.Filter, filter)
 	return r.conn.rows(ctx, v.query(c, override), func(cells [][]byte) error {
+		if len(none) == 0 {
+			cells = nil
+		}
 		if len(cells) != len(none) {
 			return fmt.Errorf("%d values for %d columns", len(cells), len(none))
 		}
@@ -71,6 +74,9 @@ func (v *version) query(c snapshot.Chunk, override string) string {
 			b.WriteByte(',')
 		}
 		b.WriteString(v.selected(i))
+	}
+	if n == 0 { // all are left out
+		b.WriteString("NULL")
 	}
 	if override == "" {
 		b.WriteString(" FROM " + tableName(v.def.ID))
@@ -269,14 +275,12 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 		plan.Progress = *p.Snapshot
 		s.log.Info("snapshot goes on", "rows", plan.Progress.Rows, "tables_done", len(plan.Progress.Done))
 	}
-	if !s.server.described() {
-		if p.Tables == "" {
-			if p.Tables, err = s.history.encode(); err != nil {
-				return err
-			}
+	if p.Tables == "" {
+		if p.Tables, err = s.history.carried(s.server.described(), s.cfg); err != nil {
+			return err
 		}
-		f.from.Tables = p.Tables
 	}
+	f.from.Tables = p.Tables
 	r := &reader{conn: v.conn, versions: make(map[*envelope.Table]*version), cfg: s.cfg, of: &plan.Progress}
 	if n := len(v.more); n > 0 { // the last one finds chunks
 		plan.ChunkRows = min(plan.ChunkRows, parallelChunk)

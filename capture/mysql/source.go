@@ -145,7 +145,12 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	if at, err = s.startAt(ctx, n, now, resume); err != nil {
 		return nil, at, err
 	}
-	return n, at, n.readTables(ctx, len(resume) == 0)
+	if err = n.readTables(ctx, len(resume) == 0); err != nil || !n.fresh {
+		return n, at, err
+	}
+	now, err = n.server.logStatus(ctx, n.conn) // of which the definitions are
+	now.Epoch = at.Epoch
+	return n, now, err
 }
 
 // startAt finds where to begin: at the stored position, or at now.
@@ -256,7 +261,8 @@ func (n *session) newStream(ctx context.Context, at *position) (*stream, error) 
 		return nil, err
 	}
 	st := newStream(ctx, n.cfg, n.catalog, n.pipe, n.log, *at, set, n.tables, n.history)
-	st.described, st.hurry, st.lookBack = n.server.described(), &n.hurry, n.lookBack
+	st.described, st.hurry = n.server.described(), &n.hurry
+	st.lookBack, st.lookAhead = n.lookBack, n.lookAhead
 	return st, nil
 }
 

@@ -259,7 +259,7 @@ func (s *stream) noteDDL(schema string, text []byte) []envelope.TableID {
 		}
 	}
 	clear(s.bounds)
-	s.defs = ""
+	s.defs = nil
 	slices.SortFunc(ids, func(a, b envelope.TableID) int { return strings.Compare(a.String(), b.String()) })
 	return ids
 }

@@ -44,6 +44,8 @@ type stream struct {
 	// lookBack finds the events of one that was prepared before the capture
 	// began, nil if none is of ours; at is where it is committed.
 	lookBack func(ctx context.Context, xid string, at *position) (*held, error)
+	// lookAhead reads the log from a place to its end; nil = it cannot be done.
+	lookAhead func(ctx context.Context, t taker, file string, pos uint64) error
 	// reached is how far the log was delivered before, while it is read anew
 	// for the sake of prepared transactions; old is whether the transaction
 	// in work lies before that.
@@ -56,7 +58,7 @@ type stream struct {
 
 	history   *history // what tables look like here
 	described bool     // the log has the names of columns
-	defs      string   // of the tables, for the position; "" = to be made anew
+	defs      *string  // of the tables, for the position; nil = to be made anew
 
 	begun   bool      // a transaction has come
 	moved   bool      // the position went on and no batch has told so yet

@@ -69,7 +69,7 @@ func (s *stream) table(id envelope.TableID, m *binlog.TableMap) (*table, error) 
 	if !known {
 		s.log.Info("table found in the log", "table", name)
 	}
-	s.tables[name], s.defs = t, ""
+	s.tables[name], s.defs = t, nil
 	return t, nil
 }
 
@@ -80,7 +80,7 @@ func (s *stream) reread(t *table, id envelope.TableID, m *binlog.TableMap) error
 	if err != nil {
 		return fmt.Errorf("read the definition of table %s: %w", id, err)
 	}
-	t.stale, s.defs = false, ""
+	t.stale, s.defs = false, nil
 	if def == nil {
 		if len(t.versions) > 0 {
 			return nil
@@ -96,6 +96,11 @@ func (s *stream) reread(t *table, id envelope.TableID, m *binlog.TableMap) error
 				return err
 			}
 			def.Columns = append(def.Columns, d)
+		}
+	}
+	if m.Names == nil {
+		if err := s.sure(id); err != nil {
+			return err
 		}
 	}
 	s.history.set(id, def)
