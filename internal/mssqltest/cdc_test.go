@@ -179,8 +179,9 @@ func TestAgent(t *testing.T) {
 	equal(t, rows(t, c, alive), "[[0]]")
 	before := db.MaxLSN()
 	run(t, c, "INSERT INTO item VALUES (2, 'x', 1)")
-	time.Sleep(30 * time.Millisecond)
-	equal(t, db.MaxLSN(), before)
+	for until := time.Now().Add(30 * time.Millisecond); time.Now().Before(until); time.Sleep(time.Millisecond) { // six of its intervals
+		equal(t, db.MaxLSN(), before)
+	}
 	srv.SetAgent(0)
 	srv.StartAgent()
 	equal(t, rows(t, c, "SELECT count(*) FROM cdc.dbo_item_CT"), "[[2]]")

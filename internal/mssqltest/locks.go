@@ -12,6 +12,7 @@ type locks struct {
 	rows    map[rowLock]*tx
 	tables  map[tableLock]*tableLocks
 	changed chan struct{} // closed whenever locks are given back
+	waiting int           // transactions that wait
 }
 
 type rowLock struct {
@@ -66,6 +67,7 @@ func (l *locks) acquire(ctx context.Context, t *tx, timeout int64, try func() *t
 			}
 		}
 		changed := l.changed
+		l.waiting++
 		l.mu.Unlock()
 		waited = true
 		if timeout >= 0 && deadline == nil {
@@ -78,13 +80,22 @@ func (l *locks) acquire(ctx context.Context, t *tx, timeout int64, try func() *t
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
+		l.mu.Lock()
+		l.waiting--
 		if err != nil {
-			l.mu.Lock()
 			t.waitsFor = nil
 			l.mu.Unlock()
 			return waited, err
 		}
+		l.mu.Unlock()
 	}
+}
+
+// Waiting is how many transactions wait for a lock.
+func (s *Server) Waiting() int {
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	return s.locks.waiting
 }
 
 // release gives back all locks of a transaction.

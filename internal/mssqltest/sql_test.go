@@ -215,7 +215,11 @@ func TestLocks(t *testing.T) {
 	a, b := db.Begin(), db.Begin()
 	must(t, a.Update("t", "v = 1", "id = 1"), b.Update("t", "v = 1", "id = 2"))
 	go func() { done <- a.Update("t", "v = 2", "id = 2") }()
-	time.Sleep(20 * time.Millisecond)
+	for deadline := time.Now().Add(5 * time.Second); srv.Waiting() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the update does not wait")
+		}
+	}
 	err = b.Update("t", "v = 2", "id = 1")
 	var e *mssqltest.Error
 	if !errors.As(err, &e) || e.Number != 1205 {
