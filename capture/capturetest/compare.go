@@ -42,7 +42,42 @@ func unlikeSchemas(a, b any, at string) []Difference {
 	if !oka || !okb {
 		return []Difference{{Field: strings.TrimPrefix(at, "."), Got: a, Want: b}}
 	}
-	return unlikeFields(fa, fb, at, func(a, b any, at string) []Difference { return unlikeSchemas(a, b, at) })
+	out := unlikeFields(fa, fb, at, unlikeSchemas)
+	if x, y := Outline(a, fb), Outline(b, fa); !reflect.DeepEqual(x, y) {
+		out = append(out, Difference{Field: strings.TrimPrefix(at+".", ".") + "attributes", Got: x, Want: y})
+	}
+	return out
+}
+
+// Outline is a schema without the types of its records' fields: the attributes of
+// the records and the names of those fields that others has too, in their order.
+func Outline(schema any, others map[string]any) any {
+	switch s := schema.(type) {
+	case []any:
+		out := make([]any, len(s))
+		for i := range s {
+			out[i] = Outline(s[i], others)
+		}
+		return out
+	case map[string]any:
+		out := maps.Clone(s)
+		list, record := s["fields"].([]any)
+		if !record {
+			out["type"] = Outline(s["type"], others)
+			return out
+		}
+		var names []any
+		for _, f := range list {
+			m, _ := f.(map[string]any)
+			name, _ := m["name"].(string)
+			if _, ok := others[name]; ok {
+				names = append(names, name)
+			}
+		}
+		out["fields"] = names
+		return out
+	}
+	return schema
 }
 
 func unlikeFields(a, b map[string]any, at string, unlike func(a, b any, at string) []Difference) []Difference {

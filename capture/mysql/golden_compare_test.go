@@ -302,8 +302,8 @@ func unlike(a, b any, at string) []string {
 		out = append(out, unlike(f, fb[name], at+"."+name)...)
 	}
 	sort.Strings(out)
-	if len(out) == 0 { // the records' own attributes
-		return []string{strings.TrimPrefix(at, ".")}
+	if !reflect.DeepEqual(capturetest.Outline(a, fb), capturetest.Outline(b, fa)) { // the records' own attributes
+		out = append(out, strings.TrimPrefix(at+".attributes", "."))
 	}
 	return out
 }
