@@ -4,8 +4,12 @@ import (
 	"context"
 	"flag"
 	"log/slog"
+	"runtime/debug"
 	"tributary/internal/mssqltest"
 )
+
+// modelMemory is what the garbage collector aims to stay below, in bytes.
+const modelMemory = 128 << 20
 
 // runSQLServer serves a model of SQL Server until it is told to end. Its capture
 // job captures each commit at once, which a real one does every five seconds.
@@ -16,6 +20,7 @@ func runSQLServer(ctx context.Context, args []string, log *slog.Logger) error {
 	if err := parse(set, args); err != nil {
 		return err
 	}
+	debug.SetMemoryLimit(modelMemory)
 	s, err := mssqltest.Start(ctx, mssqltest.Options{Addr: *addr, Password: *password})
 	if err != nil {
 		return err

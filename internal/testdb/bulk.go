@@ -13,7 +13,7 @@ import (
 
 // Load fills a table with rows of text: columns separated by a tab, rows ended
 // by a line feed, \N for NULL. It returns how many there were. The table's name
-// is used as it stands in the statement. All are one transaction.
+// is used as it stands in the statement. All are one transaction, but in SQL Server.
 func (s *Server) Load(ctx context.Context, database, table string, rows io.Reader) (int64, error) {
 	switch s.Kind {
 	case KindPostgreSQL:

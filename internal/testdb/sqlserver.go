@@ -46,28 +46,24 @@ func ConnectSQLServer(addr, password string) (*Server, error) {
 // rowsAtOnce is how many rows the values of one INSERT are; SQL Server takes 1000.
 const rowsAtOnce = 500
 
-// insertIn loads rows by INSERT, in one transaction.
+// insertIn loads rows by INSERT, each in a transaction of its own.
 func (s *Server) insertIn(ctx context.Context, database, table string, rows io.Reader) (n int64, err error) {
 	db, err := sql.Open("sqlserver", s.DSN(database))
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = db.Close() }()
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, err
-	}
 	lines := bufio.NewReader(rows)
 	for {
 		text, count, err := insertText(table, lines)
 		if err == nil && count > 0 {
-			_, err = tx.ExecContext(ctx, text)
+			_, err = db.ExecContext(ctx, text)
 		}
 		if err != nil {
-			return 0, errors.Join(fmt.Errorf("load %s: %w", table, err), tx.Rollback())
+			return n, fmt.Errorf("load %s: %w", table, err)
 		}
 		if n += int64(count); count < rowsAtOnce {
-			return n, tx.Commit()
+			return n, nil
 		}
 	}
 }
