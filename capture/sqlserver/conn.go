@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	mssql "github.com/microsoft/go-mssqldb"
 
@@ -19,8 +20,9 @@ import (
 
 // conn is a connection to the server. It is used by one goroutine at a time.
 type conn struct {
-	raw Wire
-	tx  driver.Tx // nil unless a transaction is open
+	raw   Wire
+	tx    driver.Tx // nil unless a transaction is open
+	leave func()    // ends the context of the transaction
 }
 
 // dial connects to a database.
@@ -88,13 +90,23 @@ func (c *conn) close() error {
 	return nil
 }
 
-// begin starts a transaction.
+// rollbackTimeout is how long the server may take to end a transaction.
+const rollbackTimeout = 10 * time.Second
+
+// begin starts a transaction. Its context does not end with ctx: the driver would not
+// wait for the answer to the rollback then, and give the connection's buffer to
+// another one while a goroutine still reads into it.
 func (c *conn) begin(ctx context.Context, level sql.IsolationLevel) (err error) {
-	c.tx, err = c.raw.Begin(ctx, driver.IsolationLevel(level))
+	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	c.tx, err = c.raw.Begin(within, driver.IsolationLevel(level))
+	stop()
 	if err != nil {
+		cancel()
 		c.tx = nil
 		return explain(fmt.Errorf("begin transaction: %w", err))
 	}
+	c.leave = cancel
 	return nil
 }
 
@@ -103,7 +115,10 @@ func (c *conn) end() error {
 	if c.tx == nil || c.raw == nil {
 		return nil
 	}
+	limit := time.AfterFunc(rollbackTimeout, c.leave)
 	err := c.tx.Rollback()
+	limit.Stop()
+	c.leave()
 	c.tx = nil
 	if err != nil {
 		return explain(fmt.Errorf("end transaction: %w", err))
