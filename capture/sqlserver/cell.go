@@ -24,8 +24,9 @@ func cellInt(dst []byte, v driver.Value) []byte {
 
 const numberSize = 8
 
+// intOf reads the first number of a cell.
 func intOf(cell []byte) int64 {
-	if len(cell) != numberSize {
+	if len(cell) < numberSize {
 		return 0
 	}
 	return int64(binary.BigEndian.Uint64(cell)) //nolint:gosec // bits
