@@ -18,6 +18,8 @@ type lsn = pglogrepl.LSN
 type position struct {
 	Slot   string `json:"slot"`
 	System string `json:"system"` // system identifier of the server
+	// Timeline is the branch of the server's log, 0 = not known.
+	Timeline int32 `json:"timeline,omitempty"`
 	// LSN: every transaction that ended at or before it has been delivered,
 	// apart from what Snapshot says is left to read.
 	LSN lsn `json:"-"`

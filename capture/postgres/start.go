@@ -15,6 +15,10 @@ import (
 // prepareStart begins without a stored position.
 func (s *Source) prepareStart(ctx context.Context, l *life, system string, sl slot, tables []*tableInfo) (func(context.Context) error, error) {
 	pos := position{Slot: s.opts.Slot, System: system}
+	var err error
+	if pos.Timeline, _, err = timeline(ctx, l.repl); err != nil {
+		return nil, err
+	}
 	if sl.exists {
 		if err := sl.usable(&s.opts); err != nil {
 			return nil, err
@@ -54,7 +58,11 @@ func temporaryName(slot string) string {
 
 // prepareResume goes on at a stored position.
 func (s *Source) prepareResume(ctx context.Context, l *life, pos *position, system string, sl slot, tables, added []*tableInfo) (func(context.Context) error, error) {
-	if err := s.resumable(pos, system, sl); err != nil {
+	err := s.resumable(pos, system, sl)
+	if err == nil {
+		err = s.branched(ctx, l, pos)
+	}
+	if err != nil {
 		if s.opts.SnapshotMode != "when_needed" {
 			return nil, err
 		}
