@@ -118,12 +118,17 @@ func (c *chaos) readAgain(ctx context.Context) error {
 	if !c.g.signals || !t.keyed {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, source, "signal", "execute-snapshot", "-c", c.g.source.spec.Args[2], "-t", strings.ReplaceAll(c.lang.schema(), ".", "[.]")+"[.]"+t.name)
+	args := []string{"signal", "execute-snapshot", "-c", c.g.source.spec.Args[2], "-t", strings.ReplaceAll(c.lang.schema(), ".", "[.]") + "[.]" + t.name}
+	what := "incremental snapshot"
+	if c.r.IntN(2) == 0 {
+		args, what = append(args, "-blocking"), "blocking snapshot"
+	}
+	cmd := exec.CommandContext(ctx, source, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		c.counts.fault(fmt.Errorf("order a snapshot: %w: %s", err, out))
 		return nil // something that it needs was away
 	}
-	c.did("incremental snapshot")
+	c.did(what)
 	return nil
 }
 
@@ -153,7 +158,7 @@ func (g *rig) supervise(n *counts) error {
 		return g.source.start()
 	default:
 		// Of two daemons either may be the one that is fenced off.
-		if code == 2 && n.of("second cdc-source") > 0 && strings.Contains(g.source.tail(12), "took over") {
+		if code == 2 && n.of("second cdc-source") > 0 && strings.Contains(g.source.tail(12), "another instance named") {
 			n.did("cdc-source was fenced off")
 			return g.source.start()
 		}
