@@ -89,6 +89,10 @@ type Options struct {
 	// the file: whoever reads that sets it by Authentication.
 	Passwords func(ctx context.Context, address, user string) (string, error)
 
+	// Plan tells what becomes of a table's records, or why nothing does; nil = it is
+	// not known. Whoever emits them sets it.
+	Plan func(t *envelope.Table) (envelope.Plan, error)
+
 	mustResume bool // snapshot.mode recovery
 }
 

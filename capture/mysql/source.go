@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +81,11 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 		return err
 	}
 	n.planned = &s.planned
+	if !s.opened {
+		for _, u := range s.cfg.Unused(n.described()) {
+			s.log.Warn("an option has no effect", "why", u)
+		}
+	}
 	s.session, s.opened = n, true
 	// The worker outlives this call, but not Close.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,8 +106,14 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 	v := n.server.vars
 	fmt.Fprintf(w, "server       %s, gtid %v, binlog_row_metadata %s, we are replica %d\n", v["version"], n.server.gtid, v["binlog_row_metadata"], s.cfg.serverID())
 	for _, id := range n.ids {
-		t := n.tables[id.String()].current()
-		fmt.Fprintf(w, "table        %s: %d columns, key %s\n", id, len(t.codec.Table.Columns), strings.Join(t.def.Key, ", "))
+		note, err := s.cfg.Note(n.tables[id.String()].described())
+		if err != nil {
+			return errors.Join(err, n.conn.close())
+		}
+		fmt.Fprintf(w, "table        %s %s\n", id, note)
+	}
+	for _, u := range s.cfg.Unused(n.described()) {
+		fmt.Fprintf(w, "warning      %s\n", u)
 	}
 	switch {
 	case n.fresh:
@@ -212,7 +222,29 @@ func (n *session) readTables(ctx context.Context, first bool) error {
 			return err
 		}
 	}
+	if err := n.cfg.CheckTables(n.described()); err != nil {
+		return err
+	}
 	return n.readHistory(ctx)
+}
+
+// described are the tables for those who tell what becomes of them.
+func (n *session) described() (out []capture.Described) {
+	for _, id := range n.ids {
+		out = append(out, n.tables[id.String()].described())
+	}
+	return out
+}
+
+func (t *table) described() capture.Described {
+	v := t.current()
+	d := capture.Described{Table: v.codec.Table}
+	for i := range v.def.Columns {
+		if c := &v.def.Columns[i]; !c.Hidden {
+			d.Columns = append(d.Columns, c.Name)
+		}
+	}
+	return d
 }
 
 // run is the worker: snapshot, then the log until ctx ends or an error.

@@ -74,17 +74,20 @@ func todo(exists bool, statements []string) string {
 
 func (s *Source) checkTables(c *catalog, tables []*tableInfo, w io.Writer) error {
 	var errs []error
+	var all []capture.Described
 	for _, t := range tables {
-		built, err := c.build.table(t.id, t.columns, t.key)
+		described, err := c.described([]*tableInfo{t})
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		key := "no key: every change is kept, none replaces another"
-		if len(t.key) > 0 {
-			key = "key " + strings.Join(t.key, ", ")
+		all = append(all, described...)
+		note, err := s.opts.Note(described[0])
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		fmt.Fprintf(w, "table        %s to topic %s, %d columns, %s%s%s\n", t.id, s.opts.Naming().Topic(t.id), len(built.codec.Columns), key, identityNote(t), leftOutNote(c, t))
+		fmt.Fprintf(w, "table        %s %s%s%s\n", t.id, note, identityNote(t), leftOutNote(c, t))
 		columns, mend, err := weakKey(&s.opts, t)
 		if err != nil {
 			return err
@@ -95,6 +98,9 @@ func (s *Source) checkTables(c *catalog, tables []*tableInfo, w io.Writer) error
 		if !t.readable {
 			errs = append(errs, errUnreadable([]*tableInfo{t}, s.opts.User))
 		}
+	}
+	for _, u := range s.opts.Unused(all) {
+		fmt.Fprintf(w, "warning      %s\n", u)
 	}
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tributary/capture"
 	"tributary/internal/fault"
 )
 
@@ -42,6 +43,18 @@ func (s *Source) tables(ctx context.Context, c *catalog) ([]*tableInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	described, err := c.described(tables)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.opts.CheckTables(described); err != nil {
+		return nil, err
+	}
+	if !s.opened {
+		for _, u := range s.opts.Unused(described) {
+			s.log.Warn("an option has no effect", "why", u)
+		}
+	}
 	statements, err := identityStatements(&s.opts, tables)
 	if err != nil || len(statements) == 0 {
 		return tables, err
@@ -57,6 +70,22 @@ func (s *Source) tables(ctx context.Context, c *catalog) ([]*tableInfo, error) {
 		s.log.Info("replica identity changed", "statement", q)
 	}
 	return c.tables(ctx)
+}
+
+// described builds the tables for those who tell what becomes of them.
+func (c *catalog) described(tables []*tableInfo) (out []capture.Described, err error) {
+	for _, t := range tables {
+		built, err := c.build.table(t.id, t.columns, t.key)
+		if err != nil {
+			return nil, err
+		}
+		d := capture.Described{Table: built.codec.Table}
+		for i := range t.columns {
+			d.Columns = append(d.Columns, t.columns[i].name)
+		}
+		out = append(out, d)
+	}
+	return out, nil
 }
 
 // identityStatements returns what replica.identity.autoset.values asks for

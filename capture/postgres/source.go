@@ -158,6 +158,13 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 	if err != nil {
 		return nil, err
 	}
+	sl, err := l.cat.slot(ctx, s.opts.Slot)
+	if err == nil && sl.exists && (pos == nil || s.opts.SnapshotMode != "when_needed") {
+		err = sl.usable(&s.opts)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if len(added) == 0 {
 		if err := s.publish(ctx, l.cat, tables); err != nil {
 			return nil, err
@@ -167,10 +174,6 @@ func (s *Source) prepare(ctx context.Context, l *life, resume capture.Position) 
 		return nil, err
 	}
 	system, err := l.cat.server.system(ctx, l.repl)
-	if err != nil {
-		return nil, err
-	}
-	sl, err := l.cat.slot(ctx, s.opts.Slot)
 	if err != nil {
 		return nil, err
 	}

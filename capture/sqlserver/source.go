@@ -132,6 +132,13 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	if len(ids) == 0 && len(resume) == 0 {
 		return n, n.untracked(ctx, nil)
 	}
+	for _, d := range n.databases {
+		for _, in := range d.list {
+			if err := s.cfg.CheckTables([]capture.Described{in.table.described()}); err != nil {
+				return n, err
+			}
+		}
+	}
 	return n, s.startAt(ctx, n, resume)
 }
 
@@ -268,7 +275,11 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 		}
 		fmt.Fprintf(w, "database     %s, SQL Server %s\n", d.name, asText(version))
 		for _, in := range d.list {
-			fmt.Fprintf(w, "table        %s: %d columns, key %s, capture instance %s\n", in.id, len(in.table.columns), strings.Join(in.table.key, ", "), in.name)
+			note, err := s.cfg.Note(in.table.described())
+			if err != nil {
+				return errors.Join(err, n.disconnect())
+			}
+			fmt.Fprintf(w, "table        %s %s, capture instance %s\n", in.id, note, in.name)
 		}
 		switch at := n.at.Databases[d.name]; {
 		case n.fresh:
@@ -361,4 +372,13 @@ func (f *flusher) Flush(ctx context.Context, c *envelope.Changes, after *snapsho
 		return nil, err
 	}
 	return &f.batch.Changes, nil
+}
+
+// described is the table for those who tell what becomes of it.
+func (t *table) described() capture.Described {
+	d := capture.Described{Table: t.codec.Table}
+	for _, c := range t.all {
+		d.Columns = append(d.Columns, c.name)
+	}
+	return d
 }

@@ -176,6 +176,15 @@ func classes() []string {
 // load reads the file that the arguments of a command name. What it gives that
 // does nothing is logged.
 func load(ctx context.Context, verb string, args []string, log *slog.Logger) (*connector, error) {
+	c, err := loadFile(ctx, verb, args, log)
+	if err != nil {
+		return nil, err
+	}
+	c.common.Plan = emit.Planner(envelope.NewFormat(c.common.Format(c.block(ops.Version()))))
+	return c, nil
+}
+
+func loadFile(ctx context.Context, verb string, args []string, log *slog.Logger) (*connector, error) {
 	path, err := ops.ConfigFile(verb, args)
 	if err != nil {
 		return nil, err
