@@ -1,8 +1,8 @@
 #!/bin/bash
 # The real Debezium SQL Server connector, 3.0 and 3.5, snapshots and streams from
 # the model of SQL Server (internal/mssqltest), in every variant of the scenarios
-# below mssql/scenarios. Its records must be those recorded below
-# capture/sqlserver/testdata/debezium, which our own capture is tested against.
+# below capture/sqlserver/testdata/debezium. Its records must be those recorded
+# there, which our own capture is tested against.
 #
 # SCENARIOS="crud" runs some only. RECORD=1 records anew.
 set -uo pipefail
@@ -63,17 +63,17 @@ part() {
         read -ra options <<< "$rest"
         properties "$run" "$scenario" "$name" "$port" "${options[@]}" > "$run/$name.properties"
         list+=("$run/$name.properties")
-    done < "$here/scenarios/$scenario/variants"
+    done < "$fixtures/$scenario/variants"
     [ ${#list[@]} -gt 0 ] || return 0
     rm -f "$run/in"
     mkfifo "$run/in"
-    "$home/mssql" "127.0.0.1:$port" "$here/scenarios/$scenario/setup.sql" < "$run/in" > "$run/server-$version.log" 2>&1 &
+    "$home/mssql" "127.0.0.1:$port" "$fixtures/$scenario/setup.sql" < "$run/in" > "$run/server-$version.log" 2>&1 &
     server=$!
     exec 8> "$run/in"
     for _ in $(seq 50); do grep -q ready "$run/server-$version.log" && break; sleep 0.1; done
     java -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$home/$version/classes:$home/$version/libs/*" RunDebezium \
         "jdbc:sqlserver://127.0.0.1:$port;user=sa;password=Secret1!;encrypt=false;databaseName=crm" \
-        "$here/scenarios/$scenario/changes.sql" 100 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
+        "$fixtures/$scenario/changes.sql" 100 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
     local rc=$?
     stop
     [ $rc = 0 ] || { echo "Debezium $version:"; grep -E '^failed|ERROR' "$run/debezium-$version.log" | head -20; }
@@ -89,9 +89,7 @@ for scenario in ${SCENARIOS:-types crud alter odd signal}; do
     mode=check
     if [ -n "${RECORD:-}" ]; then
         mode=record
-        rm -rf "${fixtures:?}/$scenario"
-        mkdir -p "$fixtures/$scenario"
-        cp "$here/scenarios/$scenario/setup.sql" "$here/scenarios/$scenario/changes.sql" "$fixtures/$scenario/"
+        rm -rf "${fixtures:?}/$scenario"/*/ "$fixtures/$scenario/schemas.json"
     fi
     python3 "$here/fixture.py" $mode "$home/run/$scenario" "$fixtures/$scenario" || failed=1
 done
