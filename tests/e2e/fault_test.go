@@ -31,7 +31,7 @@ const (
 )
 
 // What is wrong is said in one clear error, with the exit code that tells
-// whether to try again.
+// whether to try again. (cdc-source itself tries again for errors.retry.timeout.)
 func TestFaultsAreToldClearly(t *testing.T) {
 	data := tickit.New(tickit.Small(0))
 	p := start(t, data)
@@ -54,12 +54,12 @@ func TestFaultsAreToldClearly(t *testing.T) {
 			daemon: "s3-sink", config: "s3-sink", edit: map[string]string{"flush.size:": "flush.sise:"},
 			code: human, says: []string{"s3-sink.yaml:", "flush.sise", `did you mean "flush.size"`},
 		},
-		"missing table": {
-			daemon: "cdc-source", config: "postgres-tickit", edit: map[string]string{"ems.venue": "ems.nowhere"},
+		"no table of the list": {
+			daemon: "cdc-source", config: "postgres-tickit", edit: map[string]string{"ems.category,ems.event,ems.venue": "ems.nowhere"},
 			code: human, says: []string{"ems.nowhere", "what to do"},
 		},
-		"missing table in MySQL": {
-			daemon: "cdc-source", config: mysql, edit: map[string]string{"ecomm.sale\n": "ecomm.sail\n"},
+		"no table of the list in MySQL": {
+			daemon: "cdc-source", config: mysql, edit: map[string]string{"ecomm.date,ecomm.listing,ecomm.sale\n": "ecomm.sail\n"},
 			code: human, says: []string{"ecomm.sail", "what to do"},
 		},
 		"wrong password": {
@@ -88,7 +88,7 @@ func TestFaultsAreToldClearly(t *testing.T) {
 		},
 		"no broker": {
 			daemon: "cdc-source", config: "postgres-tickit", env: map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"},
-			code: retry, says: []string{"127.0.0.1:1"},
+			edit: map[string]string{"": "errors.retry.timeout: 0\n"}, code: retry, says: []string{"127.0.0.1:1"},
 		},
 		"no broker for the sink": {
 			daemon: "s3-sink", config: "s3-sink", env: map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"},
@@ -96,7 +96,7 @@ func TestFaultsAreToldClearly(t *testing.T) {
 		},
 		"no registry": {
 			daemon: "cdc-source", config: "postgres-tickit", env: map[string]string{"REGISTRY_URL": "http://127.0.0.1:1/apis/registry/v2"},
-			code: retry, says: []string{"127.0.0.1:1"},
+			edit: map[string]string{"": "errors.retry.timeout: 0\n"}, code: retry, says: []string{"127.0.0.1:1"},
 		},
 		"no registry for the sink": {
 			daemon: "s3-sink", config: "s3-sink", env: map[string]string{"REGISTRY_URL": "http://127.0.0.1:1/apis/registry/v2"},
