@@ -37,6 +37,10 @@ func (d *database) team(ctx context.Context, r *reader) (out []*reader, err erro
 		if err := c.begin(ctx, level); err != nil {
 			return nil, errors.Join(err, closeAll(out))
 		}
+		// The view is of the first time that data is read.
+		if _, err := c.one(ctx, "SELECT TOP (1) start_lsn FROM cdc.lsn_time_mapping"); err != nil {
+			return nil, errors.Join(fmt.Errorf("begin to read: %w", err), closeAll(out))
+		}
 	}
 	return out, nil
 }
