@@ -223,5 +223,9 @@ var postgresForeign = []Foreign{
 // What is of Java.
 var javaForeign = []Foreign{
 	{Name: "driver.*", Ignored: "there is no JDBC"},
+	{Name: "database.connectionTimeZone", Ignored: "there is no JDBC: the session's time zone is UTC, in which the log has its times"},
+	{Name: "database.serverTimezone", Ignored: "there is no JDBC: the session's time zone is UTC, in which the log has its times"},
+	{Name: "database.allowPublicKeyRetrieval", Ignored: "there is no JDBC: the server's public key is asked for where the login needs it"},
+	{Name: "allowPublicKeyRetrieval", Ignored: "there is no JDBC: the server's public key is asked for where the login needs it"},
 	{Name: "database.connection.factory.class", Values: []string{""}, Ignored: "it is empty", Refused: needJava},
 }

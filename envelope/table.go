@@ -166,7 +166,7 @@ func (c *Codec) AppendCell(dst []byte, i int, cell []byte) ([]byte, error) {
 	}
 	if err != nil {
 		return dst, fault.Human(fmt.Errorf("encode column %s of table %s, type %s: %w", col.Name, c.Table.ID, col.Native, err),
-			"the value has no form in the type that the options give this column; change decimal.handling.mode or time.precision.mode, or leave the column out with column.exclude.list")
+			"the value has no form in the type that the options give this column; change decimal.handling.mode or time.precision.mode, or leave the column out with column.exclude.list (PostgreSQL: event.converting.failure.handling.mode: warn writes null instead, as Debezium does by default)")
 	}
 	return dst, nil
 }

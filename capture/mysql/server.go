@@ -23,7 +23,7 @@ type server struct {
 // inspect reads the server's settings.
 func inspect(ctx context.Context, c *conn) (*server, error) {
 	rows, err := c.table(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', 'binlog_format', 'binlog_row_image',"+
-		" 'binlog_row_metadata', 'gtid_mode', 'server_uuid', 'server_uid', 'server_id')")
+		" 'binlog_row_metadata', 'gtid_mode', 'server_uuid', 'server_uid', 'server_id', 'log_replica_updates', 'log_slave_updates')")
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +58,37 @@ func (s *server) check(maria bool) error {
 			"the server's binlog_row_image is %s: changes are logged without some of their columns", v["binlog_row_image"])
 	}
 	return nil
+}
+
+// checkReplica looks whether the server is a replica that does not log what it takes
+// from its source: then the changes made there never come. warn is told of
+// replication that stands still, "" = none does. Without the right to ask, the
+// server is taken for none.
+func (s *server) checkReplica(ctx context.Context, c *conn) (warn string, err error) {
+	query, at := "SHOW REPLICA STATUS", 10 // the columns …_IO_Running and …_SQL_Running
+	if s.maria {
+		query, at = "SHOW ALL SLAVES STATUS", 12
+	}
+	rows, err := c.table(ctx, query)
+	if code(err) == errParse { // MySQL before 8.0.22
+		rows, err = c.table(ctx, "SHOW SLAVE STATUS")
+	}
+	if denied(err) {
+		return "", nil
+	}
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	if v := cmp.Or(s.vars["log_replica_updates"], s.vars["log_slave_updates"]); v == "OFF" {
+		return "", fault.Humanf("start it with log_replica_updates (log_slave_updates in MariaDB and before MySQL 8.0.26), or connect to its source",
+			"the server is a replica that does not log the changes of its source: none of them would come")
+	}
+	for _, r := range rows {
+		if len(r) > at+1 && (r[at] != "Yes" || r[at+1] != "Yes") {
+			warn = fmt.Sprintf("the server is a replica that stands still: the thread that reads from its source runs: %s, the one that applies what was read: %s", r[at], r[at+1])
+		}
+	}
+	return warn, nil
 }
 
 // logStatus reads where the binary log ends. The privilege that it needs is

@@ -51,6 +51,7 @@ type session struct {
 	fresh   bool // there is no position to go on from
 	// unmatched says which entries of table.include.list match no table, "" = all do.
 	unmatched string
+	still     string // what of replication to this server stands still, "" = nothing
 	// recovers is whether the definitions of tables are those of the server,
 	// not those that the position carries.
 	recovers bool
@@ -99,6 +100,9 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 	n, at, err := s.prepare(ctx, resume)
 	if err != nil {
 		return err
+	}
+	if n.still != "" {
+		fmt.Fprintf(w, "warning      %s\n", n.still)
 	}
 	if n.unmatched != "" {
 		fmt.Fprintf(w, "warning      %s\n", n.unmatched)
@@ -151,6 +155,12 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	}
 	if err = n.server.checkReplication(ctx, n.conn); err != nil {
 		return nil, at, err
+	}
+	if n.still, err = n.server.checkReplica(ctx, n.conn); err != nil {
+		return nil, at, err
+	}
+	if n.still != "" && !s.opened {
+		s.log.Warn(n.still)
 	}
 	if at, err = s.startAt(ctx, n, now, resume); err != nil {
 		return nil, at, err

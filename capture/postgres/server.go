@@ -120,12 +120,19 @@ func serverVersion(conn *pgconn.PgConn) int {
 // explain marks those errors of the server that only a human can heal, with
 // what to do.
 func explain(err error) error {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return fault.Hinted(err, "no host has the name that database.hostname gives: correct it, or see what the machine asks for names")
+	}
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return err
 	}
 	if strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "P0") { // about values, or what a function raises
 		return capture.Quiet(err)
+	}
+	if e.Code == "25006" {
+		return fault.Human(err, "the server, or the user's sessions, may only be read: connect to the primary server, and see default_transaction_read_only")
 	}
 	hint, ok := map[string]string{
 		"28P01": "correct database.user and database.password",

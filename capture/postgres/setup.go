@@ -16,13 +16,17 @@ import (
 func (s *Source) checkServer(ctx context.Context, c *catalog) error {
 	return c.query(ctx, func(conn *pgx.Conn) error {
 		var level, user string
-		var may bool
+		var may, standby bool
+		var version int
 		err := conn.QueryRow(ctx, `SELECT current_setting('wal_level'), current_user::text,
 			(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)
 			OR EXISTS (SELECT FROM pg_roles WHERE rolname IN ('rds_replication', 'azure_pg_admin', 'cloudsqlsuperuser')
-				AND pg_has_role(current_user, oid, 'MEMBER'))`).Scan(&level, &user, &may)
+				AND pg_has_role(current_user, oid, 'MEMBER')), pg_is_in_recovery(), current_setting('server_version_num')::int`).Scan(&level, &user, &may, &standby, &version)
 		if err != nil {
 			return explain(fmt.Errorf("read server settings: %w", err))
+		}
+		if err := checkStandby(standby, version); err != nil {
+			return err
 		}
 		if level != "logical" {
 			return fault.Human(fmt.Errorf("the server has wal_level = %s, which does not allow logical decoding", level),
@@ -34,6 +38,21 @@ func (s *Source) checkServer(ctx context.Context, c *catalog) error {
 		}
 		return nil
 	})
+}
+
+// checkStandby refuses a standby server. Before PostgreSQL 16 it has no logical
+// decoding; newer ones have, but neither a publication nor the marks of incremental
+// snapshots can be made there.
+func checkStandby(standby bool, version int) error {
+	switch {
+	case !standby:
+		return nil
+	case version < 160000:
+		return fault.Humanf("connect to the primary server: set database.hostname to it",
+			"the server is a standby of PostgreSQL %d, on which there is no logical decoding", version/10000)
+	}
+	return fault.Humanf("connect to the primary server: set database.hostname to it. slot.failover keeps the slot on standbys that may become the primary (PostgreSQL 17)",
+		"the server is a standby, from which capturing is not supported")
 }
 
 // tables reads the captured tables, after giving them the replica identities

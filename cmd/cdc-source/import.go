@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"tributary/capture"
 	"tributary/internal/config"
@@ -29,7 +30,31 @@ func importCommand(_ context.Context, args []string, _ *slog.Logger) error {
 		return fmt.Errorf("import %s: %w", args[0], err)
 	}
 	fmt.Print(out)
+	fmt.Fprint(os.Stderr, summary(out))
 	return nil
+}
+
+// summary says what of a connector was not taken, "" if all was. It is what the file
+// has in comments at its end, which whoever redirects it does not see.
+func summary(file string) string {
+	var missing []string
+	todo := 0
+	for line := range strings.Lines(file) {
+		if text, ok := strings.CutPrefix(line, "# not supported: "); ok {
+			missing = append(missing, "  "+text)
+		}
+		if strings.HasPrefix(line, "# to do: ") {
+			todo++
+		}
+	}
+	text := ""
+	if len(missing) > 0 {
+		text = fmt.Sprintf("import: %d options were not taken; without them the records may be others:\n%s", len(missing), strings.Join(missing, ""))
+	}
+	if todo > 0 {
+		text += fmt.Sprintf("import: %d things are to be done, see the comments at the end of the file\n", todo)
+	}
+	return text
 }
 
 // renamed are former names of options, and Kafka Connect's names of what
@@ -65,7 +90,8 @@ func rename(in map[string]string) {
 // keptDefaults are Debezium's defaults of names that ours differ from: whoever
 // did not give them has them in the database.
 var keptDefaults = map[string]map[string]string{
-	"postgres": {"slot.name": "debezium", "publication.name": "dbz_publication", "publication.autocreate.mode": "all_tables"},
+	"postgres": {"slot.name": "debezium", "publication.name": "dbz_publication", "publication.autocreate.mode": "all_tables",
+		"event.converting.failure.handling.mode": "warn"},
 }
 
 // convert makes the text of a YAML file of a connector's JSON, which is either
@@ -302,9 +328,17 @@ func render(out map[string]string, notes []string) string {
 		b.WriteString("\n")
 	}
 	for _, n := range notes {
-		b.WriteString("# " + strings.ReplaceAll(n, "\n", " ") + "\n")
+		b.WriteString("# " + strings.Map(printable, n) + "\n")
 	}
 	return b.String()
+}
+
+// printable has a space for what may not stand in a comment of YAML.
+func printable(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return ' '
+	}
+	return r
 }
 
 // scalar writes a YAML value, quoted where it needs to be. JSON's strings are

@@ -103,3 +103,28 @@ func TestImportRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestImportSaysWhatItDidNotTake: what stands in comments of the file is told too.
+func TestImportSaysWhatItDidNotTake(t *testing.T) {
+	got, err := convert([]byte(`{"name": "c", "config": {"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "topic.prefix": "t",
+		"database.hostname": "h", "database.user": "u", "database.password": "p", "database.dbname": "d", "bootstrap.servers": "k:1",
+		"converters": "x", "x.type": "com.example.Own", "database.connectionTimeZone": "UTC", "allowPublicKeyRetrieval": "true"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, "event.converting.failure.handling.mode: warn\n") {
+		t.Errorf("Debezium's default for values without form is not kept:\n%s", got)
+	}
+	for _, want := range []string{"# ignored: database.connectionTimeZone: ", "# ignored: allowPublicKeyRetrieval: "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing:\n%s", want, got)
+		}
+	}
+	text := summary(got)
+	if n := strings.Count(got, "# not supported: "); n != 2 || !strings.HasPrefix(text, "import: 2 options were not taken") || !strings.Contains(text, "  converters: x") || !strings.Contains(text, "things are to be done") {
+		t.Errorf("%d options, summary:\n%s", n, text)
+	}
+	if text := summary("name: c\n# ignored: x: y\n"); text != "" {
+		t.Errorf("summary of a file that has all: %s", text)
+	}
+}
