@@ -56,9 +56,11 @@ type Options struct {
 	OnlyDatabases bool `opt:"schema.history.internal.store.only.captured.databases.ddl" default:"false" doc:"tell there of captured databases only, not of all on the server"`
 	OnlyTables    bool `opt:"schema.history.internal.store.only.captured.tables.ddl" default:"false" doc:"tell there of captured tables only"`
 
-	Queries  bool   `opt:"include.query" default:"false" doc:"tell the statement that made a change in source.query, where the server logs it (binlog_rows_query_log_events, binlog_annotate_row_events)"`
-	Unsigned string `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
-	Version  string `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
+	Queries       bool     `opt:"include.query" default:"false" doc:"tell the statement that made a change in source.query, where the server logs it (binlog_rows_query_log_events, binlog_annotate_row_events)"`
+	Unsigned      string   `opt:"bigint.unsigned.handling.mode" default:"long" enum:"long,precise" doc:"how BIGINT UNSIGNED is written: as a long that wraps past 2^63-1, or as a decimal"`
+	Booleans      []string `opt:"tinyint.boolean.columns" doc:"regular expressions of TINYINT columns (database.table.column) that are written as booleans, true above 0: the selector of Debezium's TinyIntOneToBooleanConverter, whose default is .*"`
+	BooleanLength bool     `opt:"tinyint.boolean.length.checker" default:"true" doc:"of those only TINYINT(1), as the converter's option length.checker has it"`
+	Version       string   `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
 }
 
 // Validate returns what the tags cannot express.
@@ -164,6 +166,7 @@ type settings struct {
 	databases *capture.Filter
 	sources   *capture.Filter // of GTIDs; nil = all
 	snapshots *capture.Filter // tables that a snapshot reads
+	booleans  *capture.Filter // TINYINT columns that are booleans; nil = none
 	skipOp    [256]bool
 }
 
@@ -179,6 +182,11 @@ func newSettings(o *Options) (*settings, error) {
 	}
 	if s.snapshots, err = capture.NewFilter(&capture.Options{IncludeTables: o.SnapshotOf}); err != nil {
 		return nil, err
+	}
+	if len(o.Booleans) > 0 {
+		if s.booleans, err = capture.NewFilter(&capture.Options{IncludeColumns: o.Booleans}); err != nil {
+			return nil, err
+		}
 	}
 	if len(o.GTIDIncludes)+len(o.GTIDExcludes) > 0 {
 		s.sources, err = capture.NewFilter(&capture.Options{IncludeTables: o.GTIDIncludes, ExcludeTables: o.GTIDExcludes})

@@ -263,6 +263,9 @@ func timestampType(d *columnDef, _ *settings) columnType {
 
 // columnTypeOf finds the rule for a column. table is for the error.
 func columnTypeOf(table envelope.TableID, d *columnDef, o *settings) (columnType, error) {
+	if o.boolean(table, d) {
+		return booleanType, nil
+	}
 	for i := range typeRules {
 		r := &typeRules[i]
 		if r.dataType == d.DataType && (r.when == nil || r.when(d, o)) {

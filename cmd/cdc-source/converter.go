@@ -133,3 +133,29 @@ func autoRegistration(c, out map[string]string, note func(string, ...any)) {
 		note("to do: the converter registers no schemas, which is its default: %s: true lets them be registered", option)
 	}
 }
+
+// takeCustomConverters moves what we have of Debezium's converters of columns out of in.
+func takeCustomConverters(in, out map[string]string) {
+	var others []string
+	for name := range strings.SplitSeq(in["converters"], ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if databaseOf(in["connector.class"]) != "mysql" || !strings.HasSuffix(in[name+".type"], ".converters.TinyIntOneToBooleanConverter") {
+			others = append(others, name)
+			continue
+		}
+		out["tinyint.boolean.columns"] = cmp.Or(strings.TrimSpace(in[name+".selector"]), ".*")
+		if v := in[name+".length.checker"]; v != "" {
+			out["tinyint.boolean.length.checker"] = v
+		}
+		for _, option := range []string{".type", ".selector", ".length.checker"} {
+			delete(in, name+option)
+		}
+	}
+	if _, given := in["converters"]; given && len(others) == 0 {
+		delete(in, "converters")
+	} else if given {
+		in["converters"] = strings.Join(others, ",")
+	}
+}

@@ -111,6 +111,7 @@ func convert(text []byte) (string, error) {
 	var notes []string
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	takeConverters(in, known, out, note)
+	takeCustomConverters(in, out)
 	for key, value := range in {
 		o, ok := known[key]
 		switch {

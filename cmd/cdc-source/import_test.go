@@ -128,3 +128,14 @@ func TestImportSaysWhatItDidNotTake(t *testing.T) {
 		t.Errorf("summary of a file that has all: %s", text)
 	}
 }
+
+// TestImportTinyintConverter takes Debezium's own converter over.
+func TestImportTinyintConverter(t *testing.T) {
+	for _, class := range []string{"io.debezium.connector.binlog.converters.TinyIntOneToBooleanConverter", "io.debezium.connector.mysql.converters.TinyIntOneToBooleanConverter"} {
+		got, err := convert([]byte(`{"name": "c", "config": {"connector.class": "io.debezium.connector.mysql.MySqlConnector", "topic.prefix": "t",
+			"converters": "bool", "bool.type": "` + class + `", "bool.selector": "d.a.x", "bool.length.checker": "false"}}`))
+		if err != nil || strings.Contains(got, "not supported") || !strings.Contains(got, "tinyint.boolean.columns: d.a.x\ntinyint.boolean.length.checker: false\n") {
+			t.Errorf("%v\n%s", err, got)
+		}
+	}
+}
