@@ -145,7 +145,7 @@ var snapshotForeign = []Foreign{
 
 // What events look like.
 var formForeign = []Foreign{
-	{Name: "converters", Values: []string{""}, Ignored: "it is empty", Refused: "custom converters are classes of Java; the columns that they are for can be changed by the transforms Cast, TimestampConverter and TimezoneConverter"},
+	{Name: "converters", Values: []string{""}, Ignored: "it is empty", Refused: "custom converters are classes of Java; of Debezium's own, TinyIntOneToBooleanConverter is tinyint.boolean.columns; the columns that they are for can be changed by the transforms Cast, TimestampConverter and TimezoneConverter"},
 	{Name: "post.processors", Values: []string{""}, Ignored: "it is empty", Refused: "post processors are classes of Java"},
 	{Name: "sourceinfo.struct.maker", Values: []string{""}, Ignored: "it is empty", Refused: needJava},
 	{Name: "source.struct.version", Values: []string{"v2"}, Ignored: "the source block is that of Debezium 3", Refused: "the source block of Debezium before 2.0 is not written"},

@@ -110,8 +110,12 @@ func (s *Source) unfit(ctx context.Context, c *catalog, t *tableInfo) (why strin
 	if !may {
 		return fmt.Sprintf("user %s may not ALTER PUBLICATION %s ADD TABLE %s", s.opts.User, quoteIdent(s.opts.Publication), tableName(t.id)), nil
 	}
-	if _, err := c.build.table(t.id, t.columns, t.key); err != nil {
-		return err.Error(), nil
+	described, err := c.described([]*tableInfo{t})
+	if err == nil {
+		err = s.opts.CheckTables(described)
+	}
+	if err != nil {
+		return err.Error(), nil //nolint:nilerr // it is what keeps the table from being captured
 	}
 	return "", nil
 }
