@@ -412,6 +412,30 @@ func FuzzExpression(f *testing.F) {
 	})
 }
 
+// TestPredicateOfRoutedRecords: a transform that does not fit the records of an
+// outbox is no fault as long as its predicate leaves them out by the topic to which
+// they go.
+func TestPredicateOfRoutedRecords(t *testing.T) {
+	table := &Table{ID: TableID{Schema: "s", Name: "outbox"}, Key: []int{0}, Columns: []Column{
+		{Name: "id", Type: TypeOf(String)}, {Name: "aggregatetype", Type: TypeOf(String)}, {Name: "aggregateid", Type: TypeOf(String)}, {Name: "payload", Type: TypeOf(String)},
+	}}
+	var row Row
+	for _, v := range []string{"1", "order", "42", "x"} {
+		row = AppendString(row, v)
+	}
+	c := Change{Op: Create, Table: table, Key: AppendString(nil, "1"), After: row}
+	for pattern, want := range map[string]string{"outbox\\.event\\..*": "outbox.event.order 42 x id:1", "other": "error: transform a record of s.outbox: a transform of fields stands where there is no record of fields"} {
+		o := Options{Block: testBlock(), Naming: Naming{Prefix: "p"}}
+		parseSteps(t, &o, "dbz.outbox.EventRouter ", "unwrap", "MaskField$Value fields=secret")
+		p, _ := NewPredicate(connectPackage+"predicates.TopicNameMatches", NewStepOptions(map[string]string{"pattern": pattern}))
+		p.Negate = true
+		o.After[0] = When(p, o.After[0])
+		if got := run(t, o, c); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got  %q\nwant %q", pattern, got, want)
+		}
+	}
+}
+
 // TestColumnsOfKeysAlone: a column of the key that is left out of the values is in
 // the key, and in no value, in all forms.
 func TestColumnsOfKeysAlone(t *testing.T) {

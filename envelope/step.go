@@ -240,8 +240,14 @@ func (x conditional) compile(s *shape) (func(*record) (bool, error), error) {
 	before := *s
 	before.key, before.value = slices.Clone(s.key), slices.Clone(s.value)
 	fn, err := x.step.compile(s)
-	if err != nil {
-		return nil, err
+	if err != nil { // it fits none of the records, so that the predicate must hold for none
+		*s = before
+		return func(r *record) (bool, error) {
+			if x.when.holds(r) == x.when.Negate {
+				return true, nil
+			}
+			return false, err
+		}, nil
 	}
 	if fn == nil || !sameFields(&before, s) {
 		return nil, fmt.Errorf("a predicate that depends on the record stands before a transform that changes the schema: all records of a table have the same")

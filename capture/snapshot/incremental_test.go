@@ -3,10 +3,12 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +28,9 @@ type numbers struct {
 	acked []string
 
 	blocked []string // positions and progress of Block
+
+	slow  time.Duration // how long Captured takes
+	fails int           // how often it fails
 }
 
 func (n *numbers) Open(context.Context, capture.Position) error { return nil }
@@ -36,7 +41,18 @@ func (n *numbers) Ack(_ context.Context, p capture.Position) error {
 	n.acked = append(n.acked, string(p))
 	return nil
 }
-func (n *numbers) Captured(context.Context) ([]envelope.TableID, error) {
+func (n *numbers) Captured(ctx context.Context) ([]envelope.TableID, error) {
+	if n.slow > 0 {
+		select {
+		case <-time.After(n.slow):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if n.fails > 0 {
+		n.fails--
+		return nil, errors.New("connection lost")
+	}
 	return []envelope.TableID{{Name: "a"}, {Name: "b"}}, nil
 }
 
@@ -326,5 +342,38 @@ func TestPace(t *testing.T) {
 		if got := fmt.Sprint(p.tell(at.Add(c.after), c.table, c.rows, 5000)); got != c.want {
 			t.Errorf("%d: %s, want %s", i, got, c.want)
 		}
+	}
+}
+
+// TestSignalsAreNotLost: neither the deadline of a heartbeat nor a fault while a
+// signal is obeyed loses it.
+func TestSignalsAreNotLost(t *testing.T) {
+	n := &numbers{step: make(chan struct{}), slow: 50 * time.Millisecond, fails: 1}
+	x := newIncremental(n)
+	if err := x.Open(t.Context(), capture.Position("1")); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = x.Close() }()
+	done := 0
+	s := order(Execute, "a")
+	s.Done = func() { done++ }
+	x.Signal(s)
+	for _, fails := range []bool{true, false} { // both have less time than it takes
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := x.Next(ctx)
+		cancel()
+		if fails != (err != nil && strings.Contains(err.Error(), "connection lost")) || done > 0 {
+			t.Errorf("%v, %d done", err, done)
+		}
+	}
+	if rows, _ := follow(t, x); len(rows) != 10 || done != 1 {
+		t.Errorf("%d rows were read, want 10; done %d times", len(rows), done)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	x.Signal(order(Execute, "b"))
+	n.slow = time.Minute
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := x.Next(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("told to end: %v", err)
 	}
 }

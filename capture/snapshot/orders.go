@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -17,18 +18,33 @@ func (x *Incremental) take(ctx context.Context) error {
 	orders := x.queue
 	x.queue = nil
 	x.mu.Unlock()
-	for _, s := range orders {
-		if err := x.obey(ctx, s); err != nil {
+	if len(orders) == 0 {
+		return nil
+	}
+	// The deadline of ctx is that of the next heartbeat, which is no reason to give a
+	// signal up.
+	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})()
+	for i, s := range orders {
+		if err := x.obey(whole, s); err != nil {
+			x.mu.Lock()
+			x.queue = append(orders[i:len(orders):len(orders)], x.queue...)
+			x.mu.Unlock()
 			return err
+		}
+		if s.Done != nil {
+			x.obeyed = append(x.obeyed, s.Done)
 		}
 	}
 	return nil
 }
 
 func (x *Incremental) obey(ctx context.Context, s Signal) error {
-	if s.Done != nil {
-		x.obeyed = append(x.obeyed, s.Done)
-	}
 	log := x.opts.Log.With("signal", s.Type, "id", s.ID)
 	if err := s.Check(); err != nil {
 		log.Warn("signal not understood", "error", err)
