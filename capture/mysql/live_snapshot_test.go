@@ -26,6 +26,23 @@ func keys(events []event) string {
 	return strings.Join(out, " ")
 }
 
+func TestSnapshotIsInTheOrderOfTheList(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		for i, name := range []string{"a", "b", "c"} {
+			db.MustExec(t, "CREATE TABLE "+name+" (id INT PRIMARY KEY)", fmt.Sprintf("INSERT INTO %s VALUES (%d)", name, i+1))
+		}
+		o := options(t, db)
+		o.IncludeTables = []string{db.Name + `\.c`, db.Name + `\.[ab]`}
+		s := openSource(t, o, nil)
+		defer s.Close()
+		var rec recording
+		rec.read(t, s, 3)
+		if got := keys(rec.events); got != "rc3 ra1 rb2" {
+			t.Errorf("read as %s", got)
+		}
+	})
+}
+
 func TestModesOfTheSnapshot(t *testing.T) {
 	eachServer(t, func(t *testing.T, db *testdb.Database) {
 		db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")

@@ -289,7 +289,10 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 			plan.Readers = append(plan.Readers, &reader{conn: c, versions: r.versions, cfg: s.cfg, of: r.of})
 		}
 	}
-	for _, id := range s.ids {
+	// As Debezium's, in the order of table.include.list.
+	ids := slices.Clone(s.ids)
+	slices.SortStableFunc(ids, func(a, b envelope.TableID) int { return s.cfg.tables.Rank(a) - s.cfg.tables.Rank(b) })
+	for _, id := range ids {
 		if _, ok := plan.Progress.Part(id); !ok || !s.cfg.snapshots.Table(id) {
 			continue
 		}
