@@ -40,12 +40,16 @@ func (s *Server) agentRuns() bool {
 
 // committed captures at once, where the agent does.
 func (s *Server) committed() {
-	s.mu.Lock()
-	now := !s.stopped && s.interval == 0
-	s.mu.Unlock()
-	if now {
+	if s.atOnce() {
 		s.scan(false)
 	}
+}
+
+// atOnce reports whether the agent captures at each commit.
+func (s *Server) atOnce() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stopped && s.interval == 0
 }
 
 // scan captures in all databases whose capture job runs; all says to do so where

@@ -9,7 +9,7 @@ func cdcViews() map[string]*view {
 			"index_name?", sysname, "filegroup_name?", sysname, "create_date?", dtType, "partition_switch", bitType),
 			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
 				for _, in := range st.instances {
-					out = append(out, []any{int64(in.objectID), int64(0), int64(in.sourceID), in.name, in.startLSN.orNull(), nil, in.netChange, nil,
+					out = append(out, []any{int64(in.objectID), int64(0), int64(in.sourceID), in.name, in.low().orNull(), nil, in.netChange, nil,
 						strOrNull(in.role), strOrNull(in.netIndex), nil, datetime(in.created), true})
 				}
 				return out

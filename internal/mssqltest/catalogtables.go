@@ -19,16 +19,21 @@ func objectViews() map[string]*view {
 				}
 				return out
 			}},
-		"sys.objects": {cols: base, rows: func(_ *session, _ *Database, st *state) (out [][]any) {
+		"sys.objects": {cols: base, rows: func(s *session, _ *Database, st *state) (out [][]any) {
 			for _, o := range objects(st) {
-				out = append(out, objectRow(st, o))
+				if s.srv.visible(o.schema, o.name) {
+					out = append(out, objectRow(st, o))
+				}
 			}
 			return out
 		}},
 		"sys.tables": {cols: append(slices.Clone(base), cols("is_tracked_by_cdc?", bitType, "is_memory_optimized?", bitType, "temporal_type?", tinyType,
 			"is_external", bitType, "is_replicated?", bitType)...),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
+			rows: func(s *session, _ *Database, st *state) (out [][]any) {
 				for _, o := range objects(st) {
+					if !s.srv.visible(o.schema, o.name) {
+						continue
+					}
 					out = append(out, append(objectRow(st, o), len(st.tracked(int32(o.id))) > 0, false, int64(0), false, false))
 				}
 				return out

@@ -85,7 +85,13 @@ func spEnableTable(s *session, db *Database, args []arg) error {
 	if _, err := s.srv.locks.lockTable(s.ctx, s.tx, s.lockTimeout, db, tb.id); err != nil {
 		return err
 	}
-	return db.change(func(d *state) error { return enableTable(s, db, d, d.tables[tb.id], p) })
+	return db.change(func(d *state) error {
+		err := enableTable(s, db, d, d.tables[tb.id], p)
+		if d.agentRunning && s.srv.atOnce() {
+			d.establish()
+		}
+		return err
+	})
 }
 
 func enableTable(s *session, db *Database, d *state, t *table, p params) error {
@@ -121,7 +127,7 @@ func enableTable(s *session, db *Database, d *state, t *table, p params) error {
 	}
 	db.head.flush()
 	in.startLSN = db.head.next()
-	in.objectID = db.object()
+	in.objectID, in.pending = db.object(), true
 	d.instances = append(d.instances, in)
 	slices.SortStableFunc(d.instances, func(a, b *instance) int { return int(a.objectID - b.objectID) })
 	if !d.captureJob {
@@ -185,7 +191,7 @@ func spHelpCapture(s *session, db *Database, args []arg) error {
 	var rows [][]any
 	for _, in := range st.instances {
 		t := st.tables[in.sourceID]
-		if s.srv.permitted("SELECT "+t.schema+"."+t.name) == 0 {
+		if !s.srv.authorized(st, in) {
 			continue // only what the caller may read is listed
 		}
 		if n := p.text("@source_name", ""); n != "" && !(strings.EqualFold(n, t.name) && strings.EqualFold(p.text("@source_schema", "dbo"), t.schema)) {
@@ -200,7 +206,7 @@ func spHelpCapture(s *session, db *Database, args []arg) error {
 		for _, c := range in.columns {
 			all = append(all, "["+c.name+"]")
 		}
-		rows = append(rows, []any{t.schema, t.name, in.name, int64(in.objectID), int64(in.sourceID), in.startLSN.orNull(), nil, in.netChange, nil,
+		rows = append(rows, []any{t.schema, t.name, in.name, int64(in.objectID), int64(in.sourceID), in.low().orNull(), nil, in.netChange, nil,
 			strOrNull(in.role), strOrNull(in.netIndex), nil, datetime(in.created), strOrNull(strings.Join(keys, ", ")), strings.Join(all, ", ")})
 	}
 	return s.result(cols("source_schema?", sysname, "source_table?", sysname, "capture_instance?", sysname, "object_id?", intType, "source_object_id?", intType,

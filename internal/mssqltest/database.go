@@ -122,6 +122,7 @@ func (db *Database) capture() {
 		return
 	}
 	st := old.clone()
+	st.establish()
 	now := db.srv.now()
 	s := scanSession{begin: now, end: now, empty: true}
 	for _, l := range db.log {
@@ -280,7 +281,7 @@ func (db *Database) cleanup(name string, low LSN) error {
 				continue
 			}
 			found = true
-			if low.Compare(in.startLSN) <= 0 {
+			if in.pending || low.Compare(in.startLSN) <= 0 {
 				continue
 			}
 			c := in.clone()
@@ -314,12 +315,33 @@ func (st *state) maxLSN() LSN {
 	return st.times[len(st.times)-1].lsn
 }
 
-// minLSN is what fn_cdc_get_min_lsn gives: zero for an unknown instance.
+// minLSN is what fn_cdc_get_min_lsn gives whoever may see all: zero for an unknown
+// instance, and for NULL.
 func (st *state) minLSN(name string) LSN {
 	if in := st.instance(name); in != nil {
-		return in.startLSN
+		return in.low()
 	}
 	return LSN{}
+}
+
+// low is start_lsn: NULL until the capture job has scanned the log since the
+// instance was made.
+func (in *instance) low() LSN {
+	if in.pending {
+		return LSN{}
+	}
+	return in.startLSN
+}
+
+// establish gives the instances that have none yet the low ends of their validity.
+func (st *state) establish() {
+	for i, in := range st.instances {
+		if in.pending {
+			c := in.clone()
+			c.pending = false
+			st.instances[i] = c
+		}
+	}
 }
 
 // datetime rounds a time as the type datetime does.

@@ -20,9 +20,13 @@
 //     for 3 and 4; text, ntext and image are NULL in 1 and 3; (max) columns are
 //     NULL in 3 and 4 unless changed; computed columns are always NULL
 //   - fn_cdc_get_all_changes_… fails with error 313 outside the validity interval;
-//     fn_cdc_get_min_lsn gives zeros for an unknown instance; fn_cdc_get_max_lsn
-//     is NULL while nothing was captured; lsn_time_mapping has a row for a
-//     transaction with captured changes and idle marks with tran_id 0x00
+//     fn_cdc_get_min_lsn gives zeros for an unknown instance, and to whoever is not
+//     in the instance's gating role (owners of the database need not be) or may not
+//     read all captured columns, to whom fn_cdc_get_all_changes_… gives error 229;
+//     start_lsn of cdc.change_tables is NULL until the capture job has scanned the
+//     log since the instance was made; fn_cdc_get_max_lsn is NULL while nothing was
+//     captured; lsn_time_mapping has a row for a transaction with captured changes
+//     and idle marks with tran_id 0x00
 //   - at most two capture instances a table; an instance keeps the columns that it
 //     was made with; a dropped column reads NULL; clean-up raises start_lsn in
 //     cdc.change_tables and removes rows below the low-water mark
@@ -40,6 +44,9 @@
 //   - read committed never waits for another's write: it reads what is committed
 //     (as with READ_COMMITTED_SNAPSHOT). Repeatable read locks whole tables against
 //     updates and deletes instead of the rows read; serializable against inserts too
+//   - the server's one user has all rights but those of Options.Denied; there are
+//     no CREATE ROLE and GRANT. A function for changes gives error 229 to whoever
+//     may not use it (other documents tell of a row of NULLs, or of error 208)
 //   - texts compare by lower case, whatever the collation; key order is that order
 //   - data definition is not transactional: within a transaction it is refused
 //   - the agent never falls behind, and captures whole transactions in commit order

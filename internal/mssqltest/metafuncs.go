@@ -220,7 +220,11 @@ func hasPermission(s *session, a []any) (any, error) {
 	}
 	if n, err := tsql.ParseName(a[0].(string)); err == nil {
 		if _, schema, name, err := s.objectName(n); err == nil {
-			return s.srv.permitted(what + " " + schema + "." + name), nil
+			object := what + " " + schema + "." + name
+			if len(a) < 5 || a[3].(string) == "" || s.srv.permitted(object) == 0 {
+				return s.srv.permitted(object), nil
+			}
+			return s.columnPermission(object, schema, name, a[3].(string))
 		}
 	}
 	return int64(1), nil
@@ -231,4 +235,19 @@ func (s *session) lastIdentity() any {
 		return nil
 	}
 	return tds.Dec{Unscaled: big.NewInt(*s.identity)}
+}
+
+// columnPermission is the right on a column, NULL if there is none of the name.
+func (s *session) columnPermission(object, schema, name, column string) (any, error) {
+	for _, o := range objects(s.db.st.Load()) {
+		if !strings.EqualFold(o.schema, schema) || !strings.EqualFold(o.name, name) {
+			continue
+		}
+		for _, c := range o.columns {
+			if strings.EqualFold(c.name, column) {
+				return s.srv.permitted(object + "." + column), nil
+			}
+		}
+	}
+	return nil, nil
 }

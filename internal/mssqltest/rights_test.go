@@ -1,6 +1,8 @@
 package mssqltest_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"tributary/internal/mssqltest"
@@ -15,7 +17,7 @@ func TestRights(t *testing.T) {
 		"SELECT count(*) FROM [crm].cdc.change_tables":                          229,
 		"SELECT * FROM dbo.item":                                                229,
 		"SELECT * FROM cdc.captured_columns":                                    0,
-		"SELECT * FROM cdc.fn_cdc_get_all_changes_dbo_item(0x01, 0x01, N'all')": 208,
+		"SELECT * FROM cdc.fn_cdc_get_all_changes_dbo_item(0x01, 0x01, N'all')": 229,
 	} {
 		_, err := tryRows(t, c, text)
 		if number(err) != want {
@@ -65,4 +67,45 @@ func TestRDS(t *testing.T) {
 	plain, _ := start(t, mssqltest.Options{})
 	_, err := open(t, plain).ExecContext(t.Context(), "EXEC msdb.dbo.rds_cdc_enable_db 'crm'")
 	equal(t, number(err), 2812)
+}
+
+// TestGatingRoles has a user with few rights: what it lacks for the changes of an
+// instance shows as zeros, and as an error of the function, as documented.
+func TestGatingRoles(t *testing.T) {
+	srv, db := start(t, mssqltest.Options{})
+	must(t, db.Exec("EXEC sys.sp_cdc_enable_db"), db.Exec("CREATE TABLE item (id int NOT NULL PRIMARY KEY, name nvarchar(9) NULL)"),
+		db.Exec("EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'item', @role_name = N'readers'"), db.Exec("INSERT INTO item VALUES (1, N'x')"))
+	c := open(t, srv)
+	const low, changes = "SELECT sys.fn_cdc_get_min_lsn(N'dbo_item')", "SELECT count(*) FROM cdc.fn_cdc_get_all_changes_dbo_item(sys.fn_cdc_get_max_lsn(), sys.fn_cdc_get_max_lsn(), N'all')"
+	const zeros = "[[00000000000000000000]]"
+	for denied, may := range map[string]bool{
+		"": true, "sysadmin": true, "sysadmin,role db_owner": true, "role db_owner,role readers": true,
+		"sysadmin,role db_owner,role readers": false, "SELECT dbo.item": false, "SELECT dbo.item.name": false,
+	} {
+		srv.SetDenied(strings.Split(denied, ",")...)
+		if got := fmt.Sprint(rows(t, c, low)); (got != zeros) != may {
+			t.Errorf("without %s: the low end is %s", denied, got)
+		}
+		if _, err := tryRows(t, c, changes); (err == nil) != may || err != nil && number(err) != 229 {
+			t.Errorf("without %s: %v", denied, err)
+		}
+	}
+	srv.SetDenied("SELECT dbo.item.name")
+	equal(t, rows(t, c, "SELECT HAS_PERMS_BY_NAME('dbo.item', 'OBJECT', 'SELECT', 'name', 'COLUMN'), HAS_PERMS_BY_NAME('dbo.item', 'OBJECT', 'SELECT', 'id', 'COLUMN'), HAS_PERMS_BY_NAME('dbo.item', 'OBJECT', 'SELECT', 'none', 'COLUMN')"), "[[0 1 NULL]]")
+	srv.SetDenied("VIEW DEFINITION dbo.item")
+	equal(t, rows(t, c, "SELECT count(*) FROM sys.tables WHERE name = 'item'"), "[[0]]")
+	equal(t, rows(t, c, "SELECT count(*) FROM cdc.change_tables"), "[[1]]")
+}
+
+// TestLowEndNotEstablished has the capture job come to an instance later.
+func TestLowEndNotEstablished(t *testing.T) {
+	srv, db := start(t, mssqltest.Options{AgentInterval: -1})
+	must(t, db.Exec("EXEC sys.sp_cdc_enable_db"), db.Exec("CREATE TABLE item (id int NOT NULL PRIMARY KEY)"), db.EnableTable("dbo", "item", ""))
+	c := open(t, srv)
+	const query = "SELECT start_lsn, sys.fn_cdc_get_min_lsn(capture_instance) FROM cdc.change_tables"
+	equal(t, rows(t, c, query), "[[NULL NULL]]")
+	db.RunCapture()
+	if got := fmt.Sprint(rows(t, c, query)); strings.Contains(got, "NULL") {
+		t.Error(got)
+	}
 }

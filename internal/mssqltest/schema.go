@@ -151,6 +151,7 @@ type instance struct {
 	sourceID  int32
 	objectID  int32 // of the change table
 	startLSN  LSN   // the low end of its validity
+	pending   bool  // start_lsn is NULL: the capture job has not come to it yet
 	created   time.Time
 	columns   []captured
 	role      string

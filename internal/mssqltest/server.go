@@ -41,7 +41,9 @@ type Options struct {
 	CompactRows bool
 	// Denied is what the user lacks: permissions as HAS_PERMS_BY_NAME knows them
 	// ("VIEW SERVER STATE"), those on an object ("SELECT cdc.change_tables",
-	// "SELECT dbo.customer"), "role NAME" for memberships, and "sysadmin".
+	// "SELECT dbo.customer") or on a column ("SELECT dbo.customer.name"), "VIEW
+	// DEFINITION dbo.customer" for a table that the catalog does not show, "role
+	// NAME" for memberships, and "sysadmin". SetDenied changes it.
 	Denied []string
 	// Encrypt makes a certificate and offers TLS.
 	Encrypt bool
@@ -63,6 +65,7 @@ type Server struct {
 	wg     sync.WaitGroup
 
 	txs      atomic.Uint64
+	denied   atomic.Pointer[[]string]
 	readOnly atomic.Bool
 
 	mu       sync.Mutex
@@ -91,6 +94,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, locks: newLocks(), views: allViews(), procs: procedures(), conns: map[int]*conn{}, nextID: 50, interval: opts.AgentInterval, wake: make(chan struct{})}
 	s.txs.Store(0x0A00)
+	s.SetDenied(opts.Denied...)
 	s.readOnly.Store(opts.ReadOnlyReplica)
 	if opts.Encrypt {
 		k, err := newTLSKeys()
@@ -226,11 +230,6 @@ func (s *Server) dropDatabase(name string) bool {
 	return len(s.dbs) < n
 }
 
-// permitted is 1 unless the permission is among those denied.
-func (s *Server) permitted(what string) int64 {
-	return toInt(!slices.ContainsFunc(s.opts.Denied, func(d string) bool { return strings.EqualFold(d, what) }))
-}
-
 // SetReadOnly makes all databases read-only, as on a readable secondary, or not.
 func (s *Server) SetReadOnly(on bool) { s.readOnly.Store(on) }
 
@@ -240,7 +239,7 @@ func (s *Server) azure() bool { return s.opts.EngineEdition == 5 }
 // readable checks that the user may read an object.
 func (s *Server) readable(db *Database, schema, name string) error {
 	if s.permitted("SELECT "+schema+"."+name) == 0 {
-		return &Error{Number: 229, State: 5, Class: 14, Text: fmt.Sprintf("The SELECT permission was denied on the object '%s', database '%s', schema '%s'.", name, db.name, schema)}
+		return selectDenied(db, schema, name)
 	}
 	if strings.EqualFold(schema, "sys") && strings.HasPrefix(strings.ToLower(name), "dm_") && s.permitted("VIEW SERVER STATE") == 0 {
 		return &Error{Number: 300, State: 1, Class: 14, Text: "VIEW SERVER STATE permission was denied on object 'server', database 'master'."}

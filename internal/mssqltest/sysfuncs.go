@@ -28,7 +28,11 @@ var sysFunctions = map[string]func(db *Database) function{
 			if err != nil {
 				return nil, err
 			}
-			return st.minLSN(a[0].(string)).Bytes(), nil
+			in := st.instance(a[0].(string))
+			if in == nil || !s.srv.authorized(st, in) {
+				return LSN{}.Bytes(), nil
+			}
+			return in.low().orNull(), nil // it is the column start_lsn
 		})
 	},
 	"fn_cdc_increment_lsn": func(*Database) function {
@@ -152,9 +156,8 @@ func (c *compiler) tableFunction(s *tsql.Table, db *Database, st *state, schema,
 	if in == nil || !st.cdc {
 		return nil, invalidObject("cdc." + name)
 	}
-	// Who may not read the source is told that there is no such function.
-	if t := st.tables[in.sourceID]; t == nil || c.s.srv.permitted("SELECT "+t.schema+"."+t.name) == 0 {
-		return nil, invalidObject("cdc." + name)
+	if !c.s.srv.authorized(st, in) {
+		return nil, selectDenied(db, "cdc", name)
 	}
 	if len(s.Args) != 3 {
 		return nil, c.insufficient(name)
