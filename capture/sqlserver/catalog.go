@@ -116,11 +116,11 @@ func keyOf(ctx context.Context, c *conn, object int64) ([]string, error) {
 
 // captured reads what an instance has of its table, and makes the version of it.
 func (d *database) captured(ctx context.Context, c *conn, in *instance) (*table, error) {
-	ordinals := make(map[string]int)
+	var ordered []int
 	var names []string
 	err := c.rows(ctx, "SELECT column_name, column_ordinal FROM cdc.captured_columns WHERE object_id = @p1 ORDER BY column_ordinal", []any{in.object}, func(v []driver.Value) error {
 		names = append(names, asText(v[0]))
-		ordinals[lower(asText(v[0]))] = int(asInt(v[1]))
+		ordered = append(ordered, int(asInt(v[1])))
 		return nil
 	})
 	if err != nil {
@@ -130,15 +130,19 @@ func (d *database) captured(ctx context.Context, c *conn, in *instance) (*table,
 	if err != nil {
 		return nil, err
 	}
+	if err := d.encrypted(ctx, c, in.source, list); err != nil {
+		return nil, err
+	}
 	key, err := keyOf(ctx, c, in.source)
 	if err != nil {
 		return nil, err
 	}
 	var have []*column
-	for _, name := range names {
-		i := slices.IndexFunc(list, func(x *column) bool { return strings.EqualFold(x.name, name) })
-		if i >= 0 {
+	ordinals := make(map[string]int)
+	for at, name := range names {
+		if i := columnOf(list, name); i >= 0 {
 			have = append(have, list[i])
+			ordinals[list[i].name] = ordered[at]
 			continue
 		}
 		// The table does not have it any more; the change table does, as NULL.
@@ -146,22 +150,52 @@ func (d *database) captured(ctx context.Context, c *conn, in *instance) (*table,
 		if err != nil {
 			return nil, err
 		}
-		i = slices.IndexFunc(gone, func(x *column) bool { return strings.EqualFold(x.name, name) })
+		i := columnOf(gone, name)
 		if i < 0 {
 			return nil, fault.Humanf("make a new capture instance of the table: EXEC sys.sp_cdc_enable_table @source_schema = N'"+in.id.Schema+"', @source_name = N'"+in.id.Name+"', @role_name = NULL, @capture_instance = N'NAME'",
 				"the capture instance %s of %s has a column %s that neither the table nor its change table has", in.name, in.id, name)
 		}
 		gone[i].nullable = true
 		have = append(have, gone[i])
+		ordinals[gone[i].name] = ordered[at]
 	}
-	slices.SortStableFunc(have, func(a, b *column) int {
-		return ordinals[lower(a.name)] - ordinals[lower(b.name)]
-	})
+	slices.SortStableFunc(have, func(a, b *column) int { return ordinals[a.name] - ordinals[b.name] })
 	t, err := newTable(in.id, have, key, ordinals, d.cfg)
 	if err == nil {
 		t.lowFirst = d.lowFirst
 	}
 	return t, err
+}
+
+// encrypted marks the columns of a table that Always Encrypted keeps from the server.
+// Servers before 2016 have none, and no word for it.
+func (d *database) encrypted(ctx context.Context, c *conn, object int64, list []*column) error {
+	if d.clear {
+		return nil
+	}
+	err := c.rows(ctx, "SELECT name FROM sys.columns WHERE object_id = @p1 AND encryption_type IS NOT NULL", []any{object}, func(v []driver.Value) error {
+		if i := columnOf(list, asText(v[0])); i >= 0 {
+			list[i].encrypted = true
+		}
+		return nil
+	})
+	if number(err) == errMissingColumn {
+		d.clear = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find the encrypted columns: %w", err)
+	}
+	return nil
+}
+
+// columnOf finds a column by its name: in a database that tells capitals apart there
+// may be others of which only these differ. -1 = there is none.
+func columnOf(list []*column, name string) int {
+	if i := slices.IndexFunc(list, func(x *column) bool { return x.name == name }); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(list, func(x *column) bool { return strings.EqualFold(x.name, name) })
 }
 
 // sourceTable is a table that the user may see, captured or not.

@@ -15,11 +15,16 @@ import (
 // highest first, floats likewise, texts in UTF-8, decimals as text, GUIDs as text,
 // times as moments.
 
-// cellFunc appends the driver's value, which is not NULL, as a cell.
-type cellFunc func(dst []byte, v driver.Value) []byte
+// cellFunc appends the driver's value, which is not NULL, as a cell; false for a
+// value of a form that the driver does not give for the type.
+type cellFunc func(dst []byte, v driver.Value) ([]byte, bool)
 
-func cellInt(dst []byte, v driver.Value) []byte {
-	return binary.BigEndian.AppendUint64(dst, uint64(asInt(v))) //nolint:gosec // bits
+func cellInt(dst []byte, v driver.Value) ([]byte, bool) {
+	switch v.(type) {
+	case int64, bool:
+		return binary.BigEndian.AppendUint64(dst, uint64(asInt(v))), true //nolint:gosec // bits
+	}
+	return dst, false
 }
 
 const numberSize = 8
@@ -32,25 +37,25 @@ func intOf(cell []byte) int64 {
 	return int64(binary.BigEndian.Uint64(cell)) //nolint:gosec // bits
 }
 
-func cellFloat(dst []byte, v driver.Value) []byte {
-	f, _ := v.(float64)
-	return binary.BigEndian.AppendUint64(dst, math.Float64bits(f))
+func cellFloat(dst []byte, v driver.Value) ([]byte, bool) {
+	f, ok := v.(float64)
+	return binary.BigEndian.AppendUint64(dst, math.Float64bits(f)), ok
 }
 
 func floatOf(cell []byte) float64 { return math.Float64frombits(uint64(intOf(cell))) } //nolint:gosec // bits
 
-func cellBytes(dst []byte, v driver.Value) []byte {
+func cellBytes(dst []byte, v driver.Value) ([]byte, bool) {
 	switch v := v.(type) {
 	case string:
-		return append(dst, v...)
+		return append(dst, v...), true
 	case []byte:
-		return append(dst, v...)
+		return append(dst, v...), true
 	}
-	return dst
+	return dst, false
 }
 
 // cellGUID takes the mixed order in which the protocol has the bytes.
-func cellGUID(dst []byte, v driver.Value) []byte {
+func cellGUID(dst []byte, v driver.Value) ([]byte, bool) {
 	b, ok := v.([]byte)
 	if !ok || len(b) != 16 {
 		return cellBytes(dst, v)
@@ -62,7 +67,7 @@ func cellGUID(dst []byte, v driver.Value) []byte {
 		const digits = "0123456789ABCDEF"
 		dst = append(dst, digits[b[at]>>4], digits[b[at]&15])
 	}
-	return dst
+	return dst, true
 }
 
 // moment is a time of any of the types.
@@ -74,10 +79,10 @@ type moment struct {
 
 const momentSize = 24
 
-func cellTime(dst []byte, v driver.Value) []byte {
-	t, _ := v.(time.Time)
+func cellTime(dst []byte, v driver.Value) ([]byte, bool) {
+	t, ok := v.(time.Time)
 	_, offset := t.Zone()
-	return moment{t.Unix(), int64(t.Nanosecond()), int64(offset)}.append(dst)
+	return moment{t.Unix(), int64(t.Nanosecond()), int64(offset)}.append(dst), ok
 }
 
 func (m moment) append(dst []byte) []byte {
@@ -146,6 +151,8 @@ func argument(c *column, cell []byte, place string) (any, string) {
 		return floatOf(cell), "CAST(" + place + " AS " + c.cast() + ")"
 	case "binary", "varbinary", "timestamp":
 		return append([]byte{}, cell...), "CAST(" + place + " AS " + c.cast() + ")"
+	case "hierarchyid": // the bytes are its binary form
+		return append([]byte{}, cell...), "CAST(CAST(" + place + " AS varbinary(892)) AS hierarchyid)"
 	case "date", "time", "datetime", "smalldatetime", "datetime2", "datetimeoffset":
 		return timeArgument(c, momentOf(cell)), "CAST(" + place + " AS " + c.cast() + ")"
 	}

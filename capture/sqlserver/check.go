@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"tributary/envelope"
 	"tributary/internal/fault"
@@ -144,13 +145,8 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 			return fault.Humanf("capture the database with a connector of its own, or take a new snapshot of all: cdc-source offsets reset",
 				"the stored position tells nothing of database %s: it was added to database.names after the snapshot", d.name)
 		}
-		v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
-		if err != nil {
-			return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
-		}
-		if end := asLSN(v); compareLSN(end, lsn(p.Commit)) < 0 {
-			l := lsn(p.Commit)
-			return fault.Humanf(wayOut, "the position %s is behind the end of what database %s has captured (%s): the database was restored, or change data capture was enabled anew", l.String(), d.name, end.String())
+		if err := d.reaches(ctx, p); err != nil {
+			return err
 		}
 		if err := d.assume(ctx, p); err != nil {
 			return err
@@ -160,6 +156,38 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 		}
 	}
 	return nil
+}
+
+// lagWait is how long a readable secondary may take to come to a position that was
+// read from another one, or from the primary.
+const lagWait = 30 * time.Second
+
+// reaches reports a place behind the end of what the database has captured. A
+// secondary may only lag: that is waited for, and never taken for a restored
+// database, of which a new snapshot would be read.
+func (d *database) reaches(ctx context.Context, p *place) error {
+	at := lsn(p.Commit)
+	for began := time.Now(); ; {
+		v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
+		if err != nil {
+			return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
+		}
+		end := asLSN(v)
+		switch {
+		case compareLSN(end, at) >= 0:
+			return nil
+		case !d.cfg.readOnly():
+			return fault.Humanf(wayOut, "the position %s is behind the end of what database %s has captured (%s): the database was restored, or change data capture was enabled anew", at.String(), d.name, end.String())
+		case time.Since(began) >= d.cfg.lag:
+			return fmt.Errorf("the position %s is behind the end of what the secondary has of database %s (%s), and was so for %v: the secondary lags, and this is tried again; if it does not, the database was restored, or change data capture was enabled anew: take a new snapshot (cdc-source offsets reset)", at.String(), d.name, end.String(), d.cfg.lag)
+		}
+		d.log.Info("waiting for the secondary to come to the position", "position", at.String(), "secondary", end.String())
+		select {
+		case <-time.After(min(time.Second, max(d.cfg.lag/10, time.Millisecond))):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // assume finds the instances that were read up to a place that does not tell, as one

@@ -18,6 +18,7 @@ type column struct {
 	nullable  bool
 	identity  bool
 	computed  bool
+	encrypted bool   // by Always Encrypted: the server does not know the values
 	def       string // definition of the default, "" = none
 	collation string
 }

@@ -23,6 +23,7 @@ type conn struct {
 	raw   Wire
 	tx    driver.Tx // nil unless a transaction is open
 	leave func()    // ends the context of the transaction
+	level sql.IsolationLevel
 }
 
 // dial connects to a database.
@@ -35,8 +36,10 @@ func dial(ctx context.Context, o *Options, database string) (*conn, error) {
 		"database": {database}, "app name": {"tributary"}, "encrypt": {o.Encrypt}, "TrustServerCertificate": {strconv.FormatBool(o.Trust)},
 		"dial timeout": {strconv.Itoa(max(int(o.ConnectTimeout.Seconds()), 1))}, "multisubnetfailover": {strconv.FormatBool(o.MultiSubnet)},
 	}
-	if o.Encrypt == "false" {
-		q.Set("encrypt", "disable")
+	if o.Encrypt == "false" && o.CA == "" && o.CertificateFor == "" {
+		// The login is encrypted all the same, where the server can. As with
+		// Microsoft's driver for Java, the server's certificate is not looked at.
+		q.Set("TrustServerCertificate", "true")
 	}
 	for key, value := range map[string]string{"certificate": o.CA, "hostNameInCertificate": o.CertificateFor} {
 		if value != "" {
@@ -106,11 +109,13 @@ func (c *conn) begin(ctx context.Context, level sql.IsolationLevel) (err error) 
 		c.tx = nil
 		return explain(fmt.Errorf("begin transaction: %w", err))
 	}
-	c.leave = cancel
+	c.leave, c.level = cancel, level
 	return nil
 }
 
-// end ends it. Nothing was written in it.
+// end ends it. Nothing was written in it. The server has the level of a transaction
+// be that of the connection from then on: what is read later on it would be read
+// dirty, or locked.
 func (c *conn) end() error {
 	if c.tx == nil || c.raw == nil {
 		return nil
@@ -122,6 +127,14 @@ func (c *conn) end() error {
 	c.tx = nil
 	if err != nil {
 		return explain(fmt.Errorf("end transaction: %w", err))
+	}
+	if c.level == sql.LevelReadCommitted {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout) //nolint:forbidigo // what ended may have lost its own
+	defer cancel()
+	if err := c.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err != nil {
+		return fmt.Errorf("end transaction: %w", err)
 	}
 	return nil
 }
@@ -188,6 +201,7 @@ func (c *conn) one(ctx context.Context, query string, args ...any) (out driver.V
 
 // Numbers of the server's errors.
 const (
+	errMissingColumn  = 207
 	errMissingObject  = 208
 	errDenied         = 229
 	errOutOfRange     = 313 // LSNs that a change function does not have

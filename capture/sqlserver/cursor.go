@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"tributary/internal/fault"
 )
 
 // key is where a row of a change table stands in the log.
@@ -120,7 +122,10 @@ func (c *cursor) page(ctx context.Context, from, to lsn, rest bool) (more bool, 
 	query, args := c.query(limit, from, to, rest)
 	err = c.d.conn.rows(ctx, query, args, func(v []driver.Value) error {
 		n++
-		r := change{key: key{asLSN(v[0]), asInt(v[1]), asLSN(v[2]), asInt(v[3])}}
+		r := change{}
+		if r.key, err = keyIn(v); err != nil {
+			return err
+		}
 		if c.any && r.key == c.last {
 			if pass > 0 {
 				pass--
@@ -149,6 +154,10 @@ func (c *cursor) page(ctx context.Context, from, to lsn, rest bool) (more bool, 
 		c.all = true
 		return true, c.d.vanished(ctx, p, c.in.object)
 	}
+	if number(err) == errMissingColumn && c.d.commandless(ctx, c.in) {
+		return false, fault.Human(fmt.Errorf("read the changes of %s: the capture instance %s has no __$command_id, as an older server made it: %w", c.in.id, c.in.name, err),
+			"make a further capture instance of the table, or read with data.query.mode: function, which orders by __$seqval alone")
+	}
 	if number(err) == errOutOfRange { // the LSNs are out of what the function has
 		if e := c.d.overtaken(ctx, &place{Commit: lsnText(before(c.from)), Instances: []int64{c.in.object}}, []*instance{c.in}); e != nil {
 			return false, e
@@ -158,6 +167,18 @@ func (c *cursor) page(ctx context.Context, from, to lsn, rest bool) (more bool, 
 		return false, fmt.Errorf("read the changes of %s: %w", c.in.id, err)
 	}
 	return n >= limit, nil
+}
+
+// keyIn is where a row stands, of its first columns.
+func keyIn(v []driver.Value) (k key, err error) {
+	commit, ok1 := v[0].([]byte)
+	command, ok2 := v[1].(int64)
+	seqval, ok3 := v[2].([]byte)
+	op, ok4 := v[3].(int64)
+	if !ok1 || !ok2 || !ok3 || !ok4 || len(commit) != len(k.commit) || len(seqval) != len(k.change) {
+		return k, fmt.Errorf("the driver gives %T, %T, %T and %T for __$start_lsn, __$command_id, __$seqval and __$operation", v[0], v[1], v[2], v[3])
+	}
+	return key{lsn(commit), command, lsn(seqval), op}, nil
 }
 
 // query selects a page of rows.
@@ -189,6 +210,13 @@ func (c *cursor) query(limit int, low, high lsn, rest bool) (string, []any) {
 	}
 	b.WriteString("c.[__$seqval], c.[__$operation]")
 	return b.String(), args
+}
+
+// commandless reports whether an instance is of a server that did not write the order
+// of commands yet: an upgrade of the server leaves it so.
+func (d *database) commandless(ctx context.Context, in *instance) bool {
+	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM sys.columns WHERE object_id = @p1 AND name = N'__$command_id'", in.object)
+	return err == nil && asInt(v) == 0
 }
 
 // dropped reports whether an instance is not there any more.

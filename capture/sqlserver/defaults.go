@@ -72,7 +72,8 @@ var timeForms = []string{
 func defaultTime(text string) []byte {
 	for _, form := range timeForms {
 		if t, err := time.Parse(form, text); err == nil { // takes fractions of a second too
-			return cellTime(nil, t)
+			cell, _ := cellTime(nil, t) // of the right form
+			return cell
 		}
 	}
 	return nil
@@ -83,7 +84,8 @@ func defaultInt(text string) []byte {
 	if err != nil {
 		return nil
 	}
-	return cellInt(nil, n)
+	cell, _ := cellInt(nil, n) // of the right form
+	return cell
 }
 
 func defaultFloat(text string) []byte {
@@ -91,5 +93,6 @@ func defaultFloat(text string) []byte {
 	if err != nil {
 		return nil
 	}
-	return cellFloat(nil, f)
+	cell, _ := cellFloat(nil, f) // of the right form
+	return cell
 }

@@ -154,7 +154,11 @@ func withOption(t *testing.T, option string) *Options {
 // written encodes the example, and decodes it by the schema of a record.
 func written(t *testing.T, typ *columnType, value driver.Value) string {
 	t.Helper()
-	row, err := typ.append(nil, typ.cell(nil, value))
+	cell, ok := typ.cell(nil, value)
+	if !ok {
+		t.Fatalf("a %T for %s", value, typ.typ.Name)
+	}
+	row, err := typ.append(nil, cell)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -242,7 +242,9 @@ func (m *merge) deliver(ctx context.Context, in *instance, old, r *change) error
 func (m *merge) encode(c *envelope.Change, t *table, old, r *change) (err error) {
 	b := m.batch
 	row := func(cells [][]byte, x *change) (out [][]byte, row, key envelope.Row, err error) {
-		cells, m.buf = t.row(cells, m.buf[:0], x.values)
+		if cells, m.buf, err = t.row(cells, m.buf[:0], x.values); err != nil {
+			return cells, nil, nil, err
+		}
 		t.complete(cells, x.op, x.mask)
 		start := len(b.Buf)
 		if b.Buf, err = t.codec.AppendRow(b.Buf, cells); err != nil {

@@ -27,7 +27,7 @@ type Options struct {
 	Intent    string        `opt:"database.applicationIntent" default:"ReadWrite" enum:"ReadWrite,ReadOnly" doc:"ReadOnly connects to a readable secondary of an availability group; the snapshot then is in snapshot isolation, as there is no other there"`
 	Initial   string        `opt:"database.initial.statements" doc:"SQL to execute on each connection, with ; between (;; stands for one within)"`
 
-	Encrypt        string        `opt:"driver.encrypt" default:"true" enum:"true,false,strict" doc:"whether to encrypt the connection; strict is TDS 8"`
+	Encrypt        string        `opt:"driver.encrypt" default:"true" enum:"true,false,strict" doc:"whether to encrypt the connection; false encrypts the login alone, where the server can; strict is TDS 8"`
 	Trust          bool          `opt:"driver.trustServerCertificate" default:"false" doc:"take any certificate of the server"`
 	CA             string        `opt:"driver.certificate" doc:"PEM file with the certificate to trust; the system's when empty"`
 	CertificateFor string        `opt:"driver.hostNameInCertificate" doc:"name that the server's certificate must have, instead of database.hostname"`
@@ -53,7 +53,7 @@ type Options struct {
 
 	SchemaChanges bool     `opt:"include.schema.changes" default:"true" doc:"tell in the topic topic.prefix of the tables that a snapshot finds, and of tables that get a further capture instance"`
 	OnlyTables    bool     `opt:"schema.history.internal.store.only.captured.tables.ddl" default:"false" doc:"tell there of captured tables only"`
-	Defects       []string `opt:"debezium.defects" enum:"all,nanos" doc:"defects of Debezium to keep, for consumers that count on them: nanos (a datetime2(7) before 1677-09-21 or after 2262-04-11 has a wrong number of nanoseconds, instead of stopping the capture)"`
+	Defects       []string `opt:"debezium.defects" enum:"all,nanos,computed" doc:"defects of Debezium to keep, for consumers that count on them: nanos (a datetime2(7) before 1677-09-21 or after 2262-04-11 has a wrong number of nanoseconds, instead of stopping the capture), computed (computed columns have values in snapshots and are null in changes, instead of being left out)"`
 	Version       string   `opt:"debezium.version" default:"3.0" enum:"3.0,3.5" doc:"whose form the events have: in 3.5 the schema of the source block has a version"`
 
 	// Wires makes each connection to a database: by dial, or in its place; nil

@@ -74,7 +74,11 @@ func (r *reader) Split(ctx context.Context, c snapshot.Chunk) (last [][]byte, er
 	fmt.Fprintf(&b, " OFFSET %d ROWS FETCH NEXT 1 ROWS ONLY", c.Limit-1)
 	err = r.from().rows(ctx, b.String(), args, func(v []driver.Value) error {
 		for i, k := range key {
-			last = append(last, t.cells[k](nil, v[i]))
+			cell, ok := t.cells[k](nil, v[i])
+			if !ok {
+				return t.form(k, v[i])
+			}
+			last = append(last, cell)
 		}
 		return nil
 	})

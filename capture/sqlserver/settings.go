@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"strings"
+	"time"
 
 	"tributary/capture"
 	"tributary/envelope"
@@ -13,10 +14,11 @@ type settings struct {
 	filter    *capture.Filter
 	snapshots *capture.Filter
 	skipOp    [256]bool
+	lag       time.Duration // how long a secondary may take to come to a position
 }
 
 func newSettings(o *Options) (*settings, error) {
-	s := &settings{Options: o}
+	s := &settings{Options: o, lag: lagWait}
 	var err error
 	if s.filter, err = capture.NewFilter(&o.Options); err != nil {
 		return nil, err

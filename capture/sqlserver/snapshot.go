@@ -272,7 +272,10 @@ func (r *reader) Read(ctx context.Context, c snapshot.Chunk, row func(cells [][]
 		query += " OPTION (RECOMPILE)"
 	}
 	return r.from().rows(ctx, query, args, func(v []driver.Value) error {
-		r.cells, r.buf = t.row(r.cells, r.buf[:0], v)
+		var err error
+		if r.cells, r.buf, err = t.row(r.cells, r.buf[:0], v); err != nil {
+			return err
+		}
 		return row(r.cells)
 	})
 }

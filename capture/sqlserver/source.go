@@ -67,6 +67,7 @@ type database struct {
 	gone   map[int64]bool   // instances that were, and about which all was said
 	// lowFirst: update masks have the first columns in their first byte.
 	lowFirst bool
+	clear    bool  // the server is too old for encrypted columns
 	altered  int64 // how many changes of tables there have been
 }
 
@@ -192,7 +193,7 @@ func (d *database) refresh(ctx context.Context) error {
 		for _, w := range in.table.warned {
 			if key := in.id.String() + "." + w; !d.told[key] {
 				d.told[key] = true
-				d.log.Warn("column left out: its type has no form in events", "table", in.id.String(), "column", w)
+				d.log.Warn("column left out: "+w, "table", in.id.String())
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"database/sql/driver"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ type table struct {
 	cells   []cellFunc
 	bits    []int    // where each column is in the update mask
 	absent  [][]byte // what stands for a value that the log does not carry; nil = null
-	warned  []string // columns that are left out because of their type
+	warned  []string // columns that are left out, and why
 	// lowFirst: update masks have the first columns in their first byte.
 	lowFirst bool
 }
@@ -36,15 +37,18 @@ func newTable(id envelope.TableID, columns []*column, key []string, ordinals map
 		if !isKey && !cfg.column(id, c.name) {
 			continue
 		}
-		typ, ok := typeOf(c, cfg.Options)
-		if !ok {
+		typ, why := formOf(c, ordinals != nil, cfg.Options)
+		if c.encrypted {
+			return nil, fault.Humanf("leave the column out with column.exclude.list, or the table", "the values of column %s of %s are encrypted (Always Encrypted): they cannot be read", c.name, id)
+		}
+		if why != "" {
 			if isKey {
-				return nil, fault.Humanf("leave the table out, or give it another key with message.key.columns", "column %s of the key of %s has the type %s, which has no form in events", c.name, id, c.typ)
+				return nil, fault.Humanf("leave the table out, or give it a key of other columns", "column %s of the key of %s %s", c.name, id, why)
 			}
-			t.warned = append(t.warned, c.name+" "+c.typ)
+			t.warned = append(t.warned, c.name+" "+why)
 			continue
 		}
-		ec := envelope.Column{Name: c.name, Type: typ.typ, Nullable: c.nullable, Native: c.cast(), Declared: c.declared()}
+		ec := envelope.Column{Name: c.name, Type: typ.typ, Nullable: c.nullable || c.computed, Native: c.cast(), Declared: c.declared()}
 		if cell := defaultCell(c); cell != nil {
 			text, err := typ.append(nil, cell)
 			if err == nil {
@@ -58,7 +62,7 @@ func newTable(id envelope.TableID, columns []*column, key []string, ordinals map
 		absent := absentCell(c, typ.typ, cfg)
 		codec.Columns = append(codec.Columns, withAbsent(typ.append, absent))
 		t.columns, t.cells = append(t.columns, c), append(t.cells, typ.cell)
-		t.bits = append(t.bits, ordinals[strings.ToLower(c.name)])
+		t.bits = append(t.bits, ordinals[c.name])
 		t.absent = append(t.absent, absent)
 	}
 	for _, name := range key {
@@ -71,6 +75,20 @@ func newTable(id envelope.TableID, columns []*column, key []string, ordinals map
 	}
 	t.codec = codec
 	return t, nil
+}
+
+// formOf finds what a column becomes, or why it has no form in events. Change tables
+// have no values of computed columns: NULL would take the place of what a snapshot
+// has read.
+func formOf(c *column, tracked bool, o *Options) (columnType, string) {
+	if c.computed && tracked && !o.keeps("computed") {
+		return columnType{}, "is computed, and change tables do not have its values"
+	}
+	typ, ok := typeOf(c, o)
+	if !ok {
+		return columnType{}, "has the type " + c.typ + ", which has no form in events"
+	}
+	return typ, ""
 }
 
 // withAbsent has the placeholder written as it is, whatever the type makes of
@@ -97,7 +115,7 @@ func absentCell(c *column, t envelope.Type, cfg *settings) []byte {
 
 // row makes cells of the driver's values, which are those of the columns in their
 // order; the memory is dst's.
-func (t *table) row(cells [][]byte, dst []byte, values []driver.Value) ([][]byte, []byte) {
+func (t *table) row(cells [][]byte, dst []byte, values []driver.Value) ([][]byte, []byte, error) {
 	cells = cells[:0]
 	for i, v := range values {
 		if v == nil {
@@ -105,7 +123,10 @@ func (t *table) row(cells [][]byte, dst []byte, values []driver.Value) ([][]byte
 			continue
 		}
 		start := len(dst)
-		dst = t.cells[i](dst, v)
+		var ok bool
+		if dst, ok = t.cells[i](dst, v); !ok {
+			return cells, dst, t.form(i, v)
+		}
 		cells = append(cells, dst[start:len(dst):len(dst)])
 	}
 	for i := range cells {
@@ -113,7 +134,13 @@ func (t *table) row(cells [][]byte, dst []byte, values []driver.Value) ([][]byte
 			cells[i] = []byte{}
 		}
 	}
-	return cells, dst
+	return cells, dst, nil
+}
+
+// form is the error of a value that is not as the driver has values of the column's
+// type.
+func (t *table) form(i int, v driver.Value) error {
+	return fmt.Errorf("read column %s of %s: the driver gives a %T for the type %s", t.columns[i].name, t.id, v, t.columns[i].typ)
 }
 
 // changed reports whether the update mask has the bit of a column; of one that the

@@ -157,10 +157,11 @@ func serverViews() map[string]*view {
 				}
 			}},
 		"sys.dm_exec_sessions": {cols: cols("session_id", smallType, "login_time", dtType, "host_name?", nvarchar(128), "program_name?", nvarchar(128),
-			"login_name", nvarchar(128), "status", nvarchar(30), "is_user_process", bitType, "database_id", smallType, "open_transaction_count", intType),
+			"login_name", nvarchar(128), "status", nvarchar(30), "is_user_process", bitType, "database_id", smallType, "open_transaction_count", intType,
+			"transaction_isolation_level", smallType),
 			rows: func(s *session, _ *Database, _ *state) (out [][]any) {
 				for _, x := range s.srv.Sessions() {
-					out = append(out, []any{int64(x.ID), datetime(x.Since), x.Host, x.App, x.User, "running", true, int64(1), int64(0)})
+					out = append(out, []any{int64(x.ID), datetime(x.Since), x.Host, x.App, x.User, "running", true, int64(1), int64(0), int64(x.Isolation)})
 				}
 				return out
 			}},

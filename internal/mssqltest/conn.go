@@ -25,6 +25,7 @@ type conn struct {
 	login   atomic.Pointer[SessionInfo]
 	// afterLogin leaves TLS where only the login is to be encrypted; nil otherwise.
 	afterLogin func() io.Reader
+	encrypted  bool // the login comes in TLS
 }
 
 // serve runs a connection to its end.
@@ -238,7 +239,7 @@ func (c *conn) beginTransaction(level isolation) error {
 		return fmt.Errorf("isolation level %d", level)
 	}
 	if level != 0 {
-		s.level = level
+		s.isolate(level)
 	}
 	s.begin()
 	return s.out.transaction(tds.EnvBegin, s.tx.id)
@@ -303,7 +304,7 @@ func (c *conn) logIn(l tds.Login, out *clientOutput) error {
 		return errDropped
 	}
 	s.user, s.host, s.app, s.readOnly, s.db, s.startDB = o.User, l.Host, l.App, l.ReadOnly, db, db.name
-	c.login.Store(&SessionInfo{ID: s.id, User: s.user, Host: s.host, App: s.app, Since: s.since, ReadOnly: s.readOnly})
+	c.login.Store(&SessionInfo{ID: s.id, User: s.user, Host: s.host, App: s.app, Since: s.since, ReadOnly: s.readOnly, Encrypted: c.encrypted})
 	size := l.PacketSize
 	if size < 512 || size > 32767 {
 		size = 4096

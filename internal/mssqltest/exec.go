@@ -115,7 +115,7 @@ func (s *session) setOption(st *tsql.SetOption) error {
 				// As a server, it says so when the data is accessed; the model says it at once.
 				return sqlError(3951, "Transaction failed in database '%s' because the statement was run under snapshot isolation but the transaction did not start in snapshot isolation. You cannot change the isolation level of the transaction to snapshot after the transaction has started.", s.db.name)
 			}
-			s.level = level
+			s.isolate(level)
 			if s.tx != nil {
 				s.tx.level = level
 			}

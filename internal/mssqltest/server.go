@@ -177,7 +177,8 @@ func (s *Server) newSession(id int) *session {
 		n.ctx = context.Background()
 	}
 	n.db = s.dbs[0]
-	n.level, n.lockTimeout = readCommitted, -1
+	n.isolate(readCommitted)
+	n.lockTimeout = -1
 	n.vars, n.prepared, n.cursors = map[string]*variable{}, map[int32]*prepared{}, map[int32]*cursor{}
 	return n
 }
@@ -254,6 +255,11 @@ type SessionInfo struct {
 	Host, App string
 	Since     time.Time
 	ReadOnly  bool // it asked for a replica that may be read only
+	Encrypted bool // its login came in TLS
+	// Isolation is the level of the session, as sys.dm_exec_sessions numbers it: 1
+	// read uncommitted, 2 read committed, 3 repeatable read, 4 serializable, 5
+	// snapshot.
+	Isolation int
 }
 
 // Sessions are the connections that have logged in.
@@ -263,7 +269,9 @@ func (s *Server) Sessions() []SessionInfo {
 	var out []SessionInfo
 	for _, c := range s.conns {
 		if l := c.login.Load(); l != nil {
-			out = append(out, *l)
+			info := *l
+			info.Isolation = int(c.session.shown.Load())
+			out = append(out, info)
 		}
 	}
 	slices.SortFunc(out, func(a, b SessionInfo) int { return a.ID - b.ID })

@@ -3,6 +3,7 @@ package mssqltest
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tributary/internal/mssqltest/tds"
@@ -55,6 +56,7 @@ type session struct {
 	tx          *tx // the transaction, or that of the statement alone
 	tranCount   int64
 	level       isolation
+	shown       atomic.Int32 // level, for other sessions
 	lockTimeout int64
 	implicit    bool
 	nocount     bool
@@ -80,11 +82,19 @@ type prepared struct{ params, text string }
 func (s *session) reset() {
 	s.rollback()
 	s.db = s.srv.DB("master")
-	s.level, s.lockTimeout = readCommitted, -1
+	s.isolate(readCommitted)
+	s.lockTimeout = -1
 	s.implicit, s.nocount, s.xactAbort, s.identityIns = false, false, false, ""
 	s.rowCount, s.lastError, s.identity, s.caught = 0, 0, nil, nil
 	s.prepared, s.cursors = map[int32]*prepared{}, map[int32]*cursor{}
 	s.vars = map[string]*variable{}
+}
+
+// isolate sets the level of the session: it stays until it is set again, whatever
+// transactions end.
+func (s *session) isolate(level isolation) {
+	s.level = level
+	s.shown.Store(int32(level))
 }
 
 // interrupted says whether the request is to end.

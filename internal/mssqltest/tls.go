@@ -80,6 +80,7 @@ func (c *conn) secure(r io.Reader, want byte) (io.Reader, error) {
 		return nil, fmt.Errorf("start TLS: %w", err)
 	}
 	wrapped.handshake = false
+	c.encrypted = true
 	plain := c.w
 	plain.SetKind(tds.PacketResponse)
 	c.w = tds.NewWriter(t, 4096, uint16(c.session.id))
