@@ -15,7 +15,7 @@ import (
 type instance struct {
 	object int64 // of the change table
 	name   string
-	start  lsn // its changes begin here; the clean-up moves it up
+	start  lsn // its changes begin here; the clean-up moves it up; zero = the capture job has not come to it yet
 	source int64
 	id     envelope.TableID
 	table  *table
@@ -24,17 +24,21 @@ type instance struct {
 
 const instancesQuery = `SELECT ct.object_id, ct.capture_instance, ct.start_lsn, ct.source_object_id, s.name, t.name
 FROM cdc.change_tables AS ct
-JOIN sys.tables AS t ON t.object_id = ct.source_object_id
-JOIN sys.schemas AS s ON s.schema_id = t.schema_id
+LEFT JOIN sys.tables AS t ON t.object_id = ct.source_object_id
+LEFT JOIN sys.schemas AS s ON s.schema_id = t.schema_id
 ORDER BY s.name, t.name, ct.start_lsn, ct.object_id`
 
 // instances lists the capture instances of captured tables, the older one of a
-// table first.
+// table first. One that has not begun is left out where its table has another.
 func (d *database) instances(ctx context.Context, c *conn) (out []*instance, err error) {
 	err = c.rows(ctx, instancesQuery, nil, func(v []driver.Value) error {
 		in := &instance{object: asInt(v[0]), name: asText(v[1]), start: asLSN(v[2]), source: asInt(v[3]),
 			id: envelope.TableID{Catalog: d.name, Schema: asText(v[4]), Name: asText(v[5])}}
 		d.names[in.object] = in.name
+		if v[5] == nil {
+			d.unseen(in.object, in.name)
+			return nil
+		}
 		if d.cfg.include(in.id) {
 			out = append(out, in)
 		} else {
@@ -45,6 +49,17 @@ func (d *database) instances(ctx context.Context, c *conn) (out []*instance, err
 	if err != nil {
 		return nil, fmt.Errorf("list the capture instances of database %s: %w", d.name, err)
 	}
+	counts := make(map[int64]int)
+	for _, in := range out {
+		counts[in.source]++
+	}
+	out = slices.DeleteFunc(out, func(in *instance) bool {
+		if in.start != (lsn{}) || counts[in.source] == 1 {
+			return false
+		}
+		counts[in.source]--
+		return true
+	})
 	for i, in := range out {
 		if i+1 < len(out) && out[i+1].id == in.id {
 			in.stop = out[i+1].start
@@ -162,7 +177,7 @@ func (d *database) captured(ctx context.Context, c *conn, in *instance) (*table,
 	slices.SortStableFunc(have, func(a, b *column) int { return ordinals[a.name] - ordinals[b.name] })
 	t, err := newTable(in.id, have, key, ordinals, d.cfg)
 	if err == nil {
-		t.lowFirst = d.lowFirst
+		t.lowFirst, t.captured = d.lowFirst, len(names)
 	}
 	return t, err
 }

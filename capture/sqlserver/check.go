@@ -30,8 +30,7 @@ func (d *database) check(ctx context.Context) error {
 	if _, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.change_tables"); err != nil {
 		if n := number(err); n == errDenied || n == errMissingObject {
 			return fault.Human(fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err),
-				"give the user the rights: USE "+quoted(d.name)+"; GRANT SELECT ON SCHEMA::[cdc] TO "+quoted(d.cfg.User)+"; GRANT SELECT ON SCHEMA::[dbo] TO "+quoted(d.cfg.User)+
-					"; and membership in the role that sp_cdc_enable_table was given, if any: ALTER ROLE [ROLE] ADD MEMBER "+quoted(d.cfg.User))
+				"give the user the right: USE "+quoted(d.name)+"; GRANT SELECT ON SCHEMA::[cdc] TO "+quoted(d.cfg.User)+". What it lacks of the captured tables is told next")
 		}
 		return fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err)
 	}
@@ -264,7 +263,12 @@ func (d *database) lowEnds(ctx context.Context, p *place, list []*instance) erro
 		first = increment(first)
 	}
 	for i, low := range lows {
-		if low == (lsn{}) || compareLSN(low, first) <= 0 { // zero: it was dropped just now
+		if low == (lsn{}) {
+			if low, err = d.lowEnd(ctx, list[i]); err != nil {
+				return err
+			}
+		}
+		if compareLSN(low, first) <= 0 { // zero: there is no such instance any more, or it has no changes yet
 			continue
 		}
 		l := lsn(p.Commit)
@@ -293,6 +297,9 @@ func (d *database) vanished(ctx context.Context, p *place, object int64) error {
 		name = fmt.Sprintf("with the object_id %d", object)
 	}
 	switch {
+	case d.hidden[object]:
+		return fault.Humanf("USE "+quoted(d.name)+"; GRANT SELECT ON the table TO "+quoted(d.cfg.User),
+			"the user %s may not see the table of the capture instance %s of database %s any more, of which it was told what it had captured until %s", d.cfg.User, name, d.name, l.String())
 	case asInt(v) == 0:
 		d.log.Info("a capture instance was dropped; nothing had been captured since", "instance", name, "position", l.String())
 	case d.cfg.Dropped == droppedWarn:

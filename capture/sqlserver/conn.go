@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -204,6 +205,7 @@ const (
 	errMissingColumn  = 207
 	errMissingObject  = 208
 	errDenied         = 229
+	errDeniedColumn   = 230
 	errOutOfRange     = 313 // LSNs that a change function does not have
 	errLockTimeout    = 1222
 	errDeadlock       = 1205
@@ -229,9 +231,14 @@ func explain(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the server closed the connection: " + err.Error())
 	}
-	err = capture.Quiet(err)
+	if !quotes[number(err)] {
+		err = capture.Quiet(err)
+	}
 	if fault.NeedsHuman(err) {
 		return err
+	}
+	if m := deniedObject.FindStringSubmatch(err.Error()); m != nil && number(err) == errDenied {
+		return fault.Human(err, "grant the right that is missing: USE "+quoted(m[2])+"; GRANT SELECT ON "+quoted(m[3])+"."+quoted(m[1])+" TO the user")
 	}
 	if hint := hints[number(err)]; hint != "" {
 		return fault.Human(err, hint)
@@ -242,10 +249,18 @@ func explain(err error) error {
 	return err
 }
 
+// quotes are the errors whose messages quote names of objects, columns, databases and
+// logins, and no values of rows.
+var quotes = map[int32]bool{errMissingColumn: true, errMissingObject: true, errDenied: true, errDeniedColumn: true, errDeniedDatabase: true, errNoSuchDatabase: true}
+
+// deniedObject finds the object, database and schema in the message of errDenied.
+var deniedObject = regexp.MustCompile(`on the object '([^']*)', database '([^']*)', schema '([^']*)'`)
+
 var hints = map[int32]string{
 	errNoLogin:        "correct database.user and database.password",
 	errNoSuchDatabase: "correct database.names, or give the user access: USE [DATABASE]; CREATE USER [USER] FOR LOGIN [USER]",
 	errDeniedDatabase: "give the user access to the database: USE [DATABASE]; CREATE USER [USER] FOR LOGIN [USER]",
+	errDeniedColumn:   "grant the right that is missing: GRANT SELECT ON [SCHEMA].[TABLE] ([COLUMN]) TO the user, or leave the column out (column.exclude.list)",
 	errDenied:         "grant the right that is missing: USE [DATABASE]; GRANT SELECT ON SCHEMA::[SCHEMA] TO [USER]; GRANT SELECT ON SCHEMA::[cdc] TO [USER]",
 	errNoSnapshots:    "execute ALTER DATABASE [DATABASE] SET ALLOW_SNAPSHOT_ISOLATION ON, or choose another snapshot.isolation.mode",
 }

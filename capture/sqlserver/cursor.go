@@ -163,6 +163,11 @@ func (c *cursor) page(ctx context.Context, from, to lsn, rest bool) (more bool, 
 			return false, e
 		}
 	}
+	if n := number(err); n == errDenied || n == errMissingObject {
+		if e := c.d.rights(ctx); e != nil { // it knows what is missing
+			return false, e
+		}
+	}
 	if err != nil {
 		return false, fmt.Errorf("read the changes of %s: %w", c.in.id, err)
 	}

@@ -54,10 +54,11 @@ func (d *database) start(ctx context.Context, p *place) error {
 
 // objects are the instances that are to be read on after an LSN: without those that
 // a newer one had taken the place of by then, which may be dropped, and those that
-// begin later, of which nothing can be missing yet.
+// begin later, or that the capture job has not begun, of which nothing can be missing
+// yet.
 func (d *database) objects(after lsn) (out []int64) {
 	for _, in := range d.list {
-		if compareLSN(in.start, after) <= 0 && (in.stop == (lsn{}) || compareLSN(after, in.stop) < 0) {
+		if in.start != (lsn{}) && compareLSN(in.start, after) <= 0 && (in.stop == (lsn{}) || compareLSN(after, in.stop) < 0) {
 			out = append(out, in.object)
 		}
 	}

@@ -63,6 +63,7 @@ type database struct {
 	list   []*instance
 	told   map[string]bool  // columns that were warned of
 	others map[int64]bool   // instances of tables that are not captured
+	hidden map[int64]bool   // instances of tables that the user may not see
 	names  map[int64]string // of all instances that were seen, by object_id
 	gone   map[int64]bool   // instances that were, and about which all was said
 	// lowFirst: update masks have the first columns in their first byte.
@@ -121,6 +122,10 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 		if err := d.refresh(ctx); err != nil {
 			return n, err
 		}
+		if err := d.rights(ctx); err != nil {
+			return n, err
+		}
+		d.masked(ctx)
 		for _, in := range d.list {
 			ids = append(ids, in.id)
 		}
@@ -149,7 +154,7 @@ func openDatabase(ctx context.Context, cfg *settings, log *slog.Logger, name str
 	if err != nil {
 		return nil, err
 	}
-	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool), others: make(map[int64]bool), names: make(map[int64]string)}
+	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool), others: make(map[int64]bool), hidden: make(map[int64]bool), names: make(map[int64]string)}
 	v, err := c.one(ctx, "SELECT name FROM sys.databases WHERE name = @p1", name)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find database %s: %w", name, err), c.close())

@@ -23,6 +23,7 @@ type table struct {
 	warned  []string // columns that are left out, and why
 	// lowFirst: update masks have the first columns in their first byte.
 	lowFirst bool
+	captured int // how many columns its capture instance has
 }
 
 // newTable makes a version. ordinals tell where a column is in the update mask; nil

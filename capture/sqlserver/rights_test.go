@@ -1,0 +1,185 @@
+package sqlserver
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tributary/internal/fault"
+	"tributary/internal/mssqltest"
+)
+
+// gated is a model with a table t of which the capture instance has a gating role.
+func gated(t *testing.T, o mssqltest.Options) (*mssqltest.Server, *mssqltest.Database) {
+	t.Helper()
+	srv := serve(t, o)
+	db := srv.DB("crm")
+	exec(t, db, "EXEC sys.sp_cdc_enable_db", "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v int NOT NULL)",
+		"EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = N'readers', @supports_net_changes = 0")
+	return srv, db
+}
+
+// needs fails unless an error is for a human and its hint has a text.
+func needs(t *testing.T, err error, hint string) {
+	t.Helper()
+	if !fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), hint) {
+		t.Errorf("error %v, hint %q; want a hint with %q", err, fault.Hint(err), hint)
+	}
+}
+
+// TestRightsAreTold has check and the start say what rights are missing, each with
+// the statement that gives it.
+func TestRightsAreTold(t *testing.T) {
+	srv, db := gated(t, mssqltest.Options{})
+	exec(t, db, "CREATE SCHEMA sales", "CREATE TABLE sales.w (id int NOT NULL PRIMARY KEY, v int NULL)")
+	check(t, db.EnableTable("sales", "w", ""))
+	s, err := New(optionsFor(t, srv, nil), slog.New(slog.DiscardHandler))
+	check(t, err)
+	for denied, hint := range map[string]string{
+		"SELECT cdc.change_tables":            "USE [crm]; GRANT SELECT ON SCHEMA::[cdc] TO [sa]",
+		"SELECT sales.w":                      "USE [crm]; GRANT SELECT ON [sales].[w] TO [sa]",
+		"SELECT sales.w.v":                    "USE [crm]; GRANT SELECT ON [sales].[w] ([v]) TO [sa]",
+		"sysadmin,role db_owner,role readers": "USE [crm]; ALTER ROLE [readers] ADD MEMBER [sa]",
+		"sysadmin,role db_owner,role readers,SELECT dbo.t,SELECT sales.w": "USE [crm]; GRANT SELECT ON [dbo].[t] TO [sa]; ALTER ROLE [readers] ADD MEMBER [sa]; GRANT SELECT ON [sales].[w] TO [sa]",
+	} {
+		t.Run(denied, func(t *testing.T) {
+			srv.SetDenied(strings.Split(denied, ",")...)
+			needs(t, s.Check(t.Context(), nil, io.Discard), hint)
+			needs(t, s.Open(t.Context(), nil), hint)
+		})
+	}
+	srv.SetDenied("sysadmin", "role db_owner")
+	check(t, s.Check(t.Context(), nil, io.Discard))
+}
+
+// TestRetentionWithoutRights has a user who may read the change tables and is not
+// in the gating role: the server tells it of no low end, so that what was cleaned
+// up would be lost without a word.
+func TestRetentionWithoutRights(t *testing.T) {
+	for _, mode := range []string{"direct", "function"} {
+		t.Run(mode, func(t *testing.T) {
+			srv, db := gated(t, mssqltest.Options{})
+			exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+			o := optionsFor(t, srv, map[string]string{"data.query.mode": mode})
+			s := open(t, o, nil)
+			past(t, s)
+			srv.SetDenied("sysadmin", "role db_owner", "role readers")
+			exec(t, db, "INSERT INTO dbo.t VALUES (2, 2)", "INSERT INTO dbo.t VALUES (3, 3)")
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			var err error
+			for err == nil {
+				_, err = s.Next(ctx)
+			}
+			needs(t, err, "ALTER ROLE [readers] ADD MEMBER [sa]")
+		})
+	}
+}
+
+// log keeps what is logged.
+type log struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// logged opens a source whose log is kept.
+func logged(t *testing.T, o Options) (*Source, *log) {
+	t.Helper()
+	l := &log{}
+	s, err := New(o, slog.New(slog.NewTextHandler(l, nil)))
+	check(t, err)
+	t.Cleanup(func() { check(t, s.Close()) })
+	return s, l
+}
+
+// TestHiddenTables has the catalog not show a captured table to the user.
+func TestHiddenTables(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+	o := optionsFor(t, srv, nil)
+	first := open(t, o, nil)
+	pos := past(t, first)
+	check(t, first.Close())
+	srv.SetDenied("VIEW DEFINITION dbo.t")
+	s, l := logged(t, o)
+	check(t, s.Check(t.Context(), nil, io.Discard))
+	if got := l.String(); !strings.Contains(got, "may not see") || !strings.Contains(got, "instance=dbo_t ") || strings.Contains(got, "instance=dbo_u ") {
+		t.Error(got)
+	}
+	// What was told of it until now would end without a word.
+	needs(t, s.Open(t.Context(), pos), "GRANT SELECT")
+}
+
+// TestInstanceWithoutBeginning has a snapshot come before the capture job has come
+// to a capture instance: its beginning is not known, and nothing of it is missing.
+func TestInstanceWithoutBeginning(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+	srv.StopAgent()
+	exec(t, db, "CREATE TABLE dbo.w (id int NOT NULL PRIMARY KEY, v int NOT NULL)", "INSERT INTO dbo.w VALUES (5, 5)")
+	check(t, db.EnableTable("dbo", "w", ""), db.EnableTable("dbo", "t", "dbo_t_2"))
+	if db.MinLSN("dbo_w") != (mssqltest.LSN{}) {
+		t.Fatal("the instance has begun")
+	}
+	o := optionsFor(t, srv, nil)
+	s := open(t, o, nil)
+	var got []string
+	for p := (&position{Snapshot: nil}); ; {
+		events, end := next(t, s)
+		got = append(got, events...)
+		var err error
+		if p, err = parsePosition(end); err == nil && p.Snapshot == nil {
+			break
+		}
+	}
+	if want := "r crm.t 1,1 r crm.w 5,5"; strings.Join(got, " ") != want {
+		t.Fatalf("snapshot %v", got)
+	}
+	pos, err := s.session.at.append(nil)
+	check(t, err, s.Close())
+	exec(t, db, "INSERT INTO dbo.w VALUES (7, 7)", "INSERT INTO dbo.t VALUES (8, 8)")
+	srv.StartAgent()
+	s = open(t, o, pos)
+	got = nil
+	for len(got) < 2 {
+		events, _ := next(t, s)
+		got = append(got, events...)
+	}
+	if want := "c crm.w 7,7 c crm.t 8,8"; strings.Join(got, " ") != want {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestNamesInErrors: the names in the server's errors are told, values of rows are
+// not.
+func TestNamesInErrors(t *testing.T) {
+	srv, _ := tracked(t, mssqltest.Options{})
+	c, err := dial(t.Context(), &Options{Host: strings.Split(srv.Addr(), ":")[0], Port: optionsFor(t, srv, nil).Port, User: "sa", Password: optionsFor(t, srv, nil).Password, Encrypt: "false"}, "crm")
+	check(t, err)
+	t.Cleanup(func() { check(t, c.close()) })
+	srv.SetDenied("SELECT dbo.t")
+	_, err = c.one(t.Context(), "SELECT COUNT(*) FROM dbo.t")
+	needs(t, err, "USE [crm]; GRANT SELECT ON [dbo].[t] TO")
+	for query, text := range map[string]string{"SELECT secret FROM dbo.u": "'secret'", "SELECT 1 FROM dbo.nothing": "'dbo.nothing'", "SELECT CAST(N'secret' AS int)": "***"} {
+		if _, err := c.one(t.Context(), query); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
