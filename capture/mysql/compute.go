@@ -48,25 +48,7 @@ func (s *stream) compute(row []byte, b *bound, start int, columns []int) ([]byte
 	if len(got) != len(columns) {
 		return nil, fmt.Errorf("compute the generated columns of %s: no answer", b.version.def.ID)
 	}
-	old := bytes.Clone(row[start:])
-	row = row[:start]
-	from = 0
-	for i := range b.ends {
-		end := b.ends[i] - start
-		cell := old[from:end]
-		from = end
-		for j, column := range columns {
-			if column != i {
-				continue
-			}
-			if cell, err = b.version.cell(i, got[j]); err != nil {
-				return nil, err
-			}
-		}
-		row = append(row, cell...)
-		b.ends[i] = len(row)
-	}
-	return row, nil
+	return b.fill(row, start, columns, got)
 }
 
 // cast makes an expression one of a column's type.

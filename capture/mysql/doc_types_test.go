@@ -91,10 +91,12 @@ JSON is written without white space between tokens. A number with fraction or ex
 written out with all the digits of the double, as Debezium does in the stream; dates and times within a document are
 as the server prints them.
 
-Where the log does not carry an unchanged value (binlog_row_image NOBLOB or MINIMAL), text and binary columns are
-unavailable.value.placeholder. Other types have no such form: capturing stops with an error that asks for
-binlog_row_image=FULL. A column that an INSERT left out has its default. MariaDB 11 leaves generated columns out of
-updates: the server is asked to compute them with the row's values, which costs a query for each such update.
+Where the log does not carry an unchanged value (binlog_row_image NOBLOB or MINIMAL in a session), text and binary
+columns are unavailable.value.placeholder. Values of other types, which have no such form, are read from the table by
+the row's key, a query for each such update, with a warning: a change since may be in them already, whose own record
+follows. Where the row is gone, or nothing can be read by, capturing stops; what it says names the way on. A column
+that an INSERT left out has its default. MariaDB 11 leaves generated columns out of updates: the server is asked to
+compute them with the row's values, likewise.
 `
 
 const mariaFooter = `

@@ -158,6 +158,10 @@ func (c *goldenCatalog) evaluate(context.Context, []string, []string) ([][]byte,
 	return nil, errors.New("no server to compute with")
 }
 
+func (c *goldenCatalog) reread(context.Context, envelope.TableID, []string, []string) ([][][]byte, error) {
+	return nil, errors.New("no server to read rows from")
+}
+
 func (h *historyColumn) def() columnDef {
 	word, rest, _ := strings.Cut(strings.ToLower(h.TypeName), " ")
 	d := columnDef{Name: h.Name, DataType: word, Full: word, Nullable: h.Optional, Comment: h.Comment, Increment: h.Increment}

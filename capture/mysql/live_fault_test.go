@@ -46,7 +46,7 @@ func openError(t *testing.T, o Options, resume capture.Position) error {
 
 func TestSettingsOfTheServerThatDoNotDo(t *testing.T) {
 	db := testdb.MySQL(t)
-	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY, j JSON, n INT)", "INSERT INTO a (id, j) VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')")
+	db.MustExec(t, "CREATE TABLE a (id BIT(9) PRIMARY KEY, j JSON, n INT)", "INSERT INTO a (id, j) VALUES (1,'{\"a\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"b\": 1}')")
 	o := options(t, db)
 	for _, c := range []struct{ set, reset, text, hint string }{
 		{"SET GLOBAL binlog_format = 'STATEMENT'", "SET GLOBAL binlog_format = 'ROW'", "binlog_format is STATEMENT", "binlog_format = 'ROW'"},

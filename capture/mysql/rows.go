@@ -2,12 +2,12 @@ package mysql
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"tributary/capture"
 	"tributary/capture/mysql/binlog"
 	"tributary/envelope"
-	"tributary/internal/fault"
 )
 
 // rows takes a row event. inner is as for event.
@@ -80,14 +80,24 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		}
 		if err != nil {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]
-			if !s.cfg.KeepsFailures() || s.tx.xa {
+			var gone goneError
+			known := errors.As(err, &gone) // where the row after it begins
+			if known {
+				s.tx.rows++
+			}
+			told := skipping && (known || !s.skip.elsewhere) && s.told(done)
+			if !(told && known) && (!s.cfg.KeepsFailures() || s.tx.xa) {
 				s.pipe.Release(false)
 				return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
 			}
-			if !skipping || s.tx.events > skipEvents && done >= skipRows {
-				s.aside(batch, b, &source, src, err)
+			if !told {
+				s.aside(batch, b, &source, src[:len(src)-len(gone.rest)], err)
 			}
-			break // where the row after it begins is not known
+			if !known {
+				break
+			}
+			src = gone.rest
+			continue
 		}
 		src = rest
 		s.tx.rows++
@@ -98,11 +108,7 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 		if c := &batch.List[list]; !s.cfg.skipOp[c.Op] {
 			s.count.Count(c)
 		}
-		old := skipping && (s.tx.events <= skipEvents || done < skipRows)
-		if s.skip.elsewhere {
-			old = skipping && s.tx.rows <= s.skip.Done
-		}
-		if old || s.cfg.skipOp[batch.List[list].Op] {
+		if skipping && s.told(done) || s.cfg.skipOp[batch.List[list].Op] {
 			batch.List, batch.Buf = batch.List[:list], batch.Buf[:buf]
 			continue
 		}
@@ -128,6 +134,15 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 	return nil
 }
 
+// told reports whether the row of that number in the event in work was delivered
+// before; the transaction is the one that s.skip is in, and the row is counted.
+func (s *stream) told(done int64) bool {
+	if s.skip.elsewhere {
+		return s.tx.rows <= s.skip.Done
+	}
+	return s.tx.events <= s.skip.Event || done < s.skip.Row
+}
+
 // aside keeps what is left of an event of which a row cannot be decoded.
 func (s *stream) aside(batch *capture.Batch, b *bound, source *envelope.Source, src []byte, reason error) {
 	id := b.version.def.ID
@@ -143,6 +158,11 @@ func (s *stream) image(batch *capture.Batch, r *binlog.Rows, b *bound, source *e
 	c := batch.Next()
 	c.Table, c.Source, c.TsNs = b.version.codec.Table, *source, ts
 	before := sides{present: r.Before, whole: r.Full(r.Before), documents: r.Kind == binlog.Partial, kind: r.Kind}
+	if r.Kind != binlog.Write {
+		if err := b.tellsKey(&before); err != nil {
+			return nil, err
+		}
+	}
 	row, key, rest, err := s.half(batch, b, src, &before)
 	if err != nil {
 		return nil, err
@@ -236,7 +256,8 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 		side.docs = make(map[int][]byte)
 		sp.Documents = side.docs
 	}
-	var computed []int
+	var computed, asked []int // columns that the server is asked for
+	lacks := false            // others are missing too
 	sp.Missing = func(dst []byte, i int) ([]byte, error) {
 		c := &b.version.codec.Table.Columns[b.version.at[i]]
 		switch {
@@ -258,25 +279,25 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 			}
 			return append(dst, side.row[start:side.before.ends[i]]...), nil
 		}
-		return s.unavailable(dst, c, b.version.def.ID)
+		lacks = true
+		if c.Type.Kind == envelope.String && (plain(c) || len(b.key) == 0) || c.Type.Kind == envelope.Bytes && c.Type.Logical == "" {
+			return envelope.AppendString(c.AppendPresent(dst), s.cfg.placeholder()), nil
+		}
+		asked = append(asked, i)
+		return c.AppendMissing(dst), nil
 	}
 	start := len(dst)
 	out, rest, err = b.layout.AppendSparse(dst, b.ends, src, &sp)
+	if lacks { // what is computed of them is read, too
+		asked, computed = append(asked, computed...), nil
+	}
+	if err == nil && len(asked) > 0 {
+		out, err = s.lookUp(out, b, start, asked, rest)
+	}
 	if err == nil && len(computed) > 0 {
 		out, err = s.compute(out, b, start, computed)
 	}
 	return out, rest, err
-}
-
-// unavailable appends what stands for a value that is unchanged and not in the
-// log. Only text and bytes have such a thing.
-func (s *stream) unavailable(dst []byte, c *envelope.Column, id envelope.TableID) ([]byte, error) {
-	switch {
-	case c.Type.Kind == envelope.String, c.Type.Kind == envelope.Bytes && c.Type.Logical == "":
-		return envelope.AppendString(c.AppendPresent(dst), s.cfg.placeholder()), nil
-	}
-	return nil, fault.Humanf("set binlog_row_image=FULL (or NOBLOB) on the server and in all sessions, then take a new snapshot",
-		"an update of %s is logged without column %s, and a value of type %s has nothing that could say so", id, c.Name, c.Native)
 }
 
 func columnStart(ends []int, i, start int) int {

@@ -70,6 +70,9 @@ type catalog interface {
 	// evaluate returns the values that expressions have with the columns of a
 	// row, nil for NULL; columns are "literal AS name".
 	evaluate(ctx context.Context, expressions, columns []string) ([][]byte, error)
+	// reread returns columns of the rows, at most two, that conditions are true of:
+	// in a state that has all that the log has.
+	reread(ctx context.Context, id envelope.TableID, columns, where []string) ([][][]byte, error)
 }
 
 // serverCatalog reads information_schema.
@@ -124,6 +127,21 @@ func (s *serverCatalog) evaluate(ctx context.Context, expressions, columns []str
 		return nil, errors.New("the server cannot compute the expression with the values of a row")
 	}
 	return out, nil
+}
+
+// reread implements catalog. A transaction is in the log before the engine shows it to
+// others: the lock waits for that, and is given up at once.
+func (s *serverCatalog) reread(ctx context.Context, id envelope.TableID, columns, where []string) (out [][][]byte, err error) {
+	query := "SELECT " + strings.Join(columns, ",") + " FROM " + tableName(id) + " WHERE " + strings.Join(where, " AND ") + " LIMIT 2 LOCK IN SHARE MODE"
+	err = s.conn.rows(ctx, query, func(cells [][]byte) error {
+		row := make([][]byte, len(cells))
+		for i, c := range cells {
+			row[i] = bytes.Clone(c)
+		}
+		out = append(out, row)
+		return nil
+	})
+	return out, err
 }
 
 // systemSchemas are never captured.

@@ -19,6 +19,8 @@ type version struct {
 	types []columnType    // by column of def; zero for an excluded one
 	at    []int           // by column of def: its place in codec.Table, -1 when excluded
 	codec *envelope.Codec // of snapshot rows
+
+	lookedUp bool // it has been told that columns are read from the table
 }
 
 func newVersion(def *tableDef, cfg *settings) (*version, error) {
@@ -59,6 +61,7 @@ type bound struct {
 	version *version
 	layout  binlog.Layout
 	key     []int // columns of the layout that make the key, in its order
+	told    []int // those, and those of message.key.columns
 	ends    []int // scratch: ends of the columns of the row decoded last
 
 	present []byte // the bitmap that known was made of
@@ -171,6 +174,12 @@ func newBound(ctx context.Context, v *version, m *binlog.TableMap, raw []byte, c
 	}
 	for _, k := range v.codec.Table.Key {
 		b.key = append(b.key, slices.Index(v.at, k))
+	}
+	b.told = slices.Clone(b.key)
+	for _, name := range cfg.MessageKey(v.def.ID) {
+		if i := v.def.index(name); i >= 0 {
+			b.told = append(b.told, i)
+		}
 	}
 	return b, nil
 }
