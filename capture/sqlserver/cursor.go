@@ -72,10 +72,13 @@ func (c *cursor) advance(ctx context.Context, p *place) error {
 	if c.next < len(c.rows) || c.all {
 		return nil
 	}
+	// What was read before this page was looked at then: only from the transaction on
+	// in which the last page ended may nothing have been removed by now.
+	needed := &place{Commit: lsnText(c.last.commit), Change: lsnText(c.last.commit), Instances: p.Instances}
 	if err := c.fetch(ctx); err != nil {
 		return err
 	}
-	return c.d.overtaken(ctx, p, []*instance{c.in})
+	return c.d.overtaken(ctx, needed, []*instance{c.in})
 }
 
 // fetch reads the next page: what is left of the transaction in which the last one

@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -181,5 +182,53 @@ func TestNamesInErrors(t *testing.T) {
 		if _, err := c.one(t.Context(), query); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", query, err)
 		}
+	}
+}
+
+// TestCleanUpBehindWhatIsRead has the clean-up job come between the pages of a poll:
+// what it removes of rows that were read is no loss, and what was not read is one.
+func TestCleanUpBehindWhatIsRead(t *testing.T) {
+	for name, read := range map[string]bool{"read": true, "not read": false} {
+		t.Run(name, func(t *testing.T) {
+			srv, db := tracked(t, mssqltest.Options{})
+			exec(t, db, "INSERT INTO dbo.t VALUES (0, 0)")
+			o := optionsFor(t, srv, map[string]string{"streaming.fetch.size": "4", "poll.interval.ms": "5"})
+			s := open(t, o, nil)
+			pos := past(t, s)
+			check(t, s.Close())
+			var at []mssqltest.LSN
+			for i := range 20 {
+				exec(t, db, fmt.Sprintf("INSERT INTO dbo.t VALUES (%d, 0)", i+1))
+				at = append(at, db.MaxLSN())
+			}
+			low := at[5]
+			if !read {
+				low = at[17]
+			}
+			pages := 0
+			o.Wires = hooked{before: func(query string) {
+				if strings.Contains(query, "[dbo_t_CT]") {
+					if pages++; pages == 5 {
+						check(t, db.Cleanup("dbo_t", low))
+					}
+				}
+			}}.wires()
+			s = open(t, o, pos)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			for n := 0; n < 20; {
+				b, err := s.Next(ctx)
+				if err != nil {
+					if read || !strings.Contains(err.Error(), "retention") {
+						t.Errorf("after %d changes: %v", n, err)
+					}
+					return
+				}
+				n += len(b.List)
+			}
+			if !read {
+				t.Error("what was removed was not missed")
+			}
+		})
 	}
 }
