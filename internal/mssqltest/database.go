@@ -99,12 +99,29 @@ func (db *Database) commit(t *tx, w *writes) LSN {
 	db.head.flush()
 	if st.cdc {
 		ops := slices.DeleteFunc(slices.Clone(w.ops), func(o op) bool { return len(st.tracked(o.table.id)) == 0 })
+		if db.srv.opts.SeqvalsReversed {
+			reverseSeqvals(ops)
+		}
 		if len(ops) > 0 {
 			db.log = append(db.log, logTx{lsn: lsn, begin: w.begin, began: t.began, ended: db.srv.now(), id: t.id, ops: ops})
 		}
 	}
 	db.st.Store(st)
 	return lsn
+}
+
+// reverseSeqvals gives the last operation the first sequence value.
+func reverseSeqvals(ops []op) {
+	var all []*LSN
+	for i := range ops {
+		all = append(all, &ops[i].seq)
+		if ops[i].keyChange {
+			all = append(all, &ops[i].seq2)
+		}
+	}
+	for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
+		*all[i], *all[j] = *all[j], *all[i]
+	}
 }
 
 // rowVersion is the next value of a rowversion column.

@@ -37,6 +37,9 @@ type Options struct {
 	RDS bool
 	// MaskLowFirst turns the bytes of __$update_mask around.
 	MaskLowFirst bool
+	// SeqvalsReversed has the sequence values of a transaction fall while its commands
+	// go on, so that only __$command_id has their order.
+	SeqvalsReversed bool
 	// CompactRows sends rows with the absent values as bits (NBCROW).
 	CompactRows bool
 	// Denied is what the user lacks: permissions as HAS_PERMS_BY_NAME knows them
