@@ -80,6 +80,19 @@ func (m *mysqlServer) version(ctx context.Context, s session) (string, error) {
 	return "MySQL " + v, err
 }
 
+func (m *mysqlServer) questions() []question {
+	gtids := ask("gtid_mode", "SELECT @@global.gtid_mode")
+	if m.kind() == kindMariaDB {
+		gtids = ask("gtid_domain_id", "SELECT @@global.gtid_domain_id")
+	}
+	return []question{
+		{"SELECT @@version, @@version_comment, @@version_compile_os, @@version_compile_machine", []string{"version", "edition", "system", "machine"}},
+		{"SELECT @@global.character_set_server, @@global.collation_server, @@global.time_zone, @@global.sql_mode", []string{"character set", "collation", "time zone", "sql_mode"}},
+		{"SELECT @@global.binlog_format, @@global.binlog_row_image, @@global.binlog_row_metadata", []string{"binlog_format", "binlog_row_image", "binlog_row_metadata"}},
+		gtids,
+	}
+}
+
 func (m *mysqlServer) ready(ctx context.Context, s session) error {
 	image, err := value(ctx, s, "SELECT @@global.binlog_row_image")
 	if err != nil {

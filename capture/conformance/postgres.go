@@ -71,6 +71,14 @@ func (p *postgresServer) version(ctx context.Context, s session) (string, error)
 	return "PostgreSQL " + v, err
 }
 
+func (p *postgresServer) questions() []question {
+	return []question{
+		ask("version()", "SELECT version()"),
+		{"SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = current_database()", []string{"encoding", "collation", "character classes"}},
+		ask("wal_level", "SHOW wal_level"), ask("TimeZone", "SHOW TimeZone"), ask("max_slot_wal_keep_size", "SHOW max_slot_wal_keep_size"),
+	}
+}
+
 func (p *postgresServer) ready(ctx context.Context, s session) error {
 	level, err := value(ctx, s, "SHOW wal_level")
 	if err != nil {

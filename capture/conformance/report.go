@@ -27,7 +27,10 @@ const (
 type Report struct {
 	Version string  `json:"tributary"`
 	Server  string  `json:"server"`
+	About   []Fact  `json:"about,omitempty"` // what else is known of the server
 	Checks  []Check `json:"checks"`
+	// Purposes are what scenarios look at, by their names.
+	Purposes map[string]string `json:"scenarios,omitempty"`
 }
 
 // Failures is how many checks failed.
@@ -41,6 +44,13 @@ func (r *Report) Failures() (n int) {
 }
 
 func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }
+
+func (r *Report) purpose(scenario, what string) {
+	if r.Purposes == nil {
+		r.Purposes = make(map[string]string)
+	}
+	r.Purposes[scenario] = what
+}
 
 // compare adds a check that two lists of lines are equal.
 func (r *Report) compare(scenario, name string, got, want []string) {
@@ -119,7 +129,11 @@ func (r *Report) of(scenario string) (list []Check, counts map[string]int) {
 // WriteText writes a table for a terminal, with the differences below.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, by tributary %s\n\n%-14s %7s %7s %9s\n", r.Server, r.Version, "scenario", "passed", "failed", "left out")
+	fmt.Fprintf(&b, "%s, by tributary %s\n", r.Server, r.Version)
+	for _, f := range r.About {
+		fmt.Fprintf(&b, "  %s: %s\n", f.Name, f.Value)
+	}
+	fmt.Fprintf(&b, "\n%-14s %7s %7s %9s\n", "scenario", "passed", "failed", "left out")
 	for _, name := range r.scenarioNames() {
 		_, n := r.of(name)
 		fmt.Fprintf(&b, "%-14s %7d %7d %9d\n", name, n[Passed], n[Failed], n[LeftOut])
@@ -139,15 +153,28 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
+// cellText is text for a cell of a table.
+func cellText(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
 // WriteMarkdown writes every check.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Conformance of %s\n\nBy tributary %s: %d checks, %d failed.\n", r.Server, r.Version, len(r.Checks), r.Failures())
+	if len(r.About) > 0 {
+		b.WriteString("\n| of the server | |\n|---|---|\n")
+	}
+	for _, f := range r.About {
+		fmt.Fprintf(&b, "| %s | %s |\n", cellText(f.Name), cellText(f.Value))
+	}
 	for _, name := range r.scenarioNames() {
-		fmt.Fprintf(&b, "\n## %s\n\n| check | result |\n|---|---|\n", name)
+		fmt.Fprintf(&b, "\n## %s\n\n", name)
+		if p := r.Purposes[name]; p != "" {
+			fmt.Fprintf(&b, "%s.\n\n", p)
+		}
+		fmt.Fprintf(&b, "| check | result |\n|---|---|\n")
 		list, _ := r.of(name)
 		for _, c := range list {
-			fmt.Fprintf(&b, "| %s | %s |\n", strings.ReplaceAll(c.Name, "|", `\|`), c.Result)
+			fmt.Fprintf(&b, "| %s | %s |\n", cellText(c.Name), c.Result)
 		}
 		for _, c := range list {
 			if len(c.Detail) > 0 {

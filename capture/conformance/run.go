@@ -65,6 +65,7 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 	if rep.Server, err = o.Server.version(ctx, s); err != nil {
 		return rep, fmt.Errorf("ask the server for its version: %w", err)
 	}
+	rep.About = facts(ctx, s, o.Server.questions())
 	if err := o.Server.ready(ctx, s); err != nil {
 		return rep, err
 	}
@@ -188,13 +189,28 @@ func (r *run) scenario(ctx context.Context, s session, sc *scenario) error {
 	r.Progress("%s: %s", sc.name, sc.title)
 	a := r.attempt(sc.name, s)
 	a.f.restart, a.f.options.batch = sc.restart, sc.batch
+	r.report.purpose(sc.name, sc.title)
 	var err error
+	did := ""
 	for i, st := range sc.steps {
-		if err = a.step(ctx, &st, fmt.Sprintf("%s, section %d", st.kind, i+1)); err != nil {
+		if st.kind == "do" || st.kind == "rows" || st.kind == "tables" {
+			did = brief(st.text)
+		}
+		if err = a.step(ctx, &st, fmt.Sprintf("%s after: %s (section %d)", st.kind, did, i+1)); err != nil {
 			break
 		}
 	}
 	return a.end(ctx, err)
+}
+
+// brief is the beginning of statements, in a line.
+func brief(text string) string {
+	const most = 100
+	text = strings.NewReplacer("{", "", "}", "").Replace(strings.Join(strings.Fields(text), " "))
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
 }
 
 func (a *attempt) step(ctx context.Context, st *step, title string) error {

@@ -119,6 +119,14 @@ func passes(t *testing.T, s conformance.Server, left func() [][]string) {
 	if r.Failures() > 0 || len(r.Checks) < 40 {
 		t.Errorf("%d checks:\n%s", len(r.Checks), text(t, r))
 	}
+	for _, f := range r.About {
+		if strings.HasPrefix(f.Value, "not to be had") {
+			t.Errorf("%s: %s", f.Name, f.Value)
+		}
+	}
+	if len(r.About) < 6 {
+		t.Errorf("little is told of the server: %v", r.About)
+	}
 	t.Log(text(t, r))
 	if rows := left(); len(rows) > 0 {
 		t.Errorf("left behind: %v", rows)

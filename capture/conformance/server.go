@@ -43,6 +43,8 @@ type Server interface {
 
 	// version is the product and its version.
 	version(ctx context.Context, s session) (string, error)
+	// questions are what else a report tells of the server.
+	questions() []question
 	// ready reports what the server lacks, with the statement that mends it.
 	ready(ctx context.Context, s session) error
 	// contents lists the tables in the scratch place; exists is whether there

@@ -83,9 +83,20 @@ func (m *sqlserverServer) version(ctx context.Context, s session) (string, error
 	return "SQL Server " + v, nil
 }
 
+func (m *sqlserverServer) questions() []question {
+	return []question{
+		ask("@@VERSION", "SELECT @@VERSION"),
+		{"SELECT CAST(SERVERPROPERTY('Edition') AS nvarchar(128)), CAST(SERVERPROPERTY('EngineEdition') AS int), CAST(SERVERPROPERTY('Collation') AS nvarchar(128))",
+			[]string{"Edition", "EngineEdition", "collation of the server"}},
+		{"SELECT collation_name, compatibility_level, CAST(is_read_committed_snapshot_on AS int), snapshot_isolation_state FROM sys.databases WHERE name = DB_NAME()",
+			[]string{"collation of the database", "compatibility level", "READ_COMMITTED_SNAPSHOT", "ALLOW_SNAPSHOT_ISOLATION"}},
+		{"EXEC sys.sp_cdc_help_jobs", []string{"", "CDC jobs", "", "maxtrans", "maxscans", "continuous", "pollinginterval (s)", "retention (min)", "threshold"}},
+	}
+}
+
 func (m *sqlserverServer) ready(ctx context.Context, s session) error {
 	name := m.user.Databases[0]
-	on, err := value(ctx, s, "SELECT CAST(is_cdc_enabled AS int) FROM sys.databases WHERE database_id = DB_ID()")
+	on, err := value(ctx, s, "SELECT CAST(is_cdc_enabled AS int) FROM sys.databases WHERE name = DB_NAME()")
 	if err != nil {
 		return fmt.Errorf("read the settings of database %s: %w", name, err)
 	}

@@ -118,7 +118,7 @@ func (c *conformanceCall) run(ctx context.Context, srv conformance.Server, progr
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return fault.Human(fmt.Errorf("make the folder of the report: %w", err), "give another with -o")
 	}
-	file, err := os.Create(filepath.Join(c.folder, "recording.jsonl"))
+	file, err := os.OpenFile(filepath.Join(c.folder, "recording.jsonl"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fault.Human(fmt.Errorf("make the recording: %w", err), "give another folder with -o")
 	}

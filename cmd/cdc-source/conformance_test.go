@@ -49,12 +49,20 @@ func TestConformance(t *testing.T) {
 	if err != nil || !strings.Contains(out, "all 6 checks passed") || !strings.Contains(out, "transactions         3       0         0") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for name, want := range map[string]string{
-		"report.md": "| places in the log, counts of transactions | passed |", "report.json": `"result": "passed"`, "recording.jsonl": `"event":"c item id=10 v=one"`,
+	for name, wants := range map[string][]string{
+		"report.md": {"| places in the log, counts of transactions | passed |", "| stream after: UPDATE item SET id = 10 WHERE id = 1;", "A change of a key is a delete and a create",
+			"| EngineEdition | 3 |", "| compatibility level | 160 |", "| READ_COMMITTED_SNAPSHOT | ", "| CDC jobs | ", "| pollinginterval (s) | "},
+		"report.json": {`"result": "passed"`, `"name": "@@VERSION"`}, "recording.jsonl": {`"event":"c item id=10 v=one"`},
 	} {
 		text, err := os.ReadFile(filepath.Join(folder, name))
-		if err != nil || !strings.Contains(string(text), want) {
-			t.Errorf("%s: %v: %.300s", name, err, text)
+		for _, want := range wants {
+			if err != nil || !strings.Contains(string(text), want) {
+				t.Errorf("%s has no %s: %v: %.3000s", name, want, err, text)
+			}
+		}
+		info, err := os.Stat(filepath.Join(folder, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
 }
