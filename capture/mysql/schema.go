@@ -92,12 +92,17 @@ func newServerCatalog(ctx context.Context, c *conn, maria bool) (*serverCatalog,
 	}
 	s := &serverCatalog{conn: c, maria: maria, charsets: make(map[uint64]string, len(rows))}
 	if maria {
-		n, err := c.value(ctx, "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'information_schema'"+
-			" AND TABLE_NAME = 'COLLATION_CHARACTER_SET_APPLICABILITY' AND COLUMN_NAME = 'FULL_COLLATION_NAME'")
+		// Asked for by itself: MariaDB 10.11 was seen to crash when information_schema
+		// was asked for its own columns while others made and dropped tables.
+		_, err := c.table(ctx, "SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY LIMIT 1")
+		if e := serverError(err); e != nil && e.Code == errNoColumn {
+			err = nil
+		} else if err == nil {
+			s.fullNames = true
+		}
 		if err != nil {
 			return nil, err
 		}
-		s.fullNames = n == "1"
 	}
 	for _, r := range rows {
 		id, err := strconv.ParseUint(r[0], 10, 64)

@@ -38,6 +38,10 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(50+rand.IntN(400)) * time.Millisecond)
+		if kill == kills/2 {
+			// What is changed before the snapshot has its moment is in its rows.
+			s.atLeast(t, "test.public.item", 1)
+		}
 		if kill >= kills/2 {
 			db.MustExec(t, "UPDATE item SET name = name || '!' WHERE id <= 3000")
 			changes += 3000
