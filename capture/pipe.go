@@ -23,6 +23,7 @@ type Pipe struct {
 	waiting *Batch // never nil; owned by whoever holds mu
 	ready   bool   // waiting may be taken
 	free    []*Batch
+	most    int   // bytes of the largest batch so far, within the limits
 	err     error // the writer's end
 
 	taken chan struct{} // cap 1: the waiting batch has been taken
@@ -57,9 +58,28 @@ func (p *Pipe) spare() *Batch {
 	if n := len(p.free); n > 0 {
 		b := p.free[n-1]
 		p.free = p.free[:n-1]
+		if cap(b.Buf) < p.most && len(b.List) == 0 {
+			b.Buf = make([]byte, 0, p.most+p.most/16)
+		}
 		return b
 	}
 	return &Batch{}
+}
+
+// reuse empties a batch for the writer. Rows keep each array that they have grown
+// out of, so that a batch is to have room for what others had from its beginning;
+// but what a large row took is not kept.
+func (p *Pipe) reuse(b *Batch) {
+	most := min(len(b.Buf), p.limits.Bytes)
+	b.Reset()
+	b.End, b.Snapshot = b.End[:0], false
+	if cap(b.Buf) > 2*max(p.limits.Bytes, 64<<10) {
+		b.Buf = nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = max(p.most, most)
+	p.free = append(p.free, b)
 }
 
 // Put waits until nothing is waiting, then hands b over and returns an empty
@@ -148,11 +168,7 @@ func (p *Pipe) Fail(err error) {
 // the previous call returned goes back to the writer.
 func (p *Pipe) Next(ctx context.Context) (*Batch, error) {
 	if p.out != nil {
-		p.out.Reset()
-		p.out.End, p.out.Snapshot = p.out.End[:0], false
-		p.mu.Lock()
-		p.free = append(p.free, p.out)
-		p.mu.Unlock()
+		p.reuse(p.out)
 		p.out = nil
 	}
 	for {

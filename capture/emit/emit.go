@@ -82,6 +82,7 @@ type Emitter struct {
 	targets  map[[3]string]*target // by topic and schemas
 	messages envelope.Messages
 	records  []topic.Record
+	around   int // bytes that a message has beside the row and key of its change
 	packer   registry.Packer
 	packed   []byte // what records of a batch point into, when they are compressed
 }
@@ -126,7 +127,7 @@ func New(o Options, name string, format *envelope.Format, log *slog.Logger) (*Em
 	}
 	return &Emitter{
 		opts: o, create: create, name: name, format: format, wire: wire, client: client, log: log,
-		owner:  newOwner(),
+		owner: newOwner(), around: aroundLeast,
 		tables: make(map[*envelope.Table]*tableState), current: make(map[string]*envelope.Table),
 		events: make(map[envelope.Op]*eventState), targets: make(map[[3]string]*target),
 	}, nil
@@ -242,6 +243,7 @@ const abortTries = 3
 // encode fills records with those of the batch and of its position.
 func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 	e.messages.Reset()
+	size := e.reserve(b.List)
 	clear(e.records)
 	e.records, e.packed = e.records[:0], e.packed[:0]
 	now := time.Now()
@@ -273,6 +275,9 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 			})
 		}
 	}
+	if n := len(b.List); n > 0 {
+		e.around = max(e.around, min((len(e.messages.Buf)-size)/n+1, aroundMost))
+	}
 	if len(b.End) > 0 {
 		e.records = append(e.records, topic.Record{
 			Topic: e.opts.OffsetTopic, Partition: topic.ByKey, Key: []byte(e.name), Value: b.End, Headers: e.owner.header, Timestamp: now,
@@ -280,6 +285,34 @@ func (e *Emitter) encode(ctx context.Context, b *capture.Batch) error {
 	}
 	return nil
 }
+
+// reserve makes room for the messages of changes: messages keep each array that
+// they have grown out of. What a large row took is not kept. It returns how many
+// bytes the changes have.
+func (e *Emitter) reserve(list []envelope.Change) int {
+	size := 0
+	for i := range list {
+		c := &list[i]
+		size += len(c.Key) + len(c.OldKey) + len(c.Before) + len(c.After)
+	}
+	want := size + len(list)*e.around
+	if have := cap(e.messages.Buf); have < want || have > roomKept && have/2 > want {
+		e.messages.Buf = make([]byte, 0, want+want/16)
+	}
+	if cap(e.packed) > roomKept {
+		e.packed = nil
+	}
+	return size
+}
+
+// aroundLeast and aroundMost bound what is reserved for a message beside its change.
+const (
+	aroundLeast = 256
+	aroundMost  = 1 << 10
+)
+
+// roomKept is how much memory for messages is kept whatever the next ones are.
+const roomKept = 8 << 20
 
 // pack compresses a key or value. What was packed before stays where it is
 // when room for more is made.

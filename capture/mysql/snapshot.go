@@ -259,8 +259,8 @@ func (s *session) snapshot(ctx context.Context, p *position) error {
 	plan := snapshot.Plan{
 		Aside:  s.cfg.KeepsFailures(),
 		GiveUp: ofStatement, Log: s.log,
-		ChunkRows: s.cfg.FetchSize,
-		Source:    envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(v.at.File, p.Epoch), Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
+		ChunkRows: s.cfg.FetchSize, ListBytes: s.cfg.BatchBytes,
+		Source: envelope.Source{TsNs: time.Now().Unix() * 1e9, File: told(v.at.File, p.Epoch), Pos: int64(v.at.Pos)}, //nolint:gosec // offsets fit
 	}
 	if p.Snapshot == nil {
 		v.at.Server, v.at.Epoch = s.server.id, p.Epoch

@@ -215,6 +215,9 @@ func (w *copyRows) Write(p []byte) (int, error) {
 func (w *copyRows) line(line []byte) error {
 	w.scratch = w.scratch[:0]
 	escaped := bytes.IndexByte(line, '\\') >= 0
+	if escaped && cap(w.scratch) < len(line) {
+		w.scratch = make([]byte, 0, len(line))
+	}
 	n := 0
 	for {
 		cell := line

@@ -29,7 +29,7 @@ func (s *Source) snapshot(ctx context.Context, l *life, pos *position, name, exp
 	if s.opts.SnapshotThreads > 1 {
 		chunk = min(chunk, parallelChunk)
 	}
-	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: chunk, Aside: s.opts.KeepsFailures(), GiveUp: ofStatement, Log: s.log}
+	plan := snapshot.Plan{Progress: *pos.Snapshot, ChunkRows: chunk, ListBytes: s.opts.BatchBytes, Aside: s.opts.KeepsFailures(), GiveUp: ofStatement, Log: s.log}
 	plan.Source.LSN = int64(sl.restart)
 	from, heaps := make(map[envelope.TableID]string), make(map[envelope.TableID]*heap)
 	plan.Placed = func(c *envelope.Codec) bool { return heaps[c.Table.ID] != nil }

@@ -16,12 +16,13 @@ type Splitter interface {
 	Split(ctx context.Context, c Chunk) ([][]byte, error)
 }
 
-// What a reader is ahead of the delivery is bounded by parts, so that it does
-// not grow with the size of a row by more than one.
+// What readers are ahead of the delivery is bounded in bytes, for all of them
+// together (see budget): neither their number nor the size of rows changes it by
+// more than the part that each has in work.
 const (
 	partRows  = 1000
 	partBytes = 256 << 10
-	partsWide = 16 // parts of a chunk that wait to be delivered
+	aheadMost = 8 << 20 // bytes of parts that wait to be delivered
 )
 
 // job is a chunk that one of the readers reads.
@@ -29,19 +30,17 @@ type job struct {
 	chunk       Chunk
 	first, last bool       // of what is left of its table
 	parts       chan *part // closed when the chunk is complete
+	held        int        // bytes of parts; budget's
 }
 
-// part is some rows of a chunk, with the cells of their keys or places.
-type part struct {
-	changes envelope.Changes
-	cells   []byte
-	ends    []int // for each row and column of the key, its end in cells
-}
+// partsMost is more parts of a chunk than the budget lets wait.
+const partsMost = aheadMost/partLeast + 2
 
 // parallel has each of the readers read chunks, and delivers them in the order
 // of the tables and their keys.
 func (s *run) parallel(ctx context.Context, readers []Reader, left []*envelope.Codec) error {
 	g, ctx := errgroup.WithContext(ctx)
+	ahead := newBudget(aheadMost)
 	order, jobs := make(chan *job, len(readers)), make(chan *job)
 	plan := s.Plan // what is delivered moves the progress on
 	g.Go(func() error {
@@ -57,7 +56,7 @@ func (s *run) parallel(ctx context.Context, readers []Reader, left []*envelope.C
 	for _, r := range readers {
 		g.Go(func() error {
 			for j := range jobs {
-				if err := plan.read(ctx, r, j); err != nil {
+				if err := plan.read(ctx, r, j, ahead); err != nil {
 					return fmt.Errorf("snapshot of %s: %w", j.chunk.Codec.Table.ID, err)
 				}
 			}
@@ -66,7 +65,7 @@ func (s *run) parallel(ctx context.Context, readers []Reader, left []*envelope.C
 	}
 	g.Go(func() error {
 		for j := range order {
-			if err := s.deliver(ctx, j); err != nil {
+			if err := s.deliver(ctx, j, ahead); err != nil {
 				return err
 			}
 		}
@@ -79,7 +78,7 @@ func (s *run) parallel(ctx context.Context, readers []Reader, left []*envelope.C
 func (p *Plan) split(ctx context.Context, c *envelope.Codec, order, jobs chan<- *job) error {
 	chunk := p.begin(c)
 	for first := true; ; first = false {
-		j := &job{chunk: chunk, first: first, last: true, parts: make(chan *part, partsWide)}
+		j := &job{chunk: chunk, first: first, last: true, parts: make(chan *part, partsMost)}
 		if chunk.Limit = 0; p.places(c) > 0 {
 			chunk.Limit = p.ChunkRows
 			upto, err := p.Splitter.Split(ctx, chunk)
@@ -103,11 +102,14 @@ func (p *Plan) split(ctx context.Context, c *envelope.Codec, order, jobs chan<- 
 }
 
 // read reads a chunk into parts.
-func (p *Plan) read(ctx context.Context, r Reader, j *job) error {
+func (p *Plan) read(ctx context.Context, r Reader, j *job, ahead *budget) error {
 	codec, now := j.chunk.Codec, p.Now().UnixNano()
 	places := p.places(codec)
 	var x *part
 	send := func() error {
+		if err := ahead.take(ctx, j, x); err != nil {
+			return err
+		}
 		select {
 		case j.parts <- x:
 			x = nil
@@ -118,16 +120,17 @@ func (p *Plan) read(ctx context.Context, r Reader, j *job) error {
 	}
 	err := r.Read(ctx, j.chunk, func(cells [][]byte) error {
 		if x == nil {
-			x = &part{}
+			x = ahead.part()
 		}
 		if err := p.appendRow(&x.changes, codec, cells, now); err != nil {
 			return err
 		}
+		x.note()
 		for i := range places {
 			x.cells = append(x.cells, place(codec, cells, i)...)
 			x.ends = append(x.ends, len(x.cells))
 		}
-		if len(x.changes.List) >= partRows || len(x.changes.Buf) >= partBytes {
+		if len(x.rows) >= partRows || len(x.changes.Buf) >= partBytes {
 			return send()
 		}
 		return nil
@@ -142,7 +145,8 @@ func (p *Plan) read(ctx context.Context, r Reader, j *job) error {
 }
 
 // deliver adds the rows of a chunk to the list.
-func (s *run) deliver(ctx context.Context, j *job) error {
+func (s *run) deliver(ctx context.Context, j *job, ahead *budget) error {
+	ahead.serve(j)
 	if j.first {
 		s.open(&j.chunk)
 	}
@@ -158,6 +162,7 @@ func (s *run) deliver(ctx context.Context, j *job) error {
 			if err := s.part(ctx, x); err != nil {
 				return err
 			}
+			ahead.give(j, x)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -165,18 +170,23 @@ func (s *run) deliver(ctx context.Context, j *job) error {
 }
 
 func (s *run) part(ctx context.Context, x *part) error {
-	keys, begin := s.cells, 0
-	for i := range x.changes.List {
-		if s.out.Full(s.list) {
-			if err := s.flush(ctx); err != nil {
-				return err
-			}
+	keys, begin, at := s.cells, 0, 0
+	for i := range x.rows {
+		r := &x.rows[i]
+		if err := s.room(ctx, r.after+r.key); err != nil {
+			return err
 		}
 		l := s.list
 		c := l.Next()
-		*c = x.changes.List[i]
+		c.Op, c.Source, c.TsNs, c.Event = r.op, s.Source, x.tsNs, r.event
 		c.Source.Snapshot = s.mark()
-		c.After, c.Key = copyRow(l, c.After), copyRow(l, c.Key)
+		if r.event == nil {
+			c.Table = s.codec.Table
+			c.After, at = copyRow(l, x.changes.Buf[at:at+r.after]), at+r.after
+		}
+		if r.key > 0 {
+			c.Key, at = copyRow(l, x.changes.Buf[at:at+r.key]), at+r.key
+		}
 		s.last, s.ends = s.last[:0], s.ends[:0]
 		for _, end := range x.ends[i*keys : (i+1)*keys] {
 			s.last = append(s.last, x.cells[begin:end]...)
@@ -189,10 +199,7 @@ func (s *run) part(ctx context.Context, x *part) error {
 	return nil
 }
 
-func copyRow(l *envelope.Changes, row envelope.Row) envelope.Row {
-	if row == nil {
-		return nil
-	}
+func copyRow(l *envelope.Changes, row []byte) envelope.Row {
 	start := len(l.Buf)
 	l.Buf = append(l.Buf, row...)
 	return l.Buf[start:len(l.Buf):len(l.Buf)]

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"tributary/capture"
 	"tributary/envelope"
 )
 
@@ -56,7 +58,11 @@ type Plan struct {
 	Progress  Progress          // where to go on
 	Source    envelope.Source   // what every row carries; Snapshot is set by Run
 	ChunkRows int               // rows of a chunk, 0 = DefaultChunkRows
-	Now       func() time.Time  // clock for Change.TsNs; nil = time.Now
+	// ListBytes is how many bytes of rows a list has at most, unless it has a
+	// single row; 0 = as many as capture.DefaultLimits says. Lists end at what
+	// Flush calls full, too.
+	ListBytes int
+	Now       func() time.Time // clock for Change.TsNs; nil = time.Now
 	// Readers are further readers of the same view, each with a connection of
 	// its own, and Splitter finds the chunks for them: with these, chunks are
 	// read at the same time. What is delivered, and in which order, does not
@@ -115,6 +121,8 @@ type run struct {
 	last  []byte // key cells of the last row, concatenated
 	ends  []int  // end of each in last; -1 = none yet
 	tsNs  int64
+
+	widest int // bytes of the widest row that was the first of a list
 }
 
 // Run reads all that is left of the plan and flushes it. The last flush, with
@@ -122,6 +130,9 @@ type run struct {
 func (p Plan) Run(ctx context.Context, r Reader, list *envelope.Changes, out Flush) error {
 	if p.ChunkRows == 0 {
 		p.ChunkRows = DefaultChunkRows
+	}
+	if p.ListBytes == 0 {
+		p.ListBytes = capture.DefaultLimits().Bytes
 	}
 	if p.Now == nil {
 		p.Now = time.Now
@@ -225,10 +236,8 @@ func (s *run) table(ctx context.Context, r Reader, c *envelope.Codec) error {
 // row adds one row. A list is flushed when the row after its last one is
 // there, so that the last row of a table is still at hand to be marked.
 func (s *run) row(ctx context.Context, cells [][]byte) error {
-	if s.out.Full(s.list) {
-		if err := s.flush(ctx); err != nil {
-			return err
-		}
+	if err := s.room(ctx, sizeOf(s.codec, cells)); err != nil {
+		return err
 	}
 	l := s.list
 	if err := s.appendRow(l, s.codec, cells, s.tsNs); err != nil {
@@ -244,6 +253,41 @@ func (s *run) row(ctx context.Context, cells [][]byte) error {
 	}
 	s.first = false
 	s.Progress.Rows++
+	return nil
+}
+
+// sizeOf is about how many bytes a row and its key have when they are encoded.
+func sizeOf(codec *envelope.Codec, cells [][]byte) int {
+	n := 2 * len(cells)
+	for _, c := range cells {
+		n += len(c)
+	}
+	for _, k := range codec.Table.Key {
+		n += len(cells[k]) + 2
+	}
+	return n
+}
+
+// room makes room for a row of n bytes: it flushes what has none. A list has
+// memory for as much as it is likely to hold from its first row on, as rows keep
+// each array that they have grown out of.
+func (s *run) room(ctx context.Context, n int) error {
+	l := s.list
+	if len(l.List) > 0 && (len(l.Buf)+n > s.ListBytes || s.out.Full(l)) {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		l = s.list
+	}
+	switch need := len(l.Buf) + n; {
+	case cap(l.Buf) >= need:
+	case len(l.Buf) > 0:
+		l.Buf = slices.Grow(l.Buf, max(n, min(len(l.Buf), s.ListBytes-len(l.Buf))))
+	default:
+		s.widest = max(s.widest, n)
+		want := min(s.ListBytes, s.widest*capture.DefaultLimits().Changes)
+		l.Buf = make([]byte, 0, max(n, want+want/16))
+	}
 	return nil
 }
 

@@ -45,9 +45,18 @@ func main() {
 // that a small process costs next to nothing.
 const gcPercent = 50
 
+// memoryLimit is what the runtime holds memory to, bytes, unless GOMEMLIMIT says
+// otherwise: with the pages of the program's file it is 128 MB. What is in use
+// stays below it, whatever the rows are; it is no hard limit for a row that does
+// not.
+const memoryLimit = 96 << 20
+
 func run(ctx context.Context, args []string, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	c, err := load(ctx, "run", args, log)
 	if err != nil {
