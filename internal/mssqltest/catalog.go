@@ -79,7 +79,7 @@ func objects(st *state) []object {
 	}
 	for _, in := range st.instances {
 		o := object{id: int64(in.objectID), schema: "cdc", name: in.name + "_CT", created: in.created, shipped: true}
-		r := changeTable(in)
+		r := changeTable(in, true)
 		for i, c := range r.cols {
 			o.columns = append(o.columns, &column{id: i + 1, name: c.name, typ: c.typ, nullable: c.nullable})
 		}

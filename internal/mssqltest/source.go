@@ -125,7 +125,7 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 	if strings.EqualFold(schema, "cdc") && st.cdc {
 		for _, in := range st.instances {
 			if strings.EqualFold(in.name+"_CT", name) {
-				r := changeTable(in)
+				r := changeTable(in, !c.s.srv.opts.SeqvalsReversed)
 				r.setTable(db.name, "cdc", in.name+"_CT")
 				return r, nil
 			}
@@ -204,15 +204,20 @@ func changedType(t tds.Type) tds.Type {
 	return t
 }
 
-func changeTable(in *instance) *relation {
+// changeTable are the rows of an instance. bySeqval says that sequence values have the
+// order of commands.
+func changeTable(in *instance, bySeqval bool) *relation {
 	r := &relation{cols: slices.Clone(ctColumns)}
 	for _, c := range in.columns {
 		r.cols = append(r.cols, scol{name: c.name, typ: changedType(c.typ), nullable: true})
 	}
 	r.cols = append(r.cols, scol{name: "__$command_id", typ: intType, nullable: true})
 	last := len(r.cols) - 1
-	// The clustered index, and the order of the function, which are the same here.
-	r.orders = [][]int{{0, last, 2, 3}, {0, 2, 3}}
+	// The clustered index, and the order of the function.
+	r.orders = [][]int{{0, last, 2, 3}}
+	if bySeqval {
+		r.orders = append(r.orders, []int{0, 2, 3})
+	}
 	rows := in.rows
 	r.scan = func(_ *env, from any, yield func([]any) bool) error {
 		k := 0

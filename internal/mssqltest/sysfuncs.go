@@ -178,12 +178,14 @@ func (c *compiler) tableFunction(s *tsql.Table, db *Database, st *state, schema,
 		}
 		args = append(args, v)
 	}
-	r := changeTable(in)
+	r := changeTable(in, !c.s.srv.opts.SeqvalsReversed)
 	scan := r.scan
 	// The function has neither __$end_lsn nor __$command_id.
 	full := r.cols
 	r.cols = append(append(slices.Clone(full[:1]), full[2:5]...), full[5:len(full)-1]...)
-	r.orders = [][]int{{0, 1, 2}}
+	if r.orders = [][]int{{0, 1, 2}}; c.s.srv.opts.SeqvalsReversed {
+		r.orders = [][]int{{0}}
+	}
 	r.setTable(db.name, "cdc", name)
 	r.scan = func(e *env, low any, yield func([]any) bool) error {
 		var v [3]any
