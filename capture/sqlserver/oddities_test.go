@@ -167,10 +167,12 @@ func TestComputedColumns(t *testing.T) {
 	o := optionsFor(t, srv, nil)
 	s, err := New(o, slog.New(slog.NewTextHandler(&log, nil)))
 	check(t, err, s.Open(t.Context(), nil))
-	defer func() { check(t, s.Close()) }()
-	if said := log.String(); strings.Count(said, "is computed, and change tables do not have its values") != 2 {
-		t.Errorf("said: %s", said)
-	}
+	defer func() {
+		check(t, s.Close())
+		if said := log.String(); strings.Count(said, "is computed, and change tables do not have its values") != 2 {
+			t.Errorf("said: %s", said)
+		}
+	}()
 	var got []string
 	for more := true; more; {
 		events, end := next(t, s)
