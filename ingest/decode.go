@@ -61,8 +61,8 @@ func newDecoder(s *avro.Schema, f *form, table lake.Schema, key []string) (*deco
 		case strings.HasPrefix(field.Name, metaPrefix):
 		default:
 			d.row = append(d.row, i)
-			// MySQL has no unavailable values: a text that looks like one is one.
-			if k := field.Type.Kind; f.order != byBinlog && (k == lake.String || k == lake.Bytes) {
+			// Of MySQL too: where a session logs without what an update leaves alone.
+			if k := field.Type.Kind; k == lake.String || k == lake.Bytes {
 				d.texts = append(d.texts, i)
 			}
 		}

@@ -267,6 +267,28 @@ func TestDroppedColumnStopsItsTableAlone(t *testing.T) {
 	}
 }
 
+// Text that an update of MySQL is logged without (binlog_row_image NOBLOB or MINIMAL)
+// stays as it is stored.
+func TestUnavailableTextOfMySQLStays(t *testing.T) {
+	bronzeStore, lakeStore := new(blob.Mem), new(blob.Mem)
+	src := newSales()
+	w := newSink(t, bronzeStore, saleTopic, 0, 0)
+	w.put(src.record("c", 1, 10, "stored"))
+	w.put(src.record("c", 2, 20, "stored"))
+	w.put(src.record("u", 2, 21, "__debezium_unavailable_value"))
+	w.flush()
+	once(t, newService(t, bronzeStore, lakeStore))
+	w.put(src.record("u", 1, 11, "__debezium_unavailable_value"))
+	w.flush()
+	once(t, newService(t, bronzeStore, lakeStore))
+	got := readTable(t, lakeStore, saleBase, "")
+	for key, want := range map[string]string{"1": "11", "2": "21"} {
+		if got[key]["qty"] != want || got[key]["note"] != `"stored"` {
+			t.Errorf("row %s: %v", key, got[key])
+		}
+	}
+}
+
 // A number becomes text, and records from before that, of another partition, come
 // after it.
 func TestNumbersBecomeText(t *testing.T) {

@@ -60,7 +60,9 @@ func TestImagesWithoutAllColumns(t *testing.T) {
 		var rec recording
 		rec.read(t, s, 2)
 		db.MustExec(t, "SET SESSION binlog_row_image = 'NOBLOB'; UPDATE a SET n = 10 WHERE id = 1; UPDATE a SET t = 'new' WHERE id = 1; DELETE FROM a WHERE id = 2",
-			"SET SESSION binlog_row_image = 'MINIMAL'; INSERT INTO a (id) VALUES (3); UPDATE a SET n = 11, id = 4 WHERE id = 3; UPDATE a SET n = 12, t = NULL WHERE id = 1; DELETE FROM a WHERE id = 4")
+			"SET SESSION binlog_row_image = 'MINIMAL'; INSERT INTO a (id) VALUES (3); UPDATE a SET n = 11, id = 4 WHERE id = 3; UPDATE a SET n = 12, t = NULL WHERE id = 1")
+		rec.read(t, s, 8)
+		db.MustExec(t, "SET SESSION binlog_row_image = 'MINIMAL'; DELETE FROM a WHERE id = 4")
 		rec.read(t, s, 9)
 		row := func(id, n int, text ...string) string {
 			b := envelope.AppendInt(envelope.AppendInt(nil, int32(id)), int32(n))
@@ -84,7 +86,7 @@ func TestImagesWithoutAllColumns(t *testing.T) {
 			{envelope.Update, row(1, 10, "new", envelope.Unavailable, "v")},
 			{envelope.Delete, ""},
 			{envelope.Create, row(3, 7, "null", "null", "dflt")},
-			{envelope.Update, row(4, 11, envelope.Unavailable, envelope.Unavailable, envelope.Unavailable)},
+			{envelope.Update, row(4, 11, "null", "null", "dflt")}, // where there was nothing yet
 			{envelope.Update, row(1, 12, "null", envelope.Unavailable, envelope.Unavailable)},
 			{envelope.Delete, ""},
 		} {

@@ -50,6 +50,36 @@ func TestColumnsAreReadFromTheTable(t *testing.T) {
 	})
 }
 
+// TestTextIsReadWhereAKeyMoves: at the new key nothing is that a placeholder could
+// leave alone. Tables without a key have the whole row of before in the log.
+func TestTextIsReadWhereAKeyMoves(t *testing.T) {
+	eachServer(t, func(t *testing.T, db *testdb.Database) {
+		for _, image := range []string{"NOBLOB", "MINIMAL"} {
+			db.MustExec(t, "DROP TABLE IF EXISTS a, k", "CREATE TABLE a (id INT PRIMARY KEY, v TEXT, b BLOB, n INT)", "INSERT INTO a VALUES (1, 'long', x'00ff', 7)",
+				"CREATE TABLE k (n INT, v TEXT, d DATE)", "INSERT INTO k VALUES (1, 'x', '2024-01-01')")
+			o := options(t, db)
+			s := openSource(t, o, nil)
+			var rec recording
+			rec.read(t, s, 2)
+			db.MustExec(t, "SET SESSION binlog_row_image = '"+image+"'; UPDATE a SET id = 2; UPDATE k SET n = 2")
+			rec.read(t, s, 4)
+			var now recording
+			again := openSource(t, o, nil)
+			now.read(t, again, 2)
+			for i, e := range rec.events[2:] {
+				if want := now.events[i].After; e.Op != envelope.Update || !bytes.Equal(e.After, want) {
+					t.Errorf("%s: %s, want after %x", image, e.String(), want)
+				}
+			}
+			if e := rec.events[2]; fmt.Sprintf("%x %x", e.OldKey, e.Key) != "02 04" {
+				t.Errorf("%s: keys %x and %x", image, e.OldKey, e.Key)
+			}
+			_ = s.Close()
+			_ = again.Close()
+		}
+	})
+}
+
 // TestColumnsAreReadAfterTheCommit: a transaction is in the log before others see it,
 // and what it changed must not be read as it was before.
 func TestColumnsAreReadAfterTheCommit(t *testing.T) {

@@ -69,7 +69,9 @@ func (s *stream) lookUp(row []byte, b *bound, start int, columns []int, rest []b
 
 // plain reports whether text of a column is any text, not that of a time or a member
 // of an ENUM.
-func plain(c *envelope.Column) bool { return c.Type.Name == "" || c.Type.Name == envelope.TypeJSON().Name }
+func plain(c *envelope.Column) bool {
+	return c.Type.Name == "" || c.Type.Name == envelope.TypeJSON().Name
+}
 
 // fill replaces columns of the row that begins at start by values of which it is given
 // the text, nil for NULL.
@@ -93,6 +95,16 @@ func (b *bound) fill(row []byte, start int, columns []int, values [][]byte) (_ [
 		b.ends[i] = len(row)
 	}
 	return row, nil
+}
+
+// moves reports whether an update, whose row of after begins at start, changes the key.
+func (b *bound) moves(after *sides, row []byte, start int) bool {
+	for _, i := range b.key {
+		if !bytes.Equal(row[columnStart(b.ends, i, start):b.ends[i]], after.row[columnStart(after.before.ends, i, 0):after.before.ends[i]]) {
+			return true
+		}
+	}
+	return false
 }
 
 // tellsKey fails where the image of before lacks a column of the key, that of

@@ -8,6 +8,7 @@ import (
 	"tributary/capture"
 	"tributary/capture/mysql/binlog"
 	"tributary/envelope"
+	"tributary/internal/fault"
 )
 
 // rows takes a row event. inner is as for event.
@@ -158,6 +159,7 @@ func (s *stream) image(batch *capture.Batch, r *binlog.Rows, b *bound, source *e
 	c := batch.Next()
 	c.Table, c.Source, c.TsNs = b.version.codec.Table, *source, ts
 	before := sides{present: r.Before, whole: r.Full(r.Before), documents: r.Kind == binlog.Partial, kind: r.Kind}
+	before.lends = r.Kind == binlog.Update && !r.Full(r.After) || r.Kind == binlog.Partial
 	if r.Kind != binlog.Write {
 		if err := b.tellsKey(&before); err != nil {
 			return nil, err
@@ -200,9 +202,10 @@ type sides struct {
 	whole     bool   // it has all
 	documents bool   // the update gives JSON documents as differences
 	kind      binlog.Kind
+	lends     bool // it is of before, and that of after may lack columns
 
 	before *sides // of an image after, that before it
-	row    []byte // and its row
+	row    []byte // and the row of that
 	ends   []int  // of an image before: ends of its columns, from the row's start
 	docs   map[int][]byte
 }
@@ -221,7 +224,7 @@ func (s *stream) half(batch *capture.Batch, b *bound, src []byte, side *sides) (
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if side.before == nil && (side.kind == binlog.Update || side.kind == binlog.Partial) && !(side.whole && !side.documents) {
+	if side.lends {
 		side.ends = make([]int, len(b.ends))
 		for i, e := range b.ends {
 			side.ends[i] = e - start
@@ -257,7 +260,7 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 		sp.Documents = side.docs
 	}
 	var computed, asked []int // columns that the server is asked for
-	lacks := false            // others are missing too
+	var held []int            // columns with a placeholder
 	sp.Missing = func(dst []byte, i int) ([]byte, error) {
 		c := &b.version.codec.Table.Columns[b.version.at[i]]
 		switch {
@@ -279,8 +282,8 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 			}
 			return append(dst, side.row[start:side.before.ends[i]]...), nil
 		}
-		lacks = true
 		if c.Type.Kind == envelope.String && (plain(c) || len(b.key) == 0) || c.Type.Kind == envelope.Bytes && c.Type.Logical == "" {
+			held = append(held, i)
 			return envelope.AppendString(c.AppendPresent(dst), s.cfg.placeholder()), nil
 		}
 		asked = append(asked, i)
@@ -288,8 +291,17 @@ func (s *stream) sparse(dst []byte, b *bound, src []byte, side *sides) (out, res
 	}
 	start := len(dst)
 	out, rest, err = b.layout.AppendSparse(dst, b.ends, src, &sp)
-	if lacks { // what is computed of them is read, too
+	if len(asked)+len(held) > 0 { // what is computed of them is read, too
 		asked, computed = append(asked, computed...), nil
+	}
+	if err == nil && len(held) > 0 && b.moves(side, out, start) { // to where nothing is that could stay as it is
+		row, lost := s.lookUp(out, b, start, held, rest)
+		switch {
+		case lost == nil:
+			out = row
+		case !fault.NeedsHuman(lost):
+			return nil, nil, lost
+		}
 	}
 	if err == nil && len(asked) > 0 {
 		out, err = s.lookUp(out, b, start, asked, rest)
