@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tributary/capture"
 	"tributary/capture/snapshot"
@@ -18,8 +19,9 @@ import (
 
 // Source captures databases of one server. It implements capture.Source.
 type Source struct {
-	cfg *settings
-	log *slog.Logger
+	cfg     *settings
+	log     *slog.Logger
+	metrics *metrics
 
 	session *session // nil unless open
 	opened  bool     // it has been open before
@@ -34,13 +36,14 @@ func New(o Options, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, log: log.With("connector", o.Name)}, nil
+	return &Source{cfg: cfg, log: log.With("connector", o.Name), metrics: newMetrics()}, nil
 }
 
 // session is one life of a Source, from Open to Close.
 type session struct {
 	cfg       *settings
 	log       *slog.Logger
+	metrics   *metrics
 	databases []*database
 	at        *position
 	fresh     bool // there was no position to go on from
@@ -68,8 +71,11 @@ type database struct {
 	gone   map[int64]bool   // instances that were, and about which all was said
 	// lowFirst: update masks have the first columns in their first byte.
 	lowFirst bool
-	clear    bool  // the server is too old for encrypted columns
-	altered  int64 // how many changes of tables there have been
+	clear    bool      // the server is too old for encrypted columns
+	watched  time.Time // when the capture job was looked at
+	job      job       // what was seen of it then
+	warned   string    // what was warned of it, "" = nothing
+	altered  int64     // how many changes of tables there have been
 }
 
 // SnapshotPlan implements capture.Planner.
@@ -99,7 +105,7 @@ func (s *Source) Open(ctx context.Context, resume capture.Position) error {
 
 // prepare connects, checks and reads the tables.
 func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *session, err error) {
-	n = &session{cfg: s.cfg, log: s.log, pipe: capture.NewPipe(s.cfg.Limits()), planned: &s.planned}
+	n = &session{cfg: s.cfg, log: s.log, metrics: s.metrics, pipe: capture.NewPipe(s.cfg.Limits()), planned: &s.planned}
 	n.chunks.init(s.cfg, s.log)
 	defer func() {
 		if err != nil {
@@ -126,6 +132,7 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 			return n, err
 		}
 		d.masked(ctx)
+		d.watch(ctx, n.metrics)
 		for _, in := range d.list {
 			ids = append(ids, in.id)
 		}
@@ -280,6 +287,7 @@ func (s *Source) Check(ctx context.Context, resume capture.Position, w io.Writer
 			return errors.Join(err, n.disconnect())
 		}
 		fmt.Fprintf(w, "database     %s, SQL Server %s\n", d.name, asText(version))
+		d.tellJob(w)
 		for _, in := range d.list {
 			note, err := s.cfg.Note(in.table.described())
 			if err != nil {

@@ -36,6 +36,7 @@ func (n *session) follow(ctx context.Context) error {
 		}
 		more := false
 		for _, d := range n.databases {
+			d.watch(ctx, n.metrics)
 			again, err := s.poll(ctx, d)
 			if err != nil {
 				return err

@@ -32,6 +32,28 @@ func (s *Server) StartAgent() {
 	s.committed()
 }
 
+// FailCapture has the scans of the capture job end with an error, which leave the
+// log as it is; with nil they work again.
+func (db *Database) FailCapture(err *Error) {
+	db.mu.Lock()
+	db.failing = err
+	db.mu.Unlock()
+}
+
+// idleAfter is how long nothing is captured until the capture job writes that down.
+const idleAfter = 5 * time.Minute
+
+// idle writes an idle mark if it is time to.
+func (db *Database) idle() {
+	st := db.st.Load()
+	db.mu.Lock()
+	failing := db.failing != nil
+	db.mu.Unlock()
+	if n := len(st.times); st.cdc && !failing && (n == 0 || db.srv.now().Sub(st.times[n-1].end) >= idleAfter) {
+		db.Idle()
+	}
+}
+
 func (s *Server) agentRuns() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,6 +87,9 @@ func (s *Server) scan(all bool) {
 		if all || n > 0 {
 			db.capture()
 		}
+		if all && n == 0 {
+			db.idle()
+		}
 	}
 }
 
@@ -74,8 +99,11 @@ func (s *Server) agent() {
 		interval, wake := s.interval, s.wake
 		s.mu.Unlock()
 		var tick <-chan time.Time
-		if interval > 0 {
+		switch {
+		case interval > 0:
 			tick = time.After(interval)
+		case interval == 0: // commits are captured at once; idle marks are not
+			tick = time.After(idleAfter)
 		}
 		select {
 		case <-s.ctx.Done():

@@ -69,7 +69,7 @@ func cdcViews() map[string]*view {
 			}},
 		"sys.dm_cdc_log_scan_sessions": {cols: cols("session_id", intType, "start_time?", dtType, "end_time?", dtType, "duration?", intType, "scan_phase?", nvarchar(200),
 			"error_count?", intType, "start_lsn?", nvarchar(23), "current_lsn?", nvarchar(23), "end_lsn?", nvarchar(23), "tran_count?", bigType,
-			"last_commit_lsn?", nvarchar(23), "command_count?", bigType, "empty_scan_count?", intType),
+			"last_commit_lsn?", nvarchar(23), "command_count?", bigType, "latency?", intType, "empty_scan_count?", intType),
 			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
 				for _, x := range st.sessions {
 					empty := int64(0)
@@ -77,13 +77,19 @@ func cdcViews() map[string]*view {
 						empty = 1
 					}
 					// Texts of LSNs end in a zero character here, as Debezium's check of them says.
-					out = append(out, []any{x.id, datetime(x.begin), datetime(x.end), int64(0), "Done", int64(0), x.start.String() + "\x00", x.finish.String() + "\x00",
-						x.finish.String() + "\x00", x.trans, x.finish.String() + "\x00", x.commands, empty})
+					out = append(out, []any{x.id, datetime(x.begin), datetime(x.end), int64(0), "Done", x.errors, x.start.String() + "\x00", x.finish.String() + "\x00",
+						x.finish.String() + "\x00", x.trans, x.finish.String() + "\x00", x.commands, x.latency, empty})
 				}
 				return out
 			}},
-		"sys.dm_cdc_errors": {cols: cols("session_id", intType, "phase_number", intType, "entry_time", dtType, "error_number", intType, "error_message", nvarchar(1024)),
-			rows: func(*session, *Database, *state) [][]any { return nil }},
+		"sys.dm_cdc_errors": {cols: cols("session_id", intType, "phase_number", intType, "entry_time", dtType, "error_number", intType, "error_severity", intType,
+			"error_state", intType, "error_message", nvarchar(1024)),
+			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
+				for _, f := range st.failures {
+					out = append(out, []any{f.session, int64(1), datetime(f.at), int64(f.err.Number), int64(f.err.Class), int64(f.err.State), f.err.Text})
+				}
+				return out
+			}},
 		"dbo.cdc_jobs": {cols: cols("database_id", intType, "job_type", nvarchar(20), "job_id?", guidType, "maxtrans?", intType, "maxscans?", intType,
 			"continuous?", bitType, "pollinginterval?", bigType, "retention?", bigType, "threshold?", bigType),
 			rows: func(s *session, _ *Database, _ *state) (out [][]any) {

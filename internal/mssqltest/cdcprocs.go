@@ -236,6 +236,9 @@ func spHelpJobs(s *session, db *Database, _ []arg) error {
 	if !st.cdc {
 		return notEnabled(db)
 	}
+	if !s.srv.owner() {
+		return sqlError(22904, "Caller is not authorized to initiate the requested action. DBO privileges are required.")
+	}
 	rows := jobs(db, st)
 	if s.srv.azure() {
 		rows = nil // a scheduler of Azure's own captures

@@ -26,6 +26,7 @@ type Database struct {
 	objects int32
 	log     []logTx // committed, not captured yet
 	scans   int64
+	failing *Error // what the scans of the capture job end with; nil = they do not fail
 	ddl     []ddlRow
 }
 
@@ -139,9 +140,17 @@ func (db *Database) capture() {
 		return
 	}
 	st := old.clone()
-	st.establish()
 	now := db.srv.now()
 	s := scanSession{begin: now, end: now, empty: true}
+	if f := db.failing; f != nil {
+		db.scans++
+		s.id, s.errors = db.scans, 1
+		st.failures = append(slices.Clone(st.failures[max(0, len(st.failures)-31):]), scanFailure{s.id, now, f})
+		st.sessions = append(slices.Clone(st.sessions[max(0, len(st.sessions)-100):]), s)
+		db.st.Store(st)
+		return
+	}
+	st.establish()
 	for _, l := range db.log {
 		if n := st.apply(l, db.srv.opts.MaskLowFirst); n > 0 {
 			s.trans++
@@ -149,14 +158,14 @@ func (db *Database) capture() {
 			if s.empty {
 				s.start, s.empty = l.lsn, false
 			}
-			s.finish = l.lsn
+			s.finish, s.latency = l.lsn, int64(now.Sub(l.ended).Seconds())
 		}
 	}
 	db.log = nil
 	db.scans++
 	s.id = db.scans
 	// Empty scans in a row share one session.
-	if n := len(st.sessions); s.empty && n > 0 && st.sessions[n-1].empty {
+	if n := len(st.sessions); s.empty && n > 0 && st.sessions[n-1].empty && st.sessions[n-1].errors == 0 {
 		st.sessions = append(slices.Clone(st.sessions[:n-1]), s)
 	} else {
 		st.sessions = append(slices.Clone(st.sessions[max(0, n-100):]), s)

@@ -26,7 +26,9 @@
 //     start_lsn of cdc.change_tables is NULL until the capture job has scanned the
 //     log since the instance was made; fn_cdc_get_max_lsn is NULL while nothing was
 //     captured; lsn_time_mapping has a row for a transaction with captured changes
-//     and idle marks with tran_id 0x00
+//     and, after five minutes without any, idle marks with tran_id 0x00; the scans
+//     of the capture job, their errors and latency are in
+//     sys.dm_cdc_log_scan_sessions and sys.dm_cdc_errors (Database.FailCapture)
 //   - at most two capture instances a table; an instance keeps the columns that it
 //     was made with; a dropped column reads NULL; clean-up raises start_lsn in
 //     cdc.change_tables and removes rows below the low-water mark

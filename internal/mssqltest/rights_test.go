@@ -3,17 +3,19 @@ package mssqltest_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"tributary/internal/mssqltest"
 )
 
 func TestRights(t *testing.T) {
-	srv, db := tracked(t, mssqltest.Options{Denied: []string{"VIEW SERVER STATE", "SELECT cdc.change_tables", "SELECT dbo.item", "role db_owner"}})
+	srv, db := tracked(t, mssqltest.Options{Denied: []string{"VIEW SERVER STATE", "VIEW DATABASE STATE", "SELECT cdc.change_tables", "SELECT dbo.item", "role db_owner"}})
 	c := open(t, srv)
 	for text, want := range map[string]int32{
 		"SELECT * FROM sys.dm_server_services":                                  300,
-		"SELECT * FROM sys.dm_cdc_log_scan_sessions":                            300,
+		"SELECT * FROM sys.dm_cdc_log_scan_sessions":                            262,
 		"SELECT count(*) FROM [crm].cdc.change_tables":                          229,
 		"SELECT * FROM dbo.item":                                                229,
 		"SELECT * FROM cdc.captured_columns":                                    0,
@@ -108,4 +110,36 @@ func TestLowEndNotEstablished(t *testing.T) {
 	if got := fmt.Sprint(rows(t, c, query)); strings.Contains(got, "NULL") {
 		t.Error(got)
 	}
+}
+
+// TestFailingCaptureJob has the scans fail: the log stays, and the view of errors
+// tells; idle marks come again once they work.
+func TestFailingCaptureJob(t *testing.T) {
+	var passed atomic.Int64
+	began := time.Now()
+	srv, db := start(t, mssqltest.Options{AgentInterval: -1, Clock: func() time.Time { return began.Add(time.Duration(passed.Load())) }})
+	must(t, db.Exec("EXEC sys.sp_cdc_enable_db"), db.Exec("CREATE TABLE item (id int NOT NULL PRIMARY KEY)"), db.EnableTable("dbo", "item", ""))
+	db.RunCapture()
+	db.FailCapture(&mssqltest.Error{Number: 22859, Class: 16, State: 1, Text: "Log Scan process failed in processing log records."})
+	must(t, db.Exec("INSERT INTO item VALUES (1)"))
+	if at := db.RunCapture(); at != (mssqltest.LSN{}) {
+		t.Errorf("captured up to %s", at)
+	}
+	c := open(t, srv)
+	equal(t, rows(t, c, "SELECT error_number, error_severity FROM sys.dm_cdc_errors"), "[[22859 16]]")
+	equal(t, rows(t, c, "SELECT TOP (1) error_count FROM sys.dm_cdc_log_scan_sessions ORDER BY session_id DESC"), "[[1]]")
+	db.FailCapture(nil)
+	passed.Add(int64(3 * time.Second))
+	db.RunCapture()
+	equal(t, rows(t, c, "SELECT TOP (1) error_count, latency FROM sys.dm_cdc_log_scan_sessions ORDER BY session_id DESC"), "[[0 3]]")
+	passed.Add(int64(time.Hour))
+	srv.SetAgent(time.Millisecond)
+	for limit := time.Now().Add(10 * time.Second); fmt.Sprint(rows(t, c, "SELECT count(*) FROM cdc.lsn_time_mapping WHERE tran_id = 0x00")) != "[[1]]"; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("no idle mark")
+		}
+	}
+	srv.SetDenied("sysadmin", "role db_owner")
+	_, err := tryRows(t, c, "EXEC sys.sp_cdc_help_jobs")
+	equal(t, number(err), 22904)
 }

@@ -200,6 +200,7 @@ type state struct {
 	instances    []*instance
 	times        []timeRow
 	sessions     []scanSession
+	failures     []scanFailure
 	polling      int64 // of the capture job, in seconds
 	retention    int64 // of the clean-up job, in minutes
 	threshold    int64
@@ -222,6 +223,15 @@ type scanSession struct {
 	empty      bool
 	trans      int64
 	commands   int64
+	errors     int64
+	latency    int64 // in seconds, from the last commit to the end
+}
+
+// scanFailure is a row of sys.dm_cdc_errors.
+type scanFailure struct {
+	session int64
+	at      time.Time
+	err     *Error
 }
 
 func (s *state) clone() *state {

@@ -245,6 +245,12 @@ func (s *Server) readable(db *Database, schema, name string) error {
 	if s.permitted("SELECT "+schema+"."+name) == 0 {
 		return selectDenied(db, schema, name)
 	}
+	if strings.EqualFold(schema, "sys") && strings.HasPrefix(strings.ToLower(name), "dm_cdc_") {
+		if s.permitted("VIEW DATABASE STATE") == 0 {
+			return &Error{Number: 262, State: 1, Class: 14, Text: "VIEW DATABASE STATE permission denied in database '" + db.name + "'."}
+		}
+		return nil
+	}
 	if strings.EqualFold(schema, "sys") && strings.HasPrefix(strings.ToLower(name), "dm_") && s.permitted("VIEW SERVER STATE") == 0 {
 		return &Error{Number: 300, State: 1, Class: 14, Text: "VIEW SERVER STATE permission was denied on object 'server', database 'master'."}
 	}
