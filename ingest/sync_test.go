@@ -271,19 +271,31 @@ func TestDroppedColumnStopsItsTableAlone(t *testing.T) {
 // stays as it is stored.
 func TestUnavailableTextOfMySQLStays(t *testing.T) {
 	bronzeStore, lakeStore := new(blob.Mem), new(blob.Mem)
-	src := newSales()
+	schema := strings.Replace(saleSchema(saleColumns), `{"name":"__lsn","type":["null","long"],"default":null}`,
+		`{"name":"__file","type":["null","string"],"default":null},{"name":"__pos","type":["null","long"],"default":null},{"name":"__row","type":["null","int"],"default":null}`, 1)
+	src := sales{schema: schema}
+	record := func(op string, id, qty int64, note string) recorded {
+		v := avro.AppendLong(avro.AppendLong(avro.AppendLong(nil, id), 1), qty)
+		for _, text := range []string{note, "false", op, "bin.000001"} {
+			v = avro.AppendString(avro.AppendLong(v, 1), text)
+		}
+		for _, n := range []int64{1000 + src.offset, 0, 1_700_000_000_000} { // pos, row, ts_ms
+			v = avro.AppendLong(avro.AppendLong(v, 1), n)
+		}
+		return src.finish(v, `{}`)
+	}
 	w := newSink(t, bronzeStore, saleTopic, 0, 0)
-	w.put(src.record("c", 1, 10, "stored"))
-	w.put(src.record("c", 2, 20, "stored"))
-	w.put(src.record("u", 2, 21, "__debezium_unavailable_value"))
+	w.put(record("c", 1, 10, "stored"))
+	w.put(record("c", 2, 20, "stored"))
+	w.put(record("u", 2, 21, "__debezium_unavailable_value"))
 	w.flush()
 	once(t, newService(t, bronzeStore, lakeStore))
-	w.put(src.record("u", 1, 11, "__debezium_unavailable_value"))
+	w.put(record("u", 1, 11, "__debezium_unavailable_value"))
 	w.flush()
 	once(t, newService(t, bronzeStore, lakeStore))
 	got := readTable(t, lakeStore, saleBase, "")
 	for key, want := range map[string]string{"1": "11", "2": "21"} {
-		if got[key]["qty"] != want || got[key]["note"] != `"stored"` {
+		if got[key]["qty"] != want || got[key]["note"] != `"stored"` || !strings.Contains(got[key][colSeq], "00000001-") {
 			t.Errorf("row %s: %v", key, got[key])
 		}
 	}
