@@ -78,7 +78,9 @@ type ChunkResult struct {
 	Mark string   // for Reached
 	Last [][]byte // key of its last row, nil if there was none
 	Rows int
-	Held int // rows that were read and left for the next chunk
+	// Held is how many rows were read and left for the next chunk. Where there are
+	// none, and Rows is below Limit, the table has been read to its end.
+	Held int
 	// Expected is how many rows the table has, as the server's statistics say;
 	// 0 = unknown. It is told with the first chunk of a table alone.
 	Expected int64
@@ -117,6 +119,10 @@ func OrderBy(codec *envelope.Codec, column string) (*envelope.Codec, error) {
 	return &envelope.Codec{Table: &t, Columns: codec.Columns}, nil
 }
 
+// chunkBytes is how many bytes of rows a chunk has at most, unless it has a single
+// row, or one value of a surrogate key.
+const chunkBytes = 4 << 20
+
 // ReadChunk reads a chunk with a Reader; source is what its rows carry. ordered
 // is codec, or what OrderBy makes of it for a surrogate key.
 func ReadChunk(ctx context.Context, from Reader, codec, ordered *envelope.Codec, r ChunkRequest, source envelope.Source, out *envelope.Changes) (res ChunkResult, err error) {
@@ -128,23 +134,32 @@ func ReadChunk(ctx context.Context, from Reader, codec, ordered *envelope.Codec,
 	now := time.Now().UnixNano()
 	var before [][]byte // the key before the last
 	same := 0           // rows at the end that have the key Last
+	full := false
 	err = from.Read(ctx, Chunk{Codec: ordered, After: r.After, Limit: r.Limit, Filter: r.Filter}, func(cells [][]byte) error {
+		n := sizeOf(codec, cells)
+		again := r.Surrogate != "" && isKey(ordered, cells, res.Last) // a value is not taken apart
+		if full = full || res.Rows > 0 && len(out.Buf)+n > chunkBytes && !again; full {
+			res.Held++
+			return nil
+		}
+		if cap(out.Buf) < len(out.Buf)+n {
+			out.Buf = slices.Grow(out.Buf, max(n, min(len(out.Buf), chunkBytes-len(out.Buf))))
+		}
 		if err := plan.appendRow(out, codec, cells, now); err != nil {
 			return err
 		}
-		res.Rows++
+		if res.Rows++; again {
+			same++
+			return nil
+		}
 		key := make([][]byte, 0, len(ordered.Table.Key))
 		for _, k := range ordered.Table.Key {
 			key = append(key, bytes.Clone(cells[k]))
 		}
-		if r.Surrogate != "" && slices.EqualFunc(key, res.Last, bytes.Equal) {
-			same++
-			return nil
-		}
 		before, res.Last, same = res.Last, key, 1
 		return nil
 	})
-	if err != nil || r.Surrogate == "" || res.Rows < r.Limit {
+	if err != nil || r.Surrogate == "" || full || res.Rows < r.Limit {
 		return res, err
 	}
 	// There may be more rows of the last value: they come with the next chunk.
@@ -154,4 +169,17 @@ func ReadChunk(ctx context.Context, from Reader, codec, ordered *envelope.Codec,
 	out.List = out.List[:len(out.List)-same]
 	res.Rows, res.Held, res.Last = res.Rows-same, same, before
 	return res, nil
+}
+
+// isKey reports whether a row has that key.
+func isKey(codec *envelope.Codec, cells, key [][]byte) bool {
+	if key == nil {
+		return false
+	}
+	for i, k := range codec.Table.Key {
+		if !bytes.Equal(cells[k], key[i]) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,7 @@ type Incremental struct {
 	reopen bool // the source is to be opened anew, for a blocking snapshot
 	own    capture.Batch
 	table  envelope.TableID // the first of at.Tables, once it is known
+	limit  int              // rows of its next chunk, 0 = ChunkRows
 	pace   pace
 
 	cancel  context.CancelFunc // of what reads chunks
@@ -71,6 +73,7 @@ type window struct {
 	work  work            // as it was when the window opened
 	keys  map[string]bool // of changes since it opened
 	empty map[string]bool // tables that were truncated since
+	limit int             // rows that it may have
 	rows  envelope.Changes
 	early bool          // it is read, and the stream has yet to come there
 	done  chan struct{} // closed when the fields below are set
@@ -130,7 +133,7 @@ func (x *Incremental) Open(ctx context.Context, resume capture.Position) error {
 	if err := x.chunks.Open(ctx, inner); err != nil {
 		return err
 	}
-	x.last, x.at, x.dirty, x.window, x.table, x.reopen = slices.Clone(inner), at, false, nil, envelope.TableID{}, false
+	x.last, x.at, x.dirty, x.window, x.table, x.limit, x.reopen = slices.Clone(inner), at, false, nil, envelope.TableID{}, 0, false
 	x.life, x.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if len(at.Tables) > 0 {
 		x.opts.Log.Info("incremental snapshot goes on", "table", at.Tables[0].Table, "rows", at.Tables[0].Rows, "tables", len(at.Tables), "paused", at.Paused)
@@ -241,9 +244,10 @@ func (x *Incremental) open() {
 	}
 	t := x.at.Tables[0]
 	w := &window{work: t, keys: make(map[string]bool), empty: make(map[string]bool), done: make(chan struct{})}
+	w.limit = cmp.Or(x.limit, x.opts.ChunkRows)
 	x.window = w
 	x.chunks.Hurry(true)
-	r := ChunkRequest{Table: x.table, After: t.After, Limit: x.opts.ChunkRows, Filter: t.Filter, Since: slices.Clone(x.last), Aside: x.opts.Aside, Surrogate: t.By}
+	r := ChunkRequest{Table: x.table, After: t.After, Limit: w.limit, Filter: t.Filter, Since: slices.Clone(x.last), Aside: x.opts.Aside, Surrogate: t.By}
 	x.wg.Go(func() {
 		defer close(w.done)
 		x.reading.Lock()
@@ -426,7 +430,8 @@ func (x *Incremental) finish(b *capture.Batch) error {
 	if args := x.pace.tell(time.Now(), t.Table, t.Rows, t.Of); args != nil {
 		log.Info("incremental snapshot", args...)
 	}
-	if w.res.Rows+w.res.Held < x.opts.ChunkRows {
+	x.fit(w)
+	if w.res.Held == 0 && w.res.Rows < w.limit {
 		log.Info("incremental snapshot of the table complete", "rows", t.Rows)
 		status := "SUCCEEDED"
 		if t.Rows == 0 {
@@ -450,8 +455,21 @@ func (x *Incremental) scanned(t *work, status string) {
 	}
 }
 
+// fit has the next chunk ask for about as many rows as there is room for, if rows
+// are large: what is read beyond that is read again. With a surrogate key it must
+// not ask for fewer than one of its values may have.
+func (x *Incremental) fit(w *window) {
+	switch {
+	case w.work.By != "":
+	case w.res.Held > 0:
+		x.limit = max(w.res.Rows, 1)
+	case x.limit > 0 && len(w.rows.Buf) < chunkBytes/2:
+		x.limit = min(2*x.limit, x.opts.ChunkRows)
+	}
+}
+
 func (x *Incremental) next() {
-	x.table = envelope.TableID{}
+	x.table, x.limit = envelope.TableID{}, 0
 	x.at.Tables = x.at.Tables[1:]
 	x.at.done()
 }

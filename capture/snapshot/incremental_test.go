@@ -124,7 +124,7 @@ func follow(t *testing.T, x *Incremental) (rows []string, last capture.Position)
 	}
 }
 
-func newIncremental(n *numbers) *Incremental {
+func newIncremental(n Chunks) *Incremental {
 	return NewIncremental(n, IncrementalOptions{ChunkRows: 4, Log: slog.New(slog.DiscardHandler)})
 }
 
@@ -275,7 +275,7 @@ func TestSurrogateKeys(t *testing.T) {
 			}
 			got = append(got, string(codec.Table.Cell(out.List[i].After, 1)))
 		}
-		if res.Rows+res.Held < r.Limit {
+		if res.Held == 0 && res.Rows < r.Limit {
 			break
 		}
 		r.After = res.Last
@@ -324,6 +324,92 @@ func TestChangesOfASurrogateKey(t *testing.T) {
 	}
 	if len(b.List) != 2 || string(b.List[0].After) != string(row(0)) || string(b.List[1].After) != string(row(3)) {
 		t.Errorf("%d rows are left", len(b.List))
+	}
+}
+
+// chunked has one table of large rows, which it reads as sources do.
+type chunked struct {
+	numbers
+	codec *envelope.Codec
+	rows  rowsOf // a key, and how many MiB the row has
+	sent  int
+}
+
+func (d *chunked) Captured(context.Context) ([]envelope.TableID, error) {
+	return []envelope.TableID{d.codec.Table.ID}, nil
+}
+
+func (d *chunked) Chunk(ctx context.Context, r ChunkRequest, out *envelope.Changes) (ChunkResult, error) {
+	ordered := d.codec
+	if r.Surrogate != "" {
+		var err error
+		if ordered, err = OrderBy(d.codec, r.Surrogate); err != nil {
+			return ChunkResult{}, err
+		}
+	}
+	res, err := ReadChunk(ctx, d, d.codec, ordered, r, envelope.Source{}, out)
+	res.Mark = string(r.Since)
+	return res, err
+}
+
+func (d *chunked) Read(ctx context.Context, c Chunk, row func(cells [][]byte) error) error {
+	return d.rows.Read(ctx, c, func(cells [][]byte) error {
+		d.sent++
+		cells[1] = make([]byte, int(cells[1][0])<<20-1<<10)
+		return row(cells)
+	})
+}
+
+// TestChunksAreBoundedByBytes: of large rows a chunk has no more than fit, the
+// others come with the next ones, and these ask for fewer.
+func TestChunksAreBoundedByBytes(t *testing.T) {
+	number := func(dst, src []byte) ([]byte, error) { return envelope.AppendLong(dst, int64(src[0])), nil }
+	body := func(dst, src []byte) ([]byte, error) { return append(dst, src...), nil }
+	for by, most := range map[string]int{"": 4, "n": 5} { // as many as fit, or those of one value
+		d := &chunked{numbers: numbers{step: make(chan struct{})}, codec: &envelope.Codec{
+			Table: &envelope.Table{ID: envelope.TableID{Name: "t"}, Columns: []envelope.Column{
+				{Name: "n", Type: envelope.TypeOf(envelope.Int)}, {Name: "body", Type: envelope.TypeOf(envelope.Bytes)},
+			}}, Columns: []envelope.Append{number, body},
+		}}
+		for i := range 40 {
+			key := byte(i)
+			if by == "" {
+				d.codec.Table.Key = []int{0}
+			} else {
+				key /= 5 // several rows of a value
+			}
+			d.rows = append(d.rows, [2]byte{key, 1})
+		}
+		d.rows[20][1] = 6
+		x := newIncremental(d)
+		x.opts.ChunkRows = 16
+		if err := x.Open(t.Context(), capture.Position("1")); err != nil {
+			t.Fatal(err)
+		}
+		s := order(Execute, "t")
+		s.Data.Surrogate = by
+		x.Signal(s)
+		got := 0
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			b, err := x.Next(ctx)
+			cancel()
+			if err != nil {
+				break
+			}
+			if got += len(b.List); len(b.List) > most {
+				t.Errorf("%q: a chunk of %d rows", by, len(b.List))
+			}
+		}
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+		if got != len(d.rows) {
+			t.Errorf("%q: %d rows, want %d", by, got, len(d.rows))
+		}
+		if by == "" && d.sent > 16+2*len(d.rows) {
+			t.Errorf("%d rows were read of %d", d.sent, len(d.rows))
+		}
 	}
 }
 

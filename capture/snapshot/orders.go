@@ -137,7 +137,7 @@ func (x *Incremental) stop(s *Signal) {
 	})
 	x.at.done()
 	if w := x.window; w != nil && (len(x.at.Tables) == 0 || x.at.Tables[0].Table != first) {
-		x.window, x.table = nil, envelope.TableID{} // what it reads is of no use; its goroutine ends by itself
+		x.window, x.table, x.limit = nil, envelope.TableID{}, 0 // what it reads is of no use; its goroutine ends by itself
 	}
 }
 
