@@ -232,3 +232,26 @@ func TestCleanUpBehindWhatIsRead(t *testing.T) {
 		})
 	}
 }
+
+// TestMaskedColumns has the server say that it masks a column for the user; the
+// model masks none, but runs the statement.
+func TestMaskedColumns(t *testing.T) {
+	srv, _ := tracked(t, mssqltest.Options{})
+	o := optionsFor(t, srv, nil)
+	s, l := logged(t, o)
+	check(t, s.Check(t.Context(), nil, io.Discard))
+	if strings.Contains(l.String(), "mask") {
+		t.Error(l)
+	}
+	o.Wires = hooked{text: func(query string) string {
+		if query == maskedQuery {
+			return "SELECT N'dbo', N't', N'v'"
+		}
+		return query
+	}}.wires()
+	s, l = logged(t, o)
+	check(t, s.Check(t.Context(), nil, io.Discard))
+	if got := l.String(); !strings.Contains(got, "crm.dbo.t column=v") || !strings.Contains(got, "GRANT UNMASK TO [sa]") {
+		t.Error(got)
+	}
+}
