@@ -108,12 +108,19 @@ func peakOf(t *testing.T, bin, path string) int64 {
 			}
 			return peak
 		case <-time.After(20 * time.Millisecond):
-			var kb int64
-			if n, _ := fmt.Sscanf(memory(cmd.Process.Pid), "%d kB", &kb); n == 1 {
-				peak = max(peak, kb<<10)
-			}
+			peak = max(peak, resident(cmd.Process.Pid))
 		}
 	}
+}
+
+// resident is the most resident memory that a process has had, bytes; 0 = it has
+// none any more.
+func resident(pid int) int64 {
+	var kb int64
+	if n, _ := fmt.Sscanf(memory(pid), "%d kB", &kb); n == 1 {
+		return kb << 10
+	}
+	return 0
 }
 
 // count returns how many committed records a topic has, once it has n.
