@@ -68,6 +68,11 @@ func settle(ctx context.Context, s *testdb.Server, n *counts) {
 	}
 	for i, row := range rows {
 		verb := []string{"COMMIT", "ROLLBACK"}[i%2]
+		if s.Kind == testdb.KindMariaDB {
+			// Its XA PREPARE is not safe against crashes (MDEV-21469): what the engine has
+			// prepared need not be in the binlog, and nobody could tell of its rows.
+			verb = "ROLLBACK"
+		}
 		if err := s.Exec(ctx, decide(lang, verb, "'"+row[column]+"'")); err != nil {
 			n.fault(err)
 			continue
