@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -30,13 +31,16 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newStack(t)
-	stop := start(t, s.file(t, &testdb.Database{Server: server, Name: "postgres"}, "errors.retry.delay.max.ms: 200\n"))
-	time.Sleep(700 * time.Millisecond)
+	var log locked
+	stop := quietRun(t, s.file(t, &testdb.Database{Server: server, Name: "postgres"}, "errors.retry.delay.max.ms: 200\n"), &log)
+	log.await(t, "connection refused")
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.read(t, "test.public.item", 1)
-	stop()
+	if err := stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("run: %v", err)
+	}
 }
 
 // TestTwoOfOneName: of two daemons of one name one goes on, and the other ends with
@@ -50,9 +54,10 @@ func TestTwoOfOneName(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 2)
 	for i := range 2 {
-		log := slog.New(slog.NewTextHandler(t.Output(), nil)).With("instance", i)
+		var said locked
+		log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &said), nil)).With("instance", i)
 		go func() { ended <- run(ctx, []string{"-c", path}, log) }()
-		time.Sleep(500 * time.Millisecond)
+		said.await(t, "streaming")
 	}
 	id := 0
 	for end := time.Now().Add(20 * time.Second); len(ended) == 0 && time.Now().Before(end); id++ {
