@@ -260,13 +260,9 @@ func filesBelow(t *testing.T, dir string) (out []string) {
 }
 
 func TestTablesOfSpark(t *testing.T) {
-	golden := "../../../shared/fixtures/hudi-tables/hudi-0.15.0"
-	if _, err := os.Stat(golden); err != nil {
-		t.Skip("these fixtures are not part of the repository")
-	}
 	dir := t.TempDir()
 	for _, name := range []string{"sale_mor", "types_all", "sale_archived"} {
-		unzipTable(t, dir, name, filepath.Join(golden, name, "table.zip"))
+		unzipTable(t, dir, name, filepath.Join("testdata", name+".zip"))
 	}
 	expect(t, dir, "n\n59\n", "sql", "-o", "csv", "select count(*) n from sale_mor")
 	expect(t, dir, "n\n57\n", "sql", "-o", "csv", "--as-of", "20261122171303953", "select count(*) n from sale_mor")
