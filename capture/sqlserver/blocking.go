@@ -34,23 +34,30 @@ func ofStatement(err error) bool {
 // blocking snapshot. What is captured later, though it was committed before, comes
 // after rows that have it already.
 func (n *session) catchUp(ctx context.Context) error {
-	s := &stream{session: n, batch: n.pipe.Batch(), said: time.Now()}
+	ends := make(map[*database]lsn)
 	for _, d := range n.databases {
 		v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
 		if err != nil {
 			return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
 		}
-		p, end := n.at.Databases[d.name], asLSN(v)
-		for more := true; more; more = p.partial() || compareLSN(lsn(p.Commit), end) < 0 {
-			if _, err = s.poll(ctx, d); err != nil {
-				return err
+		ends[d] = asLSN(v)
+	}
+	err := n.streaming(ctx, func(ctx context.Context, s *stream) error {
+		for _, d := range n.databases {
+			p := n.at.Databases[d.name]
+			for more := true; more; more = p.partial() || compareLSN(lsn(p.Commit), ends[d]) < 0 {
+				s.plan(ctx, d, p)
+				if _, err := s.poll(ctx, d); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	progress := *n.at.Snapshot
-	progress.Waits = false
-	n.at.Snapshot = &progress
-	if err := s.put(ctx); err != nil {
+		progress := *n.at.Snapshot
+		progress.Waits = false
+		n.at.Snapshot = &progress
+		return s.put(ctx)
+	})
+	if err != nil {
 		return err
 	}
 	return n.taken(ctx)

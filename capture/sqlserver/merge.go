@@ -13,10 +13,10 @@ import (
 type merge struct {
 	*stream
 	d *database
-	interval
-	before  place   // where the interval begins
+	*iteration
 	objects []int64 // place.Instances of the transaction in work
 	cursors []*cursor
+	unread  int // cursors of which pages are still read
 	tx      envelope.Transaction
 
 	open   bool // a transaction is in work
@@ -44,12 +44,41 @@ func (m *merge) least() (c *cursor) {
 }
 
 func (m *merge) run(ctx context.Context) error {
+	for _, f := range m.read {
+		c := &cursor{in: f.pages.in, pages: f.pages, ahead: m.ahead[m.d], objects: m.before.Instances}
+		if c.turn(ctx, f.page); c.coming != nil {
+			m.unread++
+		}
+		m.cursors = append(m.cursors, c)
+	}
+	m.lookAhead(ctx)
 	for c := m.least(); c != nil; c = m.least() {
 		if err := m.row(ctx, c); err != nil {
 			return err
 		}
 	}
 	m.finish()
+	return nil
+}
+
+// lookAhead has the next iteration read as soon as nothing of this one is left to
+// read.
+func (m *merge) lookAhead(ctx context.Context) {
+	if m.unread == 0 && m.more {
+		m.plan(ctx, m.d, &m.after)
+	}
+}
+
+// advance goes to the row after the head of a cursor.
+func (m *merge) advance(ctx context.Context, c *cursor) error {
+	reading := c.coming != nil
+	if err := c.advance(ctx); err != nil {
+		return err
+	}
+	if reading && c.coming == nil {
+		m.unread--
+		m.lookAhead(ctx)
+	}
 	return nil
 }
 
@@ -70,7 +99,7 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 			return err
 		}
 	}
-	if err := c.advance(ctx, &m.before); err != nil {
+	if err := m.advance(ctx, c); err != nil {
 		return err
 	}
 	var old *change
@@ -81,7 +110,7 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 		}
 		first := r
 		old, r = &first, *h
-		if err := c.advance(ctx, &m.before); err != nil {
+		if err := m.advance(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -159,9 +188,9 @@ func (m *merge) instances(commit lsn) {
 		since, m.objects = lsn(m.before.Commit), m.before.Instances
 	}
 	between := func(l lsn) bool { return compareLSN(l, since) > 0 && compareLSN(l, commit) <= 0 }
-	for _, in := range m.d.list {
+	for _, in := range m.list {
 		if between(in.start) || between(in.stop) {
-			m.objects = m.d.objects(commit)
+			m.objects = objects(m.list, commit)
 			return
 		}
 	}
@@ -170,7 +199,7 @@ func (m *merge) instances(commit lsn) {
 // switches tells of tables of which the transaction of commit is the first behind
 // the beginning of a further capture instance.
 func (m *merge) switches(commit lsn) {
-	for _, in := range m.d.list {
+	for _, in := range m.list {
 		if in.stop == (lsn{}) || compareLSN(in.stop, commit) > 0 {
 			continue
 		}
@@ -181,7 +210,7 @@ func (m *merge) switches(commit lsn) {
 		if compareLSN(in.stop, since) <= 0 {
 			continue // it was told
 		}
-		for _, newer := range m.d.list {
+		for _, newer := range m.list {
 			if newer.id != in.id || newer.start != in.stop {
 				continue
 			}

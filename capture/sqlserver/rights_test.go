@@ -142,11 +142,10 @@ func TestInstanceWithoutBeginning(t *testing.T) {
 	o := optionsFor(t, srv, nil)
 	s := open(t, o, nil)
 	var got []string
-	for p := (&position{Snapshot: nil}); ; {
+	for {
 		events, end := next(t, s)
 		got = append(got, events...)
-		var err error
-		if p, err = parsePosition(end); err == nil && p.Snapshot == nil {
+		if p, err := parsePosition(end); err == nil && p.Snapshot == nil {
 			break
 		}
 	}

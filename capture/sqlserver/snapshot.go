@@ -48,7 +48,7 @@ func (d *database) start(ctx context.Context, p *place) error {
 	if err != nil {
 		return fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
 	}
-	*p = place{Commit: lsnText(asLSN(v)), Instances: d.objects(asLSN(v))}
+	*p = place{Commit: lsnText(asLSN(v)), Instances: objects(d.list, asLSN(v))}
 	return nil
 }
 
@@ -56,8 +56,8 @@ func (d *database) start(ctx context.Context, p *place) error {
 // a newer one had taken the place of by then, which may be dropped, and those that
 // begin later, or that the capture job has not begun, of which nothing can be missing
 // yet.
-func (d *database) objects(after lsn) (out []int64) {
-	for _, in := range d.list {
+func objects(list []*instance, after lsn) (out []int64) {
+	for _, in := range list {
 		if in.start != (lsn{}) && compareLSN(in.start, after) <= 0 && (in.stop == (lsn{}) || compareLSN(after, in.stop) < 0) {
 			out = append(out, in.object)
 		}

@@ -2,56 +2,112 @@ package sqlserver
 
 import (
 	"context"
-	"database/sql/driver"
-	"fmt"
 	"time"
 
 	"tributary/capture"
 	"tributary/envelope"
 )
 
-// stream reads the changes of all databases.
+// stream delivers the changes of all databases.
 type stream struct {
 	*session
 	batch *capture.Batch
 	said  time.Time // when a position was told last
 	moved bool      // the position is another than was told last
+
+	ahead   map[*database]*ahead
+	planned map[*database]coming[*iteration] // what is read of the next iteration
+}
+
+// streaming runs use with a stream. The connections of the databases are free again
+// afterwards.
+func (n *session) streaming(ctx context.Context, use func(ctx context.Context, s *stream) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &stream{session: n, batch: n.pipe.Batch(), said: time.Now(),
+		ahead: make(map[*database]*ahead), planned: make(map[*database]coming[*iteration])}
+	for _, d := range n.databases {
+		s.ahead[d] = startAhead()
+	}
+	err := use(ctx, s)
+	if err != nil {
+		cancel() // what is being read is not needed any more
+	}
+	for _, a := range s.ahead {
+		a.stop()
+	}
+	return err
 }
 
 // follow polls the databases in turn until ctx ends or an error.
 func (n *session) follow(ctx context.Context) error {
-	s := &stream{session: n, batch: n.pipe.Batch(), said: time.Now()}
 	for _, d := range n.databases {
-		p := n.at.Databases[d.name]
-		l := lsn(p.Commit)
+		l := lsn(n.at.Databases[d.name].Commit)
 		d.log.Info("following the changes", "commit_lsn", l.String(), "tables", len(d.list), "data.query.mode", n.cfg.QueryMode)
 	}
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	for {
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		more := false
-		for _, d := range n.databases {
-			d.watch(ctx, n.metrics)
-			again, err := s.poll(ctx, d)
+	return n.streaming(ctx, func(ctx context.Context, s *stream) error {
+		wait := time.NewTimer(0)
+		defer wait.Stop()
+		for {
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			more, err := s.round(ctx)
 			if err != nil {
 				return err
 			}
-			more = more || again
+			if more {
+				wait.Reset(0)
+			} else {
+				wait.Reset(n.cfg.Poll)
+			}
 		}
-		if err := s.tellPosition(ctx); err != nil {
-			return err
-		}
-		if more {
-			wait.Reset(0)
-		} else {
-			wait.Reset(n.cfg.Poll)
-		}
+	})
+}
+
+// round polls each database once. It reports whether there may be more right away.
+func (s *stream) round(ctx context.Context) (more bool, err error) {
+	for _, d := range s.databases {
+		s.plan(ctx, d, s.at.Databases[d.name])
 	}
+	for _, d := range s.databases {
+		again, err := s.poll(ctx, d)
+		if err != nil {
+			return false, err
+		}
+		more = more || again
+	}
+	return more, s.tellPosition(ctx)
+}
+
+// plan has the iteration after a place read, if it is not yet.
+func (s *stream) plan(ctx context.Context, d *database, after *place) {
+	if s.planned[d] == nil {
+		from := *after
+		s.planned[d] = ask(s.ahead[d], func() (*iteration, error) {
+			d.watch(ctx, s.metrics)
+			return d.iteration(ctx, &from, &s.marks)
+		})
+	}
+}
+
+// poll delivers the iteration of a database that was planned. It reports whether
+// there may be more right away.
+func (s *stream) poll(ctx context.Context, d *database) (more bool, err error) {
+	x, err := s.planned[d].take(ctx)
+	delete(s.planned, d)
+	if err != nil || x == nil {
+		return false, err
+	}
+	m := &merge{stream: s, d: d, iteration: x, tx: envelope.NewTransaction(s.cfg.Transactions)}
+	if err := m.run(ctx); err != nil {
+		return false, err
+	}
+	*s.at.Databases[d.name] = x.after
+	s.moved = true
+	return x.more, nil
 }
 
 // tellPosition hands over a position without changes, where there is one to tell
@@ -74,106 +130,4 @@ func (s *stream) put(ctx context.Context) (err error) {
 	s.said, s.moved = time.Now(), false
 	s.batch, err = s.pipe.Put(ctx, s.batch)
 	return err
-}
-
-// interval is a stretch of a database's log.
-type interval struct {
-	from, to lsn
-	within   bool // from is a transaction of which a part has been delivered
-}
-
-// poll reads what is new in a database. It reports whether there may be more right
-// away.
-func (s *stream) poll(ctx context.Context, d *database) (more bool, err error) {
-	p := s.at.Databases[d.name]
-	v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
-	if err != nil {
-		return false, fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
-	}
-	end := asLSN(v)
-	if compareLSN(end, lsn(p.Commit)) <= 0 && !p.partial() || end == (lsn{}) {
-		return false, nil
-	}
-	if err := d.refresh(ctx); err != nil {
-		return false, err
-	}
-	x, found, more, err := d.bound(ctx, p, end)
-	if err != nil {
-		return false, err
-	}
-	if found {
-		if err := s.read(ctx, d, x); err != nil {
-			return false, err
-		}
-	} else if err := d.overtaken(ctx, p, d.list); err != nil {
-		return false, err
-	}
-	*p = place{Commit: lsnText(x.to), Instances: d.objects(x.to)}
-	s.moved = true
-	return more, s.marks.passed(ctx, d, x.to)
-}
-
-// bound finds how far to read: to the end, or through as many transactions as
-// max.iteration.transactions allows.
-func (d *database) bound(ctx context.Context, p *place, end lsn) (x interval, found, more bool, err error) {
-	x = interval{from: lsn(p.Commit), to: end, within: p.partial()}
-	from := x.from
-	if !x.within {
-		from = increment(from)
-	}
-	top := ""
-	args := []any{from[:], end[:]}
-	if d.cfg.MaxTransactions > 0 {
-		top, args = "TOP (@p3) ", append(args, int64(d.cfg.MaxTransactions))
-	}
-	query := "SELECT MAX(start_lsn), COUNT(*) FROM (SELECT " + top + "start_lsn FROM cdc.lsn_time_mapping WHERE start_lsn >= @p1 AND start_lsn <= @p2 AND tran_id <> 0x00"
-	if top != "" {
-		query += " ORDER BY start_lsn"
-	}
-	count, last := int64(0), lsn{}
-	err = d.conn.rows(ctx, query+") AS transactions", args, func(v []driver.Value) error {
-		last, count = asLSN(v[0]), asInt(v[1])
-		return nil
-	})
-	if err != nil {
-		return x, false, false, fmt.Errorf("find the transactions of database %s: %w", d.name, err)
-	}
-	if top != "" && count >= int64(d.cfg.MaxTransactions) {
-		x.to, more = last, true
-	}
-	return x, count > 0, more, nil
-}
-
-// read delivers the changes of an interval, in the order of the log.
-func (s *stream) read(ctx context.Context, d *database, x interval) error {
-	p := s.at.Databases[d.name]
-	m := &merge{stream: s, d: d, interval: x, before: *p, tx: envelope.NewTransaction(s.cfg.Transactions)}
-	for _, in := range d.list {
-		c := &cursor{in: in, d: d, interval: x}
-		if in.stop != (lsn{}) && compareLSN(in.stop, x.from) <= 0 {
-			continue // it is done with
-		}
-		if in.stop != (lsn{}) && compareLSN(in.stop, x.to) <= 0 {
-			c.to = before(in.stop)
-		}
-		if err := c.fetch(ctx); err != nil {
-			return err
-		}
-		m.cursors = append(m.cursors, c)
-	}
-	if err := d.overtaken(ctx, &m.before, d.list); err != nil {
-		return err
-	}
-	return m.run(ctx)
-}
-
-// before is the LSN that precedes one.
-func before(l lsn) lsn {
-	for i := len(l) - 1; i >= 0; i-- {
-		l[i]--
-		if l[i] != 0xff {
-			break
-		}
-	}
-	return l
 }
