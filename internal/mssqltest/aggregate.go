@@ -40,35 +40,35 @@ func hasAggregate(items []tsql.Item, order []tsql.Order) bool {
 }
 
 func containsAggregate(x tsql.Expr) bool {
-	any := func(xs ...tsql.Expr) bool {
+	some := func(xs ...tsql.Expr) bool {
 		return slices.ContainsFunc(xs, func(y tsql.Expr) bool { return y != nil && containsAggregate(y) })
 	}
 	switch x := x.(type) {
 	case *tsql.Call:
-		return isAggregate(x) || any(x.Args...)
+		return isAggregate(x) || some(x.Args...)
 	case *tsql.Unary:
-		return any(x.X)
+		return some(x.X)
 	case *tsql.Binary:
-		return any(x.L, x.R)
+		return some(x.L, x.R)
 	case *tsql.Not:
-		return any(x.X)
+		return some(x.X)
 	case *tsql.IsNull:
-		return any(x.X)
+		return some(x.X)
 	case *tsql.Between:
-		return any(x.X, x.Lo, x.Hi)
+		return some(x.X, x.Lo, x.Hi)
 	case *tsql.In:
-		return any(x.X) || any(x.List...)
+		return some(x.X) || some(x.List...)
 	case *tsql.Like:
-		return any(x.X, x.Pattern)
+		return some(x.X, x.Pattern)
 	case *tsql.Cast:
-		return any(x.X)
+		return some(x.X)
 	case *tsql.Case:
 		for _, w := range x.Whens {
-			if any(w.Cond, w.Then) {
+			if some(w.Cond, w.Then) {
 				return true
 			}
 		}
-		return any(x.X, x.Else)
+		return some(x.X, x.Else)
 	}
 	return false
 }

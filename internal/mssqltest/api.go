@@ -10,15 +10,15 @@ import (
 	"tributary/internal/mssqltest/tds"
 )
 
-// GUID, Decimal and Clock are values of SQL that Go has no type for.
+// The values of SQL that Go has no type for.
 type (
-	GUID    = tds.GUID
+	// GUID is a uniqueidentifier.
+	GUID = tds.GUID
+	// Decimal is an exact number.
 	Decimal = tds.Dec
-	Clock   = tds.Clock
+	// Clock is a time of day.
+	Clock = tds.Clock
 )
-
-// ParseDecimal reads a decimal number.
-func ParseDecimal(s string) (Decimal, error) { return tds.ParseDec(s) }
 
 // session is one in this process, in the database.
 func (db *Database) session() (*session, *memoryOutput) {

@@ -40,15 +40,17 @@ func (c *compiler) unary(x *tsql.Unary) (value, error) {
 			}
 			return n, nil
 		case float64:
-			if x.Op == "-" {
+			switch x.Op {
+			case "-":
 				return -n, nil
-			} else if x.Op == "+" {
+			case "+":
 				return n, nil
 			}
 		case tds.Dec:
-			if x.Op == "-" {
+			switch x.Op {
+			case "-":
 				return tds.Dec{Unscaled: new(big.Int).Neg(n.Unscaled), Scale: n.Scale}, nil
-			} else if x.Op == "+" {
+			case "+":
 				return n, nil
 			}
 		}

@@ -55,7 +55,7 @@ func (c *compiler) boundOf(x tsql.Expr, col *scol, which end) *value {
 				return nil
 			}
 			v, err := c.expr(x.R)
-			if err != nil || unify(v.typ, col.typ).Kind != col.typ.Kind && !(v.typ.Bytes() && col.typ.Bytes()) {
+			if err != nil || unify(v.typ, col.typ).Kind != col.typ.Kind && (!v.typ.Bytes() || !col.typ.Bytes()) {
 				return nil
 			}
 			if v, err = v.as(col.typ); err != nil {

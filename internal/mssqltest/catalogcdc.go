@@ -2,7 +2,7 @@ package mssqltest
 
 import "slices"
 
-func cdcViews() map[string]*view {
+func cdcViews() map[string]*view { //nolint:funlen // one view after the other
 	return map[string]*view{
 		"cdc.change_tables": {cdc: true, cols: cols("object_id", intType, "version?", intType, "source_object_id?", intType, "capture_instance", sysname,
 			"start_lsn?", lsnType, "end_lsn?", lsnType, "supports_net_changes?", bitType, "has_drop_pending?", bitType, "role_name?", sysname,

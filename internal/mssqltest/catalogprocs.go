@@ -21,7 +21,6 @@ func catalogProcedures() map[string]procedure {
 type odbcType struct {
 	code      int64 // DATA_TYPE of ODBC 3
 	sub       any   // SQL_DATETIME_SUB
-	literal   bool
 	precision int64 // 0: from the type's facets
 	length    int64
 	radix     any

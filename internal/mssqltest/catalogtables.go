@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-func objectViews() map[string]*view {
+func objectViews() map[string]*view { //nolint:funlen // one view after the other
 	base := cols("name", sysname, "object_id", intType, "principal_id?", intType, "schema_id", intType, "parent_object_id", intType,
 		"type", char(2), "type_desc?", nvarchar(60), "create_date", dtType, "modify_date", dtType, "is_ms_shipped", bitType)
 	objectRow := func(st *state, o object) []any {

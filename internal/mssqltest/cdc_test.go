@@ -3,6 +3,7 @@ package mssqltest_test
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func TestCaptureInstances(t *testing.T) {
 	must(t, db.EnableTable("dbo", "item", "item_2"))
 	run(t, c, "INSERT INTO item VALUES (3, 'three', 3, N'seen')")
 	err := db.EnableTable("dbo", "item", "item_3")
-	if err == nil || err.(*mssqltest.Error).Number != 22962 {
+	if e, ok := errors.AsType[*mssqltest.Error](err); !ok || e.Number != 22962 {
 		t.Errorf("a third instance: %v", err)
 	}
 	equal(t, rows(t, c, "SELECT id, a, b FROM cdc.dbo_item_CT"), "[[1 one 1] [2 two 2] [3 three 3]]")

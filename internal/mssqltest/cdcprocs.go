@@ -194,7 +194,7 @@ func spHelpCapture(s *session, db *Database, args []arg) error {
 		if !s.srv.authorized(st, in) {
 			continue // only what the caller may read is listed
 		}
-		if n := p.text("@source_name", ""); n != "" && !(strings.EqualFold(n, t.name) && strings.EqualFold(p.text("@source_schema", "dbo"), t.schema)) {
+		if n := p.text("@source_name", ""); n != "" && (!strings.EqualFold(n, t.name) || !strings.EqualFold(p.text("@source_schema", "dbo"), t.schema)) {
 			continue
 		}
 		var keys, all []string

@@ -215,12 +215,12 @@ func (in *instance) appendRows(dst []ctRow, lsn LSN, o op, lowFirst bool) []ctRo
 	}
 	before, after := in.project(o, o.before, nil), in.project(o, o.after, nil)
 	touched := make([]bool, len(in.columns))
-	any := false
+	changed := false
 	for i := range in.columns {
 		touched[i] = !sameValue(before[i], after[i])
-		any = any || touched[i]
+		changed = changed || touched[i]
 	}
-	if !any {
+	if !changed {
 		return dst // none of the captured columns changed
 	}
 	mask := in.mask(func(i int) bool { return touched[i] }, lowFirst)

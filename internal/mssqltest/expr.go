@@ -23,7 +23,6 @@ var (
 	dtType     = tds.Type{Kind: tds.DateTime}
 	dt2Type    = tds.Type{Kind: tds.DateTime2, Scale: 7}
 	dtoType    = tds.Type{Kind: tds.DateTimeOffset, Scale: 7}
-	dateType   = tds.Type{Kind: tds.Date}
 	guidType   = tds.Type{Kind: tds.UniqueID}
 	sysname    = tds.Type{Kind: tds.NVarChar, Length: 256, Sysname: true}
 	nmaxType   = tds.Type{Kind: tds.NVarChar, Length: tds.Max}
@@ -36,8 +35,6 @@ func nvarchar(n int) tds.Type { return tds.Type{Kind: tds.NVarChar, Length: 2 * 
 func varchar(n int) tds.Type { return tds.Type{Kind: tds.VarChar, Length: n} }
 
 func char(n int) tds.Type { return tds.Type{Kind: tds.Char, Length: n} }
-
-func nchar(n int) tds.Type { return tds.Type{Kind: tds.NChar, Length: 2 * n} }
 
 func varbinary(n int) tds.Type { return tds.Type{Kind: tds.VarBinary, Length: n} }
 

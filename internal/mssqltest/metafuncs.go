@@ -54,14 +54,14 @@ func (s *session) schemaNumber(a []any) any {
 func (s *session) objectID(a []any) (any, error) {
 	n, err := tsql.ParseName(a[0].(string))
 	if err != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // NULL, as for what is not there
 	}
 	if len(a) > 1 && !strings.EqualFold(strings.TrimSpace(a[1].(string)), "U") {
 		return nil, notInModel("OBJECT_ID of a type of object other than U")
 	}
 	db, schema, name, err := s.objectName(n)
 	if err != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // as above
 	}
 	for _, o := range objects(db.st.Load()) {
 		if strings.EqualFold(o.schema, schema) && strings.EqualFold(o.name, name) {

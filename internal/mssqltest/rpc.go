@@ -15,13 +15,6 @@ var procNumbers = map[uint16]string{
 	13: "sp_prepexec", 14: "sp_prepexecrpc", 15: "sp_unprepare",
 }
 
-// cursor is a server cursor: the rows that are left of its result.
-type cursor struct {
-	cols []tds.Column
-	rows [][]any
-	at   int
-}
-
 // call is a call of a procedure as it came.
 type call struct {
 	name   string
@@ -195,7 +188,9 @@ func (s *session) remote(k call) (status int32, out []returned, err error) {
 		args[i] = arg{name: strings.ToLower(p.Name), typ: p.Type, val: p.Value}
 	}
 	s.states = nil
-	s.tx, err = s.ownTx()
+	if s.tx, err = s.ownTx(); err != nil {
+		return 0, nil, err
+	}
 	status, err = s.procedure(n, args)
 	s.endOwn(err)
 	return status, nil, err

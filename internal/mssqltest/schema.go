@@ -157,7 +157,6 @@ type instance struct {
 	role      string
 	netIndex  string
 	rows      []ctRow
-	dropped   bool
 	netChange bool
 }
 

@@ -177,12 +177,12 @@ func (s *Server) accept() {
 func (s *Server) newSession(id int) *session {
 	n := &session{srv: s, id: id, since: s.now(), ctx: s.ctx}
 	if n.ctx == nil {
-		n.ctx = context.Background()
+		n.ctx = context.Background() //nolint:forbidigo // what makes the first tables, before a client can come
 	}
 	n.db = s.dbs[0]
 	n.isolate(readCommitted)
 	n.lockTimeout = -1
-	n.vars, n.prepared, n.cursors = map[string]*variable{}, map[int32]*prepared{}, map[int32]*cursor{}
+	n.vars, n.prepared = map[string]*variable{}, map[int32]*prepared{}
 	return n
 }
 

@@ -69,7 +69,6 @@ type session struct {
 	caught      *Error
 	states      map[*Database]*state // what the statement sees
 	prepared    map[int32]*prepared
-	cursors     map[int32]*cursor
 	handles     int32
 	procDepth   int
 	rpcFailed   bool
@@ -86,7 +85,7 @@ func (s *session) reset() {
 	s.lockTimeout = -1
 	s.implicit, s.nocount, s.xactAbort, s.identityIns = false, false, false, ""
 	s.rowCount, s.lastError, s.identity, s.caught = 0, 0, nil, nil
-	s.prepared, s.cursors = map[int32]*prepared{}, map[int32]*cursor{}
+	s.prepared = map[int32]*prepared{}
 	s.vars = map[string]*variable{}
 }
 

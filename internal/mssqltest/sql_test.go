@@ -259,7 +259,7 @@ func TestAttention(t *testing.T) {
 		}
 	}
 	cancel()
-	r.Close()
+	r.Close() //nolint:sqlclosecheck // before the connection is used again
 	equal(t, rows(t, c, "SELECT count(*) FROM t"), "[[81]]")
 }
 

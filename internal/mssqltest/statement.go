@@ -181,11 +181,11 @@ func (s *session) condition(x tsql.Expr) (bool, error) {
 }
 
 func (s *session) try(st *tsql.Try) (ended bool, err error) {
-	real := s.out
-	probe := &tryOutput{output: real}
+	outer := s.out
+	probe := &tryOutput{output: outer}
 	s.out = probe
 	ended, err = s.statements(st.Body)
-	s.out = real
+	s.out = outer
 	if err != nil || probe.err == nil {
 		return ended, err
 	}

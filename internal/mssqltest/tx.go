@@ -28,7 +28,6 @@ type tx struct {
 	writes   map[*Database]*writes
 	command  int64
 	saves    []savepoint
-	doomed   bool
 
 	// guarded by locks.mu
 	waitsFor   *tx

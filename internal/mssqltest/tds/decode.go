@@ -61,10 +61,16 @@ func (d *Decoder) Peek() byte {
 	return d.b[0]
 }
 
-// U8 to U64 read unsigned little-endian numbers.
-func (d *Decoder) U8() byte    { return byte(d.num(1)) }
+// U8 reads a byte as a number.
+func (d *Decoder) U8() byte { return byte(d.num(1)) }
+
+// U16 reads an unsigned little-endian number of 2 bytes.
 func (d *Decoder) U16() uint16 { return uint16(d.num(2)) }
+
+// U32 reads an unsigned little-endian number of 4 bytes.
 func (d *Decoder) U32() uint32 { return uint32(d.num(4)) }
+
+// U64 reads an unsigned little-endian number of 8 bytes.
 func (d *Decoder) U64() uint64 { return d.num(8) }
 
 // UCS2 reads n characters of UTF-16.

@@ -168,9 +168,10 @@ func AppendTypeInfo(dst []byte, t Type, nullable bool, table []string) []byte {
 		return le(append(dst, codeVariant), uint32(8009))
 	case HierarchyID, Geometry, Geography:
 		size, class := uint16(0xFFFF), "Microsoft.SqlServer.Types.SqlGeometry"
-		if t.Kind == HierarchyID {
+		switch t.Kind {
+		case HierarchyID:
 			size, class = 892, "Microsoft.SqlServer.Types.SqlHierarchyId"
-		} else if t.Kind == Geography {
+		case Geography:
 			class = "Microsoft.SqlServer.Types.SqlGeography"
 		}
 		dst = le(append(dst, codeUDT), size)

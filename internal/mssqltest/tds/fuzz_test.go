@@ -2,6 +2,7 @@ package tds_test
 
 import (
 	"bytes"
+	"math"
 	"math/big"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func FuzzRequest(f *testing.F) {
 // FuzzValues: what is encoded is decoded again as a parameter of the same type.
 func FuzzValues(f *testing.F) {
 	f.Add(int64(1), 1.5, "text é 漢 😀", []byte{1, 2}, 7)
-	f.Add(int64(-9e17), -0.0, "", []byte{}, 0)
+	f.Add(int64(-9e17), math.Copysign(0, -1), "", []byte{}, 0)
 	f.Fuzz(func(t *testing.T, n int64, x float64, s string, b []byte, scale int) {
 		scale = ((scale % 8) + 8) % 8
 		at := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Add(0).AddDate(0, 0, int(uint64(n)%3652000)).Add(time.Duration(uint64(n)%86400) * time.Second)

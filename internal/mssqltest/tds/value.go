@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Values of the types, as the server keeps them; nil is NULL:
+// Value is a value as the server keeps it; nil is NULL. By type:
 //
 //	bit                                   bool
 //	tinyint, smallint, int, bigint        int64

@@ -317,7 +317,7 @@ type (
 		Names    []Name
 		IfExists bool
 	}
-	// BeginTran, CommitTran, RollbackTran and SaveTran are a transaction's statements.
+	// BeginTran begins a transaction, or counts one more where one is open.
 	BeginTran struct{ Name string }
 	// CommitTran commits.
 	CommitTran struct{}

@@ -39,10 +39,7 @@ func (p *parser) create() Statement {
 func (p *parser) createTable() Statement {
 	s := &CreateTable{Table: p.name()}
 	p.expect("(")
-	for {
-		if p.peek().is(")") {
-			break // a last comma is allowed
-		}
+	for !p.peek().is(")") { // a last comma is allowed
 		if c, ok := p.constraint(); ok {
 			s.Constraints = append(s.Constraints, c)
 		} else {

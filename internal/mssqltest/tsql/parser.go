@@ -34,36 +34,6 @@ func Parse(src string) (out []Statement, err error) {
 	}
 }
 
-// ParseExpr reads a single expression, such as a default's definition.
-func ParseExpr(src string) (x Expr, err error) {
-	toks, err := lex(src)
-	if err != nil {
-		return nil, err
-	}
-	p := &parser{src: src, toks: toks}
-	defer caught(&err)
-	x = p.expr()
-	if p.peek().kind != tEOF {
-		p.bad()
-	}
-	return x, nil
-}
-
-// ParseType reads a type such as "nvarchar(max)".
-func ParseType(src string) (t TypeName, err error) {
-	toks, err := lex(src)
-	if err != nil {
-		return t, err
-	}
-	p := &parser{src: src, toks: toks}
-	defer caught(&err)
-	t = p.typeName()
-	if p.peek().kind != tEOF {
-		p.bad()
-	}
-	return t, nil
-}
-
 // ParseParams reads the declaration of sp_executesql's parameters.
 func ParseParams(src string) (out []DeclareVar, err error) {
 	toks, err := lex(src)

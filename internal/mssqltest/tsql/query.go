@@ -245,7 +245,7 @@ func (p *parser) source() Source {
 		return t
 	}
 	t := &Table{Name: p.name()}
-	if p.peek().is("(") && !(len(t.Name) == 1 && p.hintAhead()) {
+	if p.peek().is("(") && (len(t.Name) != 1 || !p.hintAhead()) {
 		p.expect("(")
 		t.Call = true
 		if !p.accept(")") {

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-func (p *parser) statement() Statement {
+func (p *parser) statement() Statement { //nolint:funlen // one case for each statement
 	p.enter()
 	defer p.leave()
 	t := p.peek()
