@@ -10,10 +10,11 @@ cd "$(dirname "$0")/../.."
 here=$PWD/tests/interop/mssql
 home=$PWD/build/debezium-sqlserver
 fixtures=$PWD/capture/sqlserver/testdata/debezium
+. "$here/serve.sh"
 mkdir -p "$home"
 
 libraries() { # VERSION
-    [ -f "$home/$1/ready" ] && return 0
+    [ "$home/$1/ready" -nt "$here/debezium.pom.xml" ] && [ "$home/$1/ready" -nt "$here/RunDebezium.java" ] && return 0
     rm -rf "${home:?}/$1"
     mkdir -p "$home/$1"
     mvn -q -B -f "$here/debezium.pom.xml" -Ddebezium="$1" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
@@ -47,10 +48,6 @@ properties() { # DIRECTORY SCENARIO NAME PORT OPTIONS...
     printf '%s\n' "$@"
 }
 
-server=
-stop() { [ -z "$server" ] || { exec 8>&-; wait "$server"; server=; }; }
-trap stop EXIT
-
 # part SCENARIO VERSION PORT: the variants of one version of Debezium.
 part() {
     local scenario=$1 version=$2 port=$3 run=$home/run/$1 options name rest list=()
@@ -65,15 +62,10 @@ part() {
         list+=("$run/$name.properties")
     done < "$fixtures/$scenario/variants"
     [ ${#list[@]} -gt 0 ] || return 0
-    rm -f "$run/in"
-    mkfifo "$run/in"
-    "$home/mssql" "127.0.0.1:$port" "$fixtures/$scenario/setup.sql" < "$run/in" > "$run/server-$version.log" 2>&1 &
-    server=$!
-    exec 8> "$run/in"
-    for _ in $(seq 50); do grep -q ready "$run/server-$version.log" && break; sleep 0.1; done
-    java -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$home/$version/classes:$home/$version/libs/*" RunDebezium \
+    serve "$home/mssql" "127.0.0.1:$port" "$run/server-$version.log" "$fixtures/$scenario/setup.sql" || return 1
+    java -Xmx1g -Duser.timezone=UTC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$home/$version/classes:$home/$version/libs/*" RunDebezium \
         "jdbc:sqlserver://127.0.0.1:$port;user=sa;password=Secret1!;encrypt=false;databaseName=crm" \
-        "$fixtures/$scenario/changes.sql" 100 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
+        "$fixtures/$scenario/changes.sql" 300 "$run" "${list[@]}" > "$run/debezium-$version.log" 2>&1
     local rc=$?
     stop
     [ $rc = 0 ] || { echo "Debezium $version:"; grep -E '^failed|ERROR' "$run/debezium-$version.log" | head -20; }

@@ -3,12 +3,13 @@
 # installs what it needs below build/.
 set -uo pipefail
 cd "$(dirname "$0")"
-scripts=(hudi.sh registry.sh sqlserver.sh debezium-sqlserver.sh)
+scripts=(sqlserver.sh debezium-sqlserver.sh registry.sh hudi.sh) # the longest one last
 
 failed=()
 for s in "${scripts[@]}"; do
+    start=$SECONDS
     echo "== $s"
-    "./$s" || failed+=("$s")
+    if "./$s"; then echo "== $s: ok in $((SECONDS - start)) s"; else failed+=("$s"); echo "== $s: FAILED after $((SECONDS - start)) s"; fi
 done
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed: ${failed[*]}"

@@ -14,7 +14,8 @@ import org.apache.kafka.connect.source.SourceRecord;
 /**
  * Runs Debezium's SQL Server connector in Debezium's own engine, once for each
  * properties file, all at a time. When the snapshots of all are done it runs the
- * changes, batches between lines of GO, through Microsoft's driver.
+ * changes, batches between lines of GO, through Microsoft's driver. The batch
+ * "WAITFOR RECORDS n" waits until each has written n records.
  * Usage: RunDebezium JDBC-URL CHANGES SECONDS OUT-DIRECTORY PROPERTIES...
  * For each file NAME.properties it writes OUT-DIRECTORY/NAME.jsonl: a line for each
  * record with seq, topic, headers, key and value as Kafka Connect's JSON converter
@@ -22,6 +23,8 @@ import org.apache.kafka.connect.source.SourceRecord;
  * when all have a record of a topic that ends with "zend".
  */
 public class RunDebezium {
+    static final String WAIT = "WAITFOR RECORDS ";
+
     static final class Run {
         final String name;
         final Writer out;
@@ -46,10 +49,20 @@ public class RunDebezium {
             s.append(",\"sourcePartition\":").append(map(r.sourcePartition())).append(",\"sourceOffset\":").append(map(r.sourceOffset())).append("}\n");
             out.write(s.toString());
             out.flush();
+            notifyAll();
             Map<String, ?> o = r.sourceOffset();
             if (o != null && (Boolean.TRUE.equals(o.get("snapshot_completed")) || !o.containsKey("snapshot"))) snapshot.countDown();
             if (r.topic().endsWith("zend") && o != null && !o.containsKey("snapshot")) end.countDown();
         }
+    }
+
+    /** Whether the run has written n records before the deadline. */
+    static boolean awaitRecords(Run r, int n, long deadline) throws InterruptedException {
+        synchronized (r) {
+            for (long left; r.seq < n && r.failure == null && (left = (deadline - System.nanoTime()) / 1_000_000) > 0; ) r.wait(Math.min(left, 1000));
+            if (r.seq < n && r.failure == null) r.failure = r.seq + " records in time, not " + n;
+        }
+        return r.failure == null;
     }
 
     static String json(JsonConverter c, Schema schema, Object v) {
@@ -103,7 +116,10 @@ public class RunDebezium {
         for (Run r : runs) ok &= await(r, r.snapshot, deadline, "snapshot");
         if (ok) {
             try (Connection c = DriverManager.getConnection(a[0]); Statement s = c.createStatement()) {
-                for (String batch : Files.readString(Path.of(a[1])).split("\nGO\n")) s.execute(batch);
+                for (String batch : Files.readString(Path.of(a[1])).split("\nGO\n")) {
+                    if (!batch.startsWith(WAIT)) s.execute(batch);
+                    else for (Run r : runs) ok &= awaitRecords(r, Integer.parseInt(batch.substring(WAIT.length()).trim()), deadline);
+                }
             }
             for (Run r : runs) ok &= await(r, r.end, deadline, "end");
         }

@@ -2,7 +2,7 @@
 
 fixture.py record|check RUN-DIRECTORY FIXTURE-DIRECTORY
 
-RUN-DIRECTORY holds NAME.jsonl and NAME.properties of each variant. A fixture is
+RUN-DIRECTORY holds NAME.jsonl and NAME.properties of every variant. A fixture is
 NAME/records.jsonl, NAME/connector.json, and schemas.json for all variants: the
 layout of the other databases' recorded events, without Avro bytes. What changes
 from run to run (times, the run's id) is set to zero in both.
@@ -82,6 +82,11 @@ for name in names:
         print(f"{name}: not recorded")
         differences += 1
         continue
+    with open(f"{fixture}/{name}/connector.json", encoding="utf-8") as f:
+        if json.load(f) != connector(f"{run}/{name}.properties"):
+            print(f"{name}: recorded with other options")
+            differences += 1
+            continue
     with open(target, encoding="utf-8") as f:
         want = f.read().splitlines()
     for i in range(max(len(got), len(want))):
@@ -91,6 +96,10 @@ for name in names:
             print(f"{name}, record {i + 1}, at {at}:\n  got  {g[max(0, at - 80):at + 160]}\n  want {w[max(0, at - 80):at + 160]}")
             differences += 1
             break
+for name in sorted(os.listdir(fixture)):
+    if os.path.isdir(f"{fixture}/{name}") and name not in names:
+        print(f"{name}: recorded, and not run")
+        differences += 1
 if mode == "record":
     with open(f"{fixture}/schemas.json", "w", encoding="utf-8") as f:
         f.write("{\n" + ",\n".join(f'"{k}":' + json.dumps(schemas[k], ensure_ascii=False, separators=(",", ":")) for k in sorted(schemas)) + "\n}\n")
