@@ -38,8 +38,12 @@ one() { # VERSION PORT CLIENTS KNOWN-GAPS
 	YAML
     build/bin/cdc-source registry -c "$work/registry.yaml" > "$work/log" 2>&1 &
     pid=$!
-    for _ in $(seq 50); do curl -sf "http://127.0.0.1:$2/healthz" > /dev/null && break; sleep 0.1; done
     echo "as Apicurio $1:"
+    for _ in $(seq 600); do
+        curl -sf "http://127.0.0.1:$2/healthz" > /dev/null && break
+        kill -0 "$pid" 2> /dev/null || { echo "the registry did not start:"; tail -5 "$work/log"; failed=1; pid=; return; }
+        sleep 0.1
+    done
     CLIENTS=$3 PYTHON=$home/venv/bin/python "$home/registry_check.sh" "http://127.0.0.1:$2" "$4" > "$work/out" 2>&1 || failed=1
     grep -v '"ok": *true' "$work/out"
     stop
