@@ -32,9 +32,11 @@ func (s *session) alterTable(st *tsql.AlterTable) error {
 			}
 		}
 		for _, n := range st.DropColumns {
+			id := t.entity(db).column(n)
 			if err := dropColumn(t, n); err != nil {
 				return err
 			}
+			d.security = d.security.forget(ofObject, int64(t.id), id)
 		}
 		if st.Alter != nil {
 			if err := s.alterColumn(d, t, *st.Alter); err != nil {

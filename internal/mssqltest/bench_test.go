@@ -37,7 +37,7 @@ func benchServer(b *testing.B, rows int) (*sql.DB, *mssqltest.Database) {
 		}
 	}
 	db.RunCapture()
-	c, err := sql.Open("sqlserver", dsn(srv, "crm"))
+	c, err := sql.Open("sqlserver", dsn(srv, "sa", "crm"))
 	if err != nil {
 		b.Fatal(err)
 	}

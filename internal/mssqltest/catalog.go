@@ -72,20 +72,29 @@ type object struct {
 	table   *table
 }
 
-func objects(st *state) []object {
+// objects are those that the user may see.
+func (s *session) objects(db *Database, st *state) []object {
 	var out []object
 	for _, t := range st.sorted() {
 		out = append(out, object{int64(t.id), t.schema, t.name, t.created, false, t.columns, t})
 	}
 	for _, in := range st.instances {
-		o := object{id: int64(in.objectID), schema: "cdc", name: in.name + "_CT", created: in.created, shipped: true}
-		r := changeTable(in, true)
-		for i, c := range r.cols {
-			o.columns = append(o.columns, &column{id: i + 1, name: c.name, typ: c.typ, nullable: c.nullable})
-		}
-		out = append(out, o)
+		out = append(out, object{int64(in.objectID), "cdc", in.name + "_CT", in.created, true, in.tableColumns(), nil})
+	}
+	if a := s.actor(db); !a.dbo() || a.own && len(*s.srv.denied.Load()) > 0 {
+		out = slices.DeleteFunc(out, func(o object) bool { return !s.onSomething(db, &o) })
 	}
 	slices.SortFunc(out, func(a, b object) int { return int(a.id - b.id) })
+	return out
+}
+
+// tables are those that the user may see, in the order of their ids.
+func (s *session) tables(db *Database, st *state) (out []*table) {
+	for _, o := range s.objects(db, st) {
+		if o.table != nil {
+			out = append(out, o.table)
+		}
+	}
 	return out
 }
 
@@ -107,7 +116,7 @@ func cols(spec ...any) []viewColumn {
 // allViews are the views by "schema.name" in lower case.
 func allViews() map[string]*view {
 	out := map[string]*view{}
-	for _, m := range []map[string]*view{serverViews(), objectViews(), informationViews(), cdcViews()} {
+	for _, m := range []map[string]*view{serverViews(), objectViews(), informationViews(), cdcViews(), securityViews()} {
 		maps.Copy(out, m)
 	}
 	return out

@@ -133,7 +133,7 @@ func spColumns(s *session, db *Database, args []arg) error {
 		return err
 	}
 	var rows [][]any
-	for _, o := range objects(st) {
+	for _, o := range s.objects(db, st) {
 		if !match[0](o.schema) || !match[1](o.name) {
 			continue
 		}
@@ -180,8 +180,8 @@ func columnDescription(db *Database, o object, c *column, i int) []any {
 }
 
 // named is the table of @table_name and @table_owner; nil if there is none.
-func named(st *state, p params) *table {
-	for _, t := range st.sorted() {
+func named(tables []*table, p params) *table {
+	for _, t := range tables {
 		if strings.EqualFold(t.name, p.text("@table_name", "")) && strings.EqualFold(t.schema, p.text("@table_owner", "dbo")) {
 			return t
 		}
@@ -202,7 +202,7 @@ func spPrimaryKeys(s *session, db *Database, args []arg) error {
 		return err
 	}
 	var rows [][]any
-	if t := named(st, p); t != nil {
+	if t := named(s.tables(db, st), p); t != nil {
 		if x := t.primary(); x != nil {
 			for i, c := range x.columns {
 				rows = append(rows, []any{db.name, t.schema, t.name, c, int64(i + 1), x.name})
@@ -225,7 +225,7 @@ func spStatistics(s *session, db *Database, args []arg) error {
 		return err
 	}
 	var rows [][]any
-	if t := named(st, p); t != nil {
+	if t := named(s.tables(db, st), p); t != nil {
 		rows = append(rows, []any{db.name, t.schema, t.name, nil, nil, nil, int64(0), nil, nil, nil, count(t.root), int64(1), nil})
 		indexes := slices.Clone(t.indexes)
 		// Unique ones first, then by the kind and the name.
@@ -276,7 +276,7 @@ func spTables(s *session, db *Database, args []arg) error {
 	}
 	var rows [][]any
 	if kinds := strings.ToUpper(p.text("@table_type", "'TABLE'")); strings.Contains(kinds, "'TABLE'") {
-		for _, o := range objects(st) {
+		for _, o := range s.objects(db, st) {
 			if schema(o.schema) && name(o.name) {
 				rows = append(rows, []any{db.name, o.schema, o.name, "TABLE", nil})
 			}

@@ -9,13 +9,13 @@ func informationViews() map[string]*view {
 		"information_schema.schemata": {cols: cols("CATALOG_NAME?", sysname, "SCHEMA_NAME?", sysname, "SCHEMA_OWNER?", sysname),
 			rows: func(_ *session, db *Database, st *state) (out [][]any) {
 				for _, x := range st.schemas {
-					out = append(out, []any{db.name, x.name, "dbo"})
+					out = append(out, []any{db.name, x.name, st.security.byID(x.owner).name})
 				}
 				return out
 			}},
 		"information_schema.tables": {cols: cols("TABLE_CATALOG?", sysname, "TABLE_SCHEMA?", sysname, "TABLE_NAME", sysname, "TABLE_TYPE?", varchar(10)),
-			rows: func(_ *session, db *Database, st *state) (out [][]any) {
-				for _, o := range objects(st) {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, o := range s.objects(db, st) {
 					out = append(out, []any{db.name, o.schema, o.name, "BASE TABLE"})
 				}
 				return out
@@ -27,8 +27,8 @@ func informationViews() map[string]*view {
 			rows: informationColumns},
 		"information_schema.table_constraints": {cols: cols("CONSTRAINT_CATALOG?", sysname, "CONSTRAINT_SCHEMA?", sysname, "CONSTRAINT_NAME", sysname,
 			"TABLE_CATALOG?", sysname, "TABLE_SCHEMA?", sysname, "TABLE_NAME?", sysname, "CONSTRAINT_TYPE?", varchar(11)),
-			rows: func(_ *session, db *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, x := range t.indexes {
 						kind := "UNIQUE"
 						if x.primary {
@@ -43,8 +43,8 @@ func informationViews() map[string]*view {
 			}},
 		"information_schema.key_column_usage": {cols: cols("CONSTRAINT_CATALOG?", sysname, "CONSTRAINT_SCHEMA?", sysname, "CONSTRAINT_NAME", sysname,
 			"TABLE_CATALOG?", sysname, "TABLE_SCHEMA?", sysname, "TABLE_NAME?", sysname, "COLUMN_NAME?", sysname, "ORDINAL_POSITION", intType),
-			rows: func(_ *session, db *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, x := range t.indexes {
 						for i, name := range x.columns {
 							if x.primary || x.unqConstr {
@@ -58,8 +58,8 @@ func informationViews() map[string]*view {
 	}
 }
 
-func informationColumns(_ *session, db *Database, st *state) (out [][]any) {
-	for _, o := range objects(st) {
+func informationColumns(s *session, db *Database, st *state) (out [][]any) {
+	for _, o := range s.objects(db, st) {
 		for i, c := range o.columns {
 			null := "NO"
 			if c.nullable {

@@ -15,25 +15,20 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 		"sys.schemas": {cols: cols("name", sysname, "schema_id", intType, "principal_id?", intType),
 			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
 				for _, x := range st.schemas {
-					out = append(out, []any{x.name, x.id, int64(1)})
+					out = append(out, []any{x.name, x.id, x.owner})
 				}
 				return out
 			}},
-		"sys.objects": {cols: base, rows: func(s *session, _ *Database, st *state) (out [][]any) {
-			for _, o := range objects(st) {
-				if s.srv.visible(o.schema, o.name) {
-					out = append(out, objectRow(st, o))
-				}
+		"sys.objects": {cols: base, rows: func(s *session, db *Database, st *state) (out [][]any) {
+			for _, o := range s.objects(db, st) {
+				out = append(out, objectRow(st, o))
 			}
 			return out
 		}},
 		"sys.tables": {cols: append(slices.Clone(base), cols("is_tracked_by_cdc?", bitType, "is_memory_optimized?", bitType, "temporal_type?", tinyType,
 			"is_external", bitType, "is_replicated?", bitType)...),
-			rows: func(s *session, _ *Database, st *state) (out [][]any) {
-				for _, o := range objects(st) {
-					if !s.srv.visible(o.schema, o.name) {
-						continue
-					}
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, o := range s.objects(db, st) {
 					out = append(out, append(objectRow(st, o), len(st.tracked(int32(o.id))) > 0, false, int64(0), false, false))
 				}
 				return out
@@ -45,8 +40,8 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 			"is_hidden?", bitType, "encryption_type?", intType, "is_masked", bitType),
 			rows: columnRows},
 		"sys.computed_columns": {cols: cols("object_id", intType, "name?", sysname, "column_id", intType, "definition?", nmaxType, "is_persisted", bitType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, c := range t.columns {
 						if c.computed != nil {
 							out = append(out, []any{int64(t.id), c.name, int64(c.id), c.compText, false})
@@ -56,8 +51,8 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 				return out
 			}},
 		"sys.identity_columns": {cols: cols("object_id", intType, "name?", sysname, "column_id", intType, "seed_value?", bigType, "increment_value?", bigType, "last_value?", bigType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, c := range t.columns {
 						if i := c.identity; i != nil {
 							var last any
@@ -72,8 +67,8 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 			}},
 		"sys.default_constraints": {cols: cols("name", sysname, "object_id", intType, "schema_id", intType, "parent_object_id", intType, "type", char(2),
 			"type_desc?", nvarchar(60), "is_ms_shipped", bitType, "parent_column_id", intType, "definition?", nmaxType, "is_system_named", bitType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, c := range t.columns {
 						if c.def != nil {
 							out = append(out, []any{c.defName, int64(c.defID), st.schemaID(t.schema), int64(t.id), "D ", "DEFAULT_CONSTRAINT", false,
@@ -89,8 +84,8 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 			rows: indexRows},
 		"sys.index_columns": {cols: cols("object_id", intType, "index_id", intType, "index_column_id", intType, "column_id", intType, "key_ordinal", tinyType,
 			"partition_ordinal", tinyType, "is_descending_key?", bitType, "is_included_column?", bitType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, x := range t.indexes {
 						for i, name := range x.columns {
 							c := t.columns[t.column(name)]
@@ -102,8 +97,8 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 			}},
 		"sys.key_constraints": {cols: cols("name", sysname, "object_id", intType, "schema_id", intType, "parent_object_id", intType, "type", char(2),
 			"type_desc?", nvarchar(60), "unique_index_id?", intType, "is_system_named?", bitType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					for _, x := range t.indexes {
 						kind, word := "UQ", "UNIQUE_CONSTRAINT"
 						if x.primary {
@@ -117,15 +112,15 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 				return out
 			}},
 		"sys.partitions": {cols: cols("partition_id", bigType, "object_id", intType, "index_id", intType, "partition_number", intType, "rows?", bigType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					out = append(out, []any{int64(t.id) << 16, int64(t.id), clusteredID(t), int64(1), count(t.root)})
 				}
 				return out
 			}},
 		"sys.dm_db_partition_stats": {cols: cols("partition_id?", bigType, "object_id", intType, "index_id", intType, "partition_number", intType, "row_count?", bigType),
-			rows: func(_ *session, _ *Database, st *state) (out [][]any) {
-				for _, t := range st.sorted() {
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
 					out = append(out, []any{int64(t.id) << 16, int64(t.id), clusteredID(t), int64(1), count(t.root)})
 				}
 				return out
@@ -148,8 +143,8 @@ func clusteredID(t *table) int64 {
 	return 0
 }
 
-func columnRows(_ *session, _ *Database, st *state) (out [][]any) {
-	for _, o := range objects(st) {
+func columnRows(s *session, db *Database, st *state) (out [][]any) {
+	for _, o := range s.objects(db, st) {
 		for _, c := range o.columns {
 			t := typeRowOf(c.typ)
 			length, precision, scale := facets(c.typ)
@@ -160,11 +155,11 @@ func columnRows(_ *session, _ *Database, st *state) (out [][]any) {
 	return out
 }
 
-func indexRows(_ *session, _ *Database, st *state) (out [][]any) {
+func indexRows(s *session, db *Database, st *state) (out [][]any) {
 	row := func(id int64, name any, index, kind int64, word string, unique, primary, constraint bool) {
 		out = append(out, []any{id, name, index, kind, word, unique, int64(1), false, primary, constraint, int64(0), false, false, false, false, nil})
 	}
-	for _, t := range st.sorted() {
+	for _, t := range s.tables(db, st) {
 		if clusteredID(t) == 0 {
 			row(int64(t.id), nil, 0, 0, "HEAP", false, false, false)
 		}

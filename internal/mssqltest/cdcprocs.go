@@ -10,16 +10,16 @@ import (
 
 func cdcProcedures() map[string]procedure {
 	return map[string]procedure{
-		"sp_cdc_enable_db":                spEnableDB,
-		"sp_cdc_disable_db":               spDisableDB,
-		"sp_cdc_enable_table":             spEnableTable,
-		"sp_cdc_disable_table":            spDisableTable,
+		"sp_cdc_enable_db":                forSysadmin(spEnableDB),
+		"sp_cdc_disable_db":               forSysadmin(spDisableDB),
+		"sp_cdc_enable_table":             forOwners(spEnableTable),
+		"sp_cdc_disable_table":            forOwners(spDisableTable),
 		"sp_cdc_help_change_data_capture": spHelpCapture,
-		"sp_cdc_help_jobs":                spHelpJobs,
-		"sp_cdc_change_job":               spChangeJob,
-		"sp_cdc_start_job":                func(s *session, db *Database, a []arg) error { return spJob(s, db, a, true) },
-		"sp_cdc_stop_job":                 func(s *session, db *Database, a []arg) error { return spJob(s, db, a, false) },
-		"sp_cdc_cleanup_change_table":     spCleanup,
+		"sp_cdc_help_jobs":                forOwners(spHelpJobs),
+		"sp_cdc_change_job":               forOwners(spChangeJob),
+		"sp_cdc_start_job":                forOwners(func(s *session, db *Database, a []arg) error { return spJob(s, db, a, true) }),
+		"sp_cdc_stop_job":                 forOwners(func(s *session, db *Database, a []arg) error { return spJob(s, db, a, false) }),
+		"sp_cdc_cleanup_change_table":     forOwners(spCleanup),
 		"rds_cdc_enable_db":               func(s *session, _ *Database, a []arg) error { return rdsCDC(s, a, spEnableDB) },
 		"rds_cdc_disable_db":              func(s *session, _ *Database, a []arg) error { return rdsCDC(s, a, spDisableDB) },
 	}
@@ -34,25 +34,52 @@ func rdsCDC(s *session, args []arg, f procedure) error {
 	if db == nil {
 		return sqlError(911, "Database '%s' does not exist. Make sure that the name is entered correctly.", p.text("@db_name", ""))
 	}
+	if !s.owner(db) {
+		return notOwner()
+	}
 	return f(s, db, nil)
+}
+
+func notOwner() *Error {
+	return sqlError(22904, "Caller is not authorized to initiate the requested action. DBO privileges are required.")
 }
 
 func notEnabled(db *Database) error {
 	return sqlError(22901, "The database '%s' is not enabled for Change Data Capture. Ensure that the correct database context is set and retry the operation. To report on the databases enabled for Change Data Capture, query the is_cdc_enabled column in the sys.databases catalog view.", db.name)
 }
 
-func spEnableDB(s *session, db *Database, _ []arg) error {
-	if s.srv.permitted("sysadmin") == 0 {
-		return sqlError(22902, "Caller is not authorized to initiate the requested action. Sysadmin privileges are required.")
+// forSysadmin is a procedure for members of sysadmin; on Azure SQL Database, where
+// there are none, for db_owner.
+func forSysadmin(f procedure) procedure {
+	return func(s *session, db *Database, args []arg) error {
+		if !s.isSysadmin() && !(s.srv.azure() && s.owner(db)) {
+			return sqlError(22902, "Caller is not authorized to initiate the requested action. Sysadmin privileges are required.")
+		}
+		return f(s, db, args)
 	}
+}
+
+// forOwners is a procedure for members of db_owner. Where change data capture is not
+// enabled, the procedure says so to everybody.
+func forOwners(f procedure) procedure {
+	return func(s *session, db *Database, args []arg) error {
+		if db.st.Load().cdc && !s.owner(db) {
+			return notOwner()
+		}
+		return f(s, db, args)
+	}
+}
+
+func spEnableDB(s *session, db *Database, _ []arg) error {
 	return db.change(func(d *state) error {
 		if d.cdc {
 			return sqlError(22905, "Database '%s' is already enabled for Change Data Capture. Ensure that the correct database context is set, and retry the operation.", db.name)
 		}
-		d.cdc = true
-		if !d.hasSchema("cdc") {
-			d.schemas = append(slices.Clone(d.schemas), schemaRow{int64(5 + len(d.schemas)), "cdc"})
+		if d.hasSchema("cdc") || d.security.find("cdc") != nil {
+			return sqlError(22906, "The database '%s' cannot be enabled for Change Data Capture because a database user named 'cdc' or a schema named 'cdc' already exists in the current database. These objects are required exclusively by Change Data Capture. Drop or rename the user or schema and retry the operation.", db.name)
 		}
+		d.cdc, d.security = true, d.security.clone()
+		d.addSchema("cdc", d.security.add(principal{name: "cdc", created: s.srv.now()}))
 		return nil
 	})
 }
@@ -60,8 +87,15 @@ func spEnableDB(s *session, db *Database, _ []arg) error {
 func spDisableDB(_ *session, db *Database, _ []arg) error {
 	return db.change(func(d *state) error {
 		d.cdc, d.captureJob, d.cleanupJob = false, false, false
+		for _, in := range d.instances {
+			d.security = d.security.forget(ofObject, int64(in.objectID), 0)
+		}
 		d.instances, d.times, d.sessions = nil, nil, nil
-		d.schemas = slices.DeleteFunc(slices.Clone(d.schemas), func(r schemaRow) bool { return r.name == "cdc" })
+		d.dropSchema("cdc")
+		if p := d.security.find("cdc"); p != nil {
+			d.security = d.security.clone()
+			d.security.remove(p.id)
+		}
 		db.log = nil
 		return nil
 	})
@@ -125,6 +159,14 @@ func enableTable(s *session, db *Database, d *state, t *table, p params) error {
 	if in.netChange && in.netIndex == "" {
 		return sqlError(22939, "The parameter @supports_net_changes is set to 1, but the source table does not have a primary key defined and no alternate unique index has been specified.")
 	}
+	if in.role != "" {
+		if r := d.security.find(in.role); r == nil {
+			d.security = d.security.clone()
+			d.security.add(principal{name: in.role, role: true, owner: dboUser, created: s.srv.now()})
+		} else if !r.role {
+			return notInModel("a gating role with the name of a user")
+		}
+	}
 	db.head.flush()
 	in.startLSN = db.head.next()
 	in.objectID, in.pending = db.object(), true
@@ -167,7 +209,11 @@ func spDisableTable(s *session, db *Database, args []arg) error {
 	return db.change(func(d *state) error {
 		n := len(d.instances)
 		d.instances = slices.DeleteFunc(d.instances, func(i *instance) bool {
-			return i.sourceID == t.id && (strings.EqualFold(inst, "all") || strings.EqualFold(inst, i.name))
+			gone := i.sourceID == t.id && (strings.EqualFold(inst, "all") || strings.EqualFold(inst, i.name))
+			if gone {
+				d.security = d.security.forget(ofObject, int64(i.objectID), 0)
+			}
+			return gone
 		})
 		if n == len(d.instances) {
 			return sqlError(22960, "Change data capture instance '%s' has not been enabled for the source table '%s.%s'. Use sys.sp_cdc_help_change_data_capture to verify the capture instance name and retry the operation.", inst, schema, name)
@@ -191,7 +237,7 @@ func spHelpCapture(s *session, db *Database, args []arg) error {
 	var rows [][]any
 	for _, in := range st.instances {
 		t := st.tables[in.sourceID]
-		if !s.srv.authorized(st, in) {
+		if !s.authorized(db, st, in) {
 			continue // only what the caller may read is listed
 		}
 		if n := p.text("@source_name", ""); n != "" && (!strings.EqualFold(n, t.name) || !strings.EqualFold(p.text("@source_schema", "dbo"), t.schema)) {
@@ -235,9 +281,6 @@ func spHelpJobs(s *session, db *Database, _ []arg) error {
 	}
 	if !st.cdc {
 		return notEnabled(db)
-	}
-	if !s.srv.owner() {
-		return sqlError(22904, "Caller is not authorized to initiate the requested action. DBO privileges are required.")
 	}
 	rows := jobs(db, st)
 	if s.srv.azure() {

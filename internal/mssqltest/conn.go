@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"tributary/internal/mssqltest/tds"
@@ -281,7 +280,7 @@ func (c *conn) greet(r io.Reader, out *clientOutput) (io.Reader, error) {
 }
 
 func (c *conn) logIn(l tds.Login, out *clientOutput) error {
-	s, o := c.session, c.srv.opts
+	s := c.session
 	refuse := func(e *Error) error {
 		out.begin()
 		out.pending = nil
@@ -292,18 +291,22 @@ func (c *conn) logIn(l tds.Login, out *clientOutput) error {
 	if l.Version < 0x72090002 {
 		return refuse(notInModel("TDS before 7.2 (the client speaks %#x)", l.Version))
 	}
-	right := strings.EqualFold(l.User, o.User) && subtle.ConstantTimeCompare([]byte(l.Password), []byte(o.Password)) == 1
-	if !right || l.Integrated {
+	p := c.srv.security.Load().find(l.User)
+	if l.Integrated || p == nil || p.role || subtle.ConstantTimeCompare([]byte(l.Password), []byte(p.password)) != 1 {
 		return refuse(&Error{Number: 18456, State: 1, Class: 14, Text: "Login failed for user '" + l.User + "'."})
 	}
+	if p.disabled {
+		return refuse(&Error{Number: 18470, State: 1, Class: 14, Text: "Login failed for user '" + l.User + "'. Reason: The account is disabled."})
+	}
 	name := l.Database
-	defaulted(&name, "master")
+	defaulted(&name, p.database)
 	db := c.srv.DB(name)
-	if db == nil {
+	s.user = p.name
+	if db == nil || s.enter(db) != nil {
 		_ = refuse(&Error{Number: 4060, State: 1, Class: 11, Text: "Cannot open database \"" + name + "\" requested by the login. The login failed."})
 		return errDropped
 	}
-	s.user, s.host, s.app, s.readOnly, s.db, s.startDB = o.User, l.Host, l.App, l.ReadOnly, db, db.name
+	s.user, s.host, s.app, s.readOnly, s.db, s.startDB = p.name, l.Host, l.App, l.ReadOnly, db, db.name
 	c.login.Store(&SessionInfo{ID: s.id, User: s.user, Host: s.host, App: s.app, Since: s.since, ReadOnly: s.readOnly, Encrypted: c.encrypted})
 	size := l.PacketSize
 	if size < 512 || size > 32767 {

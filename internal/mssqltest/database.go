@@ -17,6 +17,7 @@ type Database struct {
 	id      int64
 	name    string
 	created time.Time
+	owner   int64 // the login that made it
 
 	st       atomic.Pointer[state]
 	versions atomic.Int64 // rowversion
@@ -49,12 +50,13 @@ type ddlRow struct {
 }
 
 func newDatabase(srv *Server, id int64, name string) *Database {
-	db := &Database{srv: srv, id: id, name: name, created: srv.now(), objects: 901578250}
+	db := &Database{srv: srv, id: id, name: name, created: srv.now(), owner: ownLogin, objects: 901578250}
 	db.head = logHead{vlf: 0x27, block: 0x158}
 	db.versions.Store(2000)
 	db.st.Store(&state{
 		tables: map[int32]*table{}, polling: 5, retention: 4320, threshold: 5000,
-		schemas: []schemaRow{{1, "dbo"}, {2, "guest"}, {3, "INFORMATION_SCHEMA"}, {4, "sys"}},
+		schemas:  []schemaRow{{1, "dbo", dboUser}, {2, "guest", guestUser}, {3, "INFORMATION_SCHEMA", 3}, {4, "sys", 4}},
+		security: newSecurity(name, srv.now()),
 	})
 	return db
 }

@@ -22,6 +22,18 @@ func (s *session) define(st tsql.Statement) error {
 	}
 	var err error
 	switch st := st.(type) {
+	case *tsql.CreateLogin:
+		err = s.createLogin(st)
+	case *tsql.AlterLogin:
+		err = s.alterLogin(st)
+	case *tsql.CreateUser:
+		err = s.createUser(st)
+	case *tsql.CreateRole:
+		err = s.createRole(st)
+	case *tsql.AlterRole:
+		err = s.alterRole(st)
+	case *tsql.Permit:
+		err = s.permit(st)
 	case *tsql.CreateTable:
 		err = s.createTable(st)
 	case *tsql.AlterTable:
@@ -40,15 +52,15 @@ func (s *session) define(st tsql.Statement) error {
 			return nil
 		})
 	case *tsql.CreateSchema:
-		err = s.db.change(func(d *state) error {
-			if d.hasSchema(st.Name) {
-				return sqlError(2714, "There is already an object named '%s' in the database.", st.Name)
-			}
-			d.schemas = append(slices.Clone(d.schemas), schemaRow{int64(5 + len(d.schemas)), st.Name})
-			return nil
-		})
+		err = s.createSchema(st)
 	case *tsql.CreateDatabase:
-		_, err = s.srv.CreateDatabase(st.Name)
+		if !s.onServer("CREATE ANY DATABASE") {
+			return permissionDenied("CREATE DATABASE", "master")
+		}
+		var db *Database
+		if db, err = s.srv.CreateDatabase(st.Name); err == nil {
+			db.owner = s.loginID()
+		}
 	case *tsql.AlterDatabase:
 		err = s.alterDatabase(st)
 	case *tsql.Drop:
@@ -64,10 +76,31 @@ func (s *session) define(st tsql.Statement) error {
 	return s.out.done(0xC6, -1)
 }
 
+// permissionDenied is the error of a permission on a database.
+func permissionDenied(what, db string) *Error {
+	return &Error{Number: 262, State: 1, Class: 14, Text: what + " permission denied in database '" + db + "'."}
+}
+
+func (s *session) createSchema(st *tsql.CreateSchema) error {
+	if !s.onDatabase(s.db, "CREATE SCHEMA") {
+		return permissionDenied("CREATE SCHEMA", s.db.name)
+	}
+	return s.db.change(func(d *state) error {
+		if d.hasSchema(st.Name) {
+			return sqlError(2714, "There is already an object named '%s' in the database.", st.Name)
+		}
+		owner, err := s.ownerOf(d.security, st.Owner)
+		if err == nil {
+			d.addSchema(st.Name, owner)
+		}
+		return err
+	})
+}
+
 func (s *session) alterDatabase(st *tsql.AlterDatabase) error {
 	db := s.db
 	if st.Name != "" {
-		if db = s.srv.DB(st.Name); db == nil {
+		if db = s.srv.DB(st.Name); db == nil || !s.onDatabase(db, "ALTER") {
 			return sqlError(5011, "User does not have permission to alter database '%s', the database does not exist, or the database is not in a state that allows access checks.", st.Name)
 		}
 	}
@@ -91,25 +124,33 @@ func (s *session) drop(st *tsql.Drop) error {
 		case "TABLE":
 			err = s.dropTable(n, st.IfExists)
 		case "DATABASE":
-			if !s.srv.dropDatabase(n.Last()) && !st.IfExists {
+			db := s.srv.DB(n.Last())
+			if db == nil && st.IfExists {
+				break
+			}
+			if db == nil || !s.onDatabase(db, "CONTROL") || !s.srv.dropDatabase(n.Last()) {
 				err = sqlError(3701, "Cannot drop the database '%s', because it does not exist or you do not have permission.", n.Last())
 			}
 		case "SCHEMA":
 			err = s.db.change(func(d *state) error {
-				if !d.hasSchema(n.Last()) {
-					if st.IfExists {
-						return nil
-					}
-					return sqlError(15151, "Cannot drop the schema '%s', because it does not exist or you do not have permission.", n.Last())
+				if !d.hasSchema(n.Last()) && st.IfExists {
+					return nil
+				}
+				if !s.onSchema(s.db, "CONTROL", n.Last()) && !s.onDatabase(s.db, "ALTER ANY SCHEMA") || !d.hasSchema(n.Last()) {
+					return missing("drop", "schema", n.Last())
 				}
 				for _, t := range d.tables {
 					if strings.EqualFold(t.schema, n.Last()) {
 						return sqlError(3729, "Cannot drop schema '%s' because it is being referenced by object '%s'.", n.Last(), t.name)
 					}
 				}
-				d.schemas = slices.DeleteFunc(slices.Clone(d.schemas), func(r schemaRow) bool { return strings.EqualFold(r.name, n.Last()) })
+				d.dropSchema(n.Last())
 				return nil
 			})
+		case "LOGIN":
+			err = s.dropLogin(n.Last())
+		case "USER", "ROLE":
+			err = s.dropPrincipal(strings.ToLower(st.What), n.Last(), st.IfExists)
 		}
 		if err != nil {
 			return err
@@ -125,10 +166,10 @@ func (s *session) dropTable(n tsql.Name, ifExists bool) error {
 		return err
 	}
 	tb := db.st.Load().find(schema, name)
-	if tb == nil {
-		if ifExists {
-			return nil
-		}
+	if tb == nil && ifExists {
+		return nil
+	}
+	if tb == nil || !s.onSchema(db, "ALTER", schema) && !s.onObject("CONTROL", tb.entity(db), "") {
 		return sqlError(3701, "Cannot drop the table '%s', because it does not exist or you do not have permission.", strings.Join(n, "."))
 	}
 	if _, err := s.srv.locks.lockTable(s.ctx, s.tx, s.lockTimeout, db, tb.id); err != nil {
@@ -136,6 +177,10 @@ func (s *session) dropTable(n tsql.Name, ifExists bool) error {
 	}
 	return db.change(func(d *state) error {
 		delete(d.tables, tb.id)
+		d.security = d.security.forget(ofObject, int64(tb.id), 0)
+		for _, in := range d.tracked(tb.id) {
+			d.security = d.security.forget(ofObject, int64(in.objectID), 0)
+		}
 		d.instances = slices.DeleteFunc(d.instances, func(i *instance) bool { return i.sourceID == tb.id })
 		return nil
 	})
@@ -158,7 +203,7 @@ func (s *session) withTable(n tsql.Name, f func(db *Database, d *state, t *table
 		return err
 	}
 	old := db.st.Load().find(schema, name)
-	if old == nil {
+	if old == nil || !s.onObject("ALTER", old.entity(db), "") {
 		return sqlError(4902, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", strings.Join(n, "."))
 	}
 	if _, err := s.srv.locks.lockTable(s.ctx, s.tx, s.lockTimeout, db, old.id); err != nil {
@@ -188,7 +233,10 @@ func (s *session) createTable(st *tsql.CreateTable) error {
 		return notInModel("temporary tables")
 	}
 	return db.change(func(d *state) error {
-		if !d.hasSchema(schema) {
+		if !s.onDatabase(db, "CREATE TABLE") {
+			return permissionDenied("CREATE TABLE", db.name)
+		}
+		if !d.hasSchema(schema) || !s.onSchema(db, "ALTER", schema) {
 			return sqlError(2760, "The specified schema name \"%s\" either does not exist or you do not have permission to use it.", schema)
 		}
 		if d.find(schema, name) != nil {

@@ -39,6 +39,9 @@ func (s *session) insert(st *tsql.Insert) error {
 	if err != nil {
 		return err
 	}
+	if e := tb.entity(db); !s.onObject("INSERT", e, "") {
+		return e.denied("INSERT")
+	}
 	slots, err := s.slots(st, tb)
 	if err != nil {
 		return err
@@ -107,6 +110,7 @@ func (s *session) matched(w *writer, alias string, where tsql.Expr, top tsql.Exp
 	for {
 		r := tableRelation(w.tb, w.rows())
 		r.setTable(w.db.name, w.tb.schema, w.tb.name)
+		w.unreadable(r)
 		if alias != "" {
 			r.alias(alias)
 		}
@@ -143,6 +147,19 @@ func (s *session) matched(w *writer, alias string, where tsql.Expr, top tsql.Exp
 		}
 		if err := w.refresh(); err != nil {
 			return nil, nil, err
+		}
+	}
+}
+
+// unreadable has the columns that the user may not read be errors where a condition or
+// a new value names them.
+func (w *writer) unreadable(r *relation) {
+	e := w.tb.entity(w.db)
+	denied, err := w.s.columnRights("SELECT", e)
+	for i := range r.cols {
+		r.cols[i].denied = denied[strings.ToLower(r.cols[i].name)]
+		if err != nil {
+			r.cols[i].denied = e.denied("SELECT")
 		}
 	}
 }
@@ -192,6 +209,9 @@ func (s *session) delete(st *tsql.Delete) error {
 	if err != nil {
 		return err
 	}
+	if e := tb.entity(db); !s.onObject("DELETE", e, "") {
+		return e.denied("DELETE")
+	}
 	hits, _, err := s.matched(w, alias, st.Where, st.Top)
 	if err != nil {
 		return err
@@ -216,6 +236,15 @@ func (s *session) update(st *tsql.Update) error {
 	w, err := s.writer(db, tb)
 	if err != nil {
 		return err
+	}
+	denied, err := s.columnRights("UPDATE", tb.entity(db))
+	if err != nil {
+		return err
+	}
+	for _, set := range st.Set {
+		if d := denied[strings.ToLower(set.Column)]; d != nil {
+			return d
+		}
 	}
 	hits, c, err := s.matched(w, alias, st.Where, st.Top)
 	if err != nil {

@@ -42,7 +42,3 @@ var (
 
 func invalidObject(name string) *Error { return sqlError(208, "Invalid object name '%s'.", name) }
 func invalidColumn(name string) *Error { return sqlError(207, "Invalid column name '%s'.", name) }
-
-func selectDenied(db *Database, schema, object string) error {
-	return &Error{Number: 229, State: 5, Class: 14, Text: fmt.Sprintf("The SELECT permission was denied on the object '%s', database '%s', schema '%s'.", object, db.name, schema)}
-}

@@ -65,6 +65,9 @@ func (s *session) exec(st tsql.Statement) error {
 	case *tsql.Throw:
 		return s.throw(st)
 	case *tsql.Kill:
+		if !s.onServer("ALTER ANY CONNECTION") {
+			return sqlError(6102, "User does not have permission to use the KILL statement.")
+		}
 		_, x, err := s.value(st.Session)
 		if err != nil {
 			return err
@@ -207,6 +210,9 @@ func (s *session) use(name string) error {
 	db := s.srv.DB(name)
 	if db == nil {
 		return sqlError(911, "Database '%s' does not exist. Make sure that the name is entered correctly.", name)
+	}
+	if err := s.enter(db); err != nil {
+		return err
 	}
 	if s.srv.azure() && db != s.db {
 		return sqlError(40508, "USE statement is not supported to switch between databases. Use a new connection to connect to a different database.")

@@ -83,6 +83,7 @@ type scol struct {
 	identity bool
 	computed bool
 	base     []string // the base table
+	denied   *Error   // of whoever may not read it
 	index    int
 }
 
@@ -235,6 +236,9 @@ func (c *compiler) resolve(n tsql.Name) (*scol, int, error) {
 				return nil, 0, sqlError(209, "Ambiguous column name '%s'.", n.Last())
 			}
 			found = s
+		}
+		if found != nil && found.denied != nil {
+			return nil, 0, found.denied
 		}
 		if found != nil {
 			return found, up, nil

@@ -63,7 +63,7 @@ func (s *session) objectID(a []any) (any, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // as above
 	}
-	for _, o := range objects(db.st.Load()) {
+	for _, o := range s.objects(db, db.st.Load()) {
 		if strings.EqualFold(o.schema, schema) && strings.EqualFold(o.name, name) {
 			return o.id, nil
 		}
@@ -83,7 +83,7 @@ func (s *session) objectPart(a []any, schema bool) any {
 			return nil
 		}
 	}
-	for _, o := range objects(db.st.Load()) {
+	for _, o := range s.objects(db, db.st.Load()) {
 		if o.id == a[0].(int64) {
 			if schema {
 				return o.schema
@@ -95,7 +95,7 @@ func (s *session) objectPart(a []any, schema bool) any {
 }
 
 func (s *session) columnName(a []any) any {
-	for _, o := range objects(s.db.st.Load()) {
+	for _, o := range s.objects(s.db, s.db.st.Load()) {
 		if o.id != a[0].(int64) {
 			continue
 		}
@@ -184,7 +184,7 @@ func databaseProperty(s *session, a []any) (any, error) {
 }
 
 func columnProperty(s *session, a []any) (any, error) {
-	for _, o := range objects(s.db.st.Load()) {
+	for _, o := range s.objects(s.db, s.db.st.Load()) {
 		if o.id != a[0].(int64) {
 			continue
 		}
@@ -208,46 +208,9 @@ func columnProperty(s *session, a []any) (any, error) {
 	return nil, nil
 }
 
-func hasPermission(s *session, a []any) (any, error) {
-	for i := range a {
-		if a[i] == nil {
-			a[i] = ""
-		}
-	}
-	what := a[2].(string)
-	if s.srv.permitted(what) == 0 {
-		return int64(0), nil
-	}
-	if n, err := tsql.ParseName(a[0].(string)); err == nil {
-		if _, schema, name, err := s.objectName(n); err == nil {
-			object := what + " " + schema + "." + name
-			if len(a) < 5 || a[3].(string) == "" || s.srv.permitted(object) == 0 {
-				return s.srv.permitted(object), nil
-			}
-			return s.columnPermission(object, schema, name, a[3].(string))
-		}
-	}
-	return int64(1), nil
-}
-
 func (s *session) lastIdentity() any {
 	if s.identity == nil {
 		return nil
 	}
 	return tds.Dec{Unscaled: big.NewInt(*s.identity)}
-}
-
-// columnPermission is the right on a column, NULL if there is none of the name.
-func (s *session) columnPermission(object, schema, name, column string) (any, error) {
-	for _, o := range objects(s.db.st.Load()) {
-		if !strings.EqualFold(o.schema, schema) || !strings.EqualFold(o.name, name) {
-			continue
-		}
-		for _, c := range o.columns {
-			if strings.EqualFold(c.name, column) {
-				return s.srv.permitted(object + "." + column), nil
-			}
-		}
-	}
-	return nil, nil
 }

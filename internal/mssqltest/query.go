@@ -253,6 +253,9 @@ func (c *compiler) items(items []tsql.Item) ([]outCol, []value, error) {
 			for i := range c.scope.cols {
 				sc := &c.scope.cols[i]
 				if st.Qualifier == nil || qualifies(st.Qualifier, sc.table) {
+					if sc.denied != nil {
+						return nil, nil, sc.denied
+					}
 					i := sc.index
 					v := value{typ: sc.typ, nullable: sc.nullable, identity: sc.identity, col: sc, eval: func(e *env) (any, error) { return e.row[i], nil }}
 					cols, vals = append(cols, column1(sc.name, v)), append(vals, v)

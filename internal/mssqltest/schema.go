@@ -193,6 +193,7 @@ func (i *instance) clone() *instance {
 type state struct {
 	tables       map[int32]*table
 	schemas      []schemaRow
+	security     *security // users, roles and rights
 	cdc          bool
 	snapshot     bool // ALLOW_SNAPSHOT_ISOLATION
 	rcsi         bool
@@ -209,8 +210,30 @@ type state struct {
 }
 
 type schemaRow struct {
-	id   int64
-	name string
+	id    int64
+	name  string
+	owner int64 // a user or a role
+}
+
+func (s *state) addSchema(name string, owner int64) {
+	id := int64(5)
+	for _, r := range s.schemas {
+		id = max(id, r.id+1)
+	}
+	s.schemas = append(slices.Clone(s.schemas), schemaRow{id, name, owner})
+}
+
+func (s *state) dropSchema(name string) {
+	if id, ok := s.schemaID(name).(int64); ok {
+		s.security = s.security.forget(ofSchema, id, 0)
+		s.schemas = slices.DeleteFunc(slices.Clone(s.schemas), func(r schemaRow) bool { return r.id == id })
+	}
+}
+
+// entity is the table as rights are on it.
+func (t *table) entity(db *Database) *entity {
+	id, _ := db.st.Load().schemaID(t.schema).(int64)
+	return &entity{db: db, schema: t.schema, name: t.name, securable: securable{class: ofObject, major: int64(t.id), schema: id}, columns: t.columns}
 }
 
 // scanSession is a row of sys.dm_cdc_log_scan_sessions.

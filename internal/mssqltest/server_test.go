@@ -31,15 +31,21 @@ func start(t *testing.T, opts mssqltest.Options) (*mssqltest.Server, *mssqltest.
 	return srv, srv.DB("crm")
 }
 
-func dsn(srv *mssqltest.Server, database string) string {
-	u := url.URL{Scheme: "sqlserver", User: url.UserPassword("sa", "Secret1!"), Host: srv.Addr(), RawQuery: "encrypt=disable&database=" + database}
+func dsn(srv *mssqltest.Server, user, database string) string {
+	u := url.URL{Scheme: "sqlserver", User: url.UserPassword(user, "Secret1!"), Host: srv.Addr(), RawQuery: "encrypt=disable&database=" + database}
 	return u.String()
 }
 
 // open connects with go-mssqldb.
 func open(t *testing.T, srv *mssqltest.Server) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlserver", dsn(srv, "crm"))
+	return openAs(t, srv, "sa")
+}
+
+// openAs connects as a login with the password of all here.
+func openAs(t *testing.T, srv *mssqltest.Server, user string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlserver", dsn(srv, user, "crm"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,14 +112,21 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.s.enter(db); err != nil {
+		return nil, err
+	}
 	if s.Call {
 		return c.tableFunction(s, db, st, schema, name)
 	}
-	if err := c.s.srv.readable(db, schema, name); err != nil {
+	if err := c.s.stateViews(db, schema, name); err != nil {
 		return nil, err
 	}
+	e := c.s.entity(db, st, schema, name)
 	if r := c.systemView(db, st, schema, name); r != nil {
 		r.setTable(db.name, strings.ToLower(schema), name)
+		if e != nil {
+			return r, c.s.readable(e, r)
+		}
 		return r, nil
 	}
 	if strings.EqualFold(schema, "cdc") && st.cdc {
@@ -127,7 +134,7 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 			if strings.EqualFold(in.name+"_CT", name) {
 				r := changeTable(in, !c.s.srv.opts.SeqvalsReversed)
 				r.setTable(db.name, "cdc", in.name+"_CT")
-				return r, nil
+				return r, c.s.readable(e, r)
 			}
 		}
 	}
@@ -142,7 +149,7 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 	c.waited = c.waited || waited
 	r := tableRelation(tb, c.s.tx.rows(db, tb))
 	r.setTable(db.name, tb.schema, tb.name)
-	return r, nil
+	return r, c.s.readable(tb.entity(db), r)
 }
 
 func (r *relation) setTable(parts ...string) {

@@ -29,7 +29,7 @@ var sysFunctions = map[string]func(db *Database) function{
 				return nil, err
 			}
 			in := st.instance(a[0].(string))
-			if in == nil || !s.srv.authorized(st, in) {
+			if in == nil || !s.authorized(db, st, in) {
 				return LSN{}.Bytes(), nil
 			}
 			return in.low().orNull(), nil // it is the column start_lsn
@@ -115,6 +115,9 @@ func mapTime(st *state, how string, at time.Time) (any, error) {
 
 // cdcState is the state of a database where CDC is enabled.
 func (s *session) cdcState(db *Database) (*state, error) {
+	if err := s.enter(db); err != nil {
+		return nil, err
+	}
 	st, err := s.state(db)
 	if err != nil {
 		return nil, err
@@ -156,8 +159,8 @@ func (c *compiler) tableFunction(s *tsql.Table, db *Database, st *state, schema,
 	if in == nil || !st.cdc {
 		return nil, invalidObject("cdc." + name)
 	}
-	if !c.s.srv.authorized(st, in) {
-		return nil, selectDenied(db, "cdc", name)
+	if !c.s.authorized(db, st, in) {
+		return nil, (&entity{db: db, schema: "cdc", name: name}).denied("SELECT")
 	}
 	if len(s.Args) != 3 {
 		return nil, c.insufficient(name)

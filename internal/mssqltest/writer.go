@@ -23,6 +23,9 @@ func (s *session) target(n tsql.Name) (*Database, *table, error) {
 		return nil, nil, notInModel("writing to the schema %s", schema)
 	}
 	tb := st.find(schema, name)
+	if err := s.enter(db); err != nil {
+		return nil, nil, err
+	}
 	if tb == nil {
 		return nil, nil, invalidObject(strings.Join(n, "."))
 	}
@@ -44,7 +47,7 @@ type writer struct {
 func (s *session) writer(db *Database, tb *table) (*writer, error) {
 	w := &writer{s: s, db: db, tb: tb}
 	for _, i := range tb.indexes {
-		if i.unique && !(i.primary && tb.key != nil) {
+		if i.unique && (!i.primary || tb.key == nil) {
 			w.unique = append(w.unique, i)
 		}
 	}

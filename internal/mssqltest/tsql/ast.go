@@ -289,8 +289,8 @@ type (
 		Name  string
 		Table Name
 	}
-	// CreateSchema makes a schema.
-	CreateSchema struct{ Name string }
+	// CreateSchema makes a schema. Owner is empty where none is given.
+	CreateSchema struct{ Name, Owner string }
 	// CreateDatabase makes a database.
 	CreateDatabase struct {
 		Name    string
@@ -311,7 +311,7 @@ type (
 		Option string
 		Value  string
 	}
-	// Drop removes an object: What is TABLE, SCHEMA or DATABASE.
+	// Drop removes an object: What is TABLE, SCHEMA, DATABASE, LOGIN, USER or ROLE.
 	Drop struct {
 		What     string
 		Names    []Name

@@ -6,13 +6,16 @@ import (
 
 func (p *parser) create() Statement {
 	p.expect("CREATE")
+	if s := p.createPrincipal(); s != nil {
+		return s
+	}
 	switch {
 	case p.accept("TABLE"):
 		return p.createTable()
 	case p.accept("SCHEMA"):
-		s := &CreateSchema{p.ident()}
+		s := &CreateSchema{Name: p.ident()}
 		if p.accept("AUTHORIZATION") {
-			p.ident()
+			s.Owner = p.ident()
 		}
 		return s
 	case p.accept("DATABASE"):
@@ -160,6 +163,9 @@ func (p *parser) alter() Statement {
 	if p.accept("DATABASE") {
 		return p.alterDatabase()
 	}
+	if s := p.alterPrincipal(); s != nil {
+		return s
+	}
 	p.expect("TABLE")
 	s := &AlterTable{Table: p.name()}
 	switch {
@@ -224,14 +230,14 @@ func (p *parser) drop() Statement {
 		s.Table = p.name()
 		return s
 	}
-	s := &Drop{What: p.oneOf("TABLE", "SCHEMA", "DATABASE")}
+	s := &Drop{What: p.oneOf("TABLE", "SCHEMA", "DATABASE", "LOGIN", "USER", "ROLE")}
 	if s.What == "" {
 		p.bad()
 	}
-	s.IfExists = p.accept("IF", "EXISTS")
+	s.IfExists = s.What != "LOGIN" && p.accept("IF", "EXISTS")
 	for {
 		s.Names = append(s.Names, p.name())
-		if !p.accept(",") {
+		if s.What != "TABLE" && s.What != "DATABASE" || !p.accept(",") {
 			return s
 		}
 	}

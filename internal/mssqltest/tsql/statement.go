@@ -32,6 +32,8 @@ func (p *parser) statement() Statement { //nolint:funlen // one case for each st
 		return p.alter()
 	case "DROP":
 		return p.drop()
+	case "GRANT", "DENY", "REVOKE":
+		return p.permit()
 	case "BEGIN":
 		return p.begin()
 	case "COMMIT":
