@@ -36,10 +36,11 @@ func TestMain(m *testing.M) {
 }
 
 // modelProcess has a table like TICKIT's sale, whose rows are in the change table,
-// inserted by transactions of a thousand. It ends with its standard input.
-func modelProcess(rows string) error {
-	n, err := strconv.Atoi(rows)
-	if err != nil {
+// inserted by transactions of so many rows. It tells of what it has waited for its
+// clients when it is asked, and ends with its standard input.
+func modelProcess(args string) error {
+	var n, each int
+	if _, err := fmt.Sscan(args, &n, &each); err != nil {
 		return err
 	}
 	srv, err := mssqltest.Start(context.Background(), mssqltest.Options{Password: "Secret1!", Databases: []string{"crm"}}) //nolint:forbidigo // it is a main
@@ -49,9 +50,9 @@ func modelProcess(rows string) error {
 	db := srv.DB("crm")
 	err = errors.Join(db.EnableCDC(), db.Exec(`CREATE TABLE dbo.sale (saleid int NOT NULL PRIMARY KEY, listid int NOT NULL, sellerid int NOT NULL, buyerid int NOT NULL, eventid int NOT NULL,
 		dateid smallint NOT NULL, qtysold smallint NOT NULL, pricepaid decimal(8,2) NULL, commission decimal(8,2) NULL, saletime datetime2(3) NULL)`), db.EnableTable("dbo", "sale", ""))
-	for at := 0; at < n && err == nil; at += 1000 {
+	for at := 0; at < n && err == nil; at += each {
 		var values []string
-		for i := at; i < min(at+1000, n); i++ {
+		for i := at; i < min(at+each, n); i++ {
 			values = append(values, fmt.Sprintf("(%d,%d,%d,%d,%d,%d,%d,%d.%02d,%d.%02d,'2008-02-18T02:36:48')", i, i*3, i%49990, i%49989, i%8798, 1827+i%365, 1+i%8, i%9000, i%100, i%900, i%100))
 		}
 		err = db.Exec("INSERT INTO dbo.sale VALUES " + strings.Join(values, ","))
@@ -61,16 +62,24 @@ func modelProcess(rows string) error {
 	}
 	low := db.MinLSN("dbo_sale")
 	fmt.Println(srv.Addr(), low.String())
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return errors.Join(err, srv.Close())
+	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
+		fmt.Println(int64(srv.Waited()))
+	}
+	return srv.Close()
 }
 
-// startModel starts a modelProcess. low is where its changes begin; cpu is what it
-// has used so far.
-func startModel(b *testing.B, rows int) (addr, low string, cpu func() time.Duration) {
+// model is a modelProcess.
+type model struct {
+	addr, low string // where it listens, and where its changes begin
+	cmd       *osexec.Cmd
+	in        io.Writer
+	out       *bufio.Reader
+}
+
+func startModel(b *testing.B, rows, each int) *model {
 	b.Helper()
 	cmd := osexec.Command(os.Args[0]) //nolint:gosec // this test itself
-	cmd.Env = append(os.Environ(), modelEnv+"="+strconv.Itoa(rows))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", modelEnv, rows, each))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -89,14 +98,34 @@ func startModel(b *testing.B, rows int) (addr, low string, cpu func() time.Durat
 			b.Error(err)
 		}
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
+	m := &model{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	m.read(b, &m.addr, &m.low)
+	return m
+}
+
+func (m *model) read(b *testing.B, to ...any) {
+	b.Helper()
+	line, err := m.out.ReadString('\n')
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := fmt.Sscan(line, &addr, &low); err != nil {
+	if _, err := fmt.Sscan(line, to...); err != nil {
 		b.Fatal(err)
 	}
-	return addr, low, func() time.Duration { return processTime(b, cmd.Process.Pid) }
+}
+
+// cpu is the CPU time that it has used so far.
+func (m *model) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	return processTime(b, m.cmd.Process.Pid)
+}
+
+// waited is how long it has waited for its clients so far.
+func (m *model) waited(b *testing.B) (d time.Duration) {
+	b.Helper()
+	fmt.Fprintln(m.in)
+	m.read(b, &d)
+	return d
 }
 
 // processTime is the CPU time of a process.
@@ -127,65 +156,84 @@ func ownTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkPolling catches up with 200,000 changes of a model that is a process of
-// its own; "server" and "own" are the parts of the time in which each has kept a
-// processor busy. BenchmarkPolling/floor has the driver read the same rows in one
+// BenchmarkPolling catches up with changes of a model that is a process of its own:
+// "server" and "own" are the parts of the time in which each has kept a processor
+// busy, "waited" that in which the server has waited for the next request, or for what
+// it wrote to be taken. BenchmarkPolling/floor has the driver read the same rows in one
 // query and forget them.
 func BenchmarkPolling(b *testing.B) {
-	const rows = 200_000
-	addr, low, cpu := startModel(b, rows)
-	host, port, _ := strings.Cut(addr, ":")
-	o := optionsAt(b, host, port, map[string]string{"snapshot.mode": "no_data"})
-	measure := func(b *testing.B, run func(b *testing.B)) {
-		server, own := cpu(), ownTime(b)
-		for b.Loop() {
-			run(b)
-		}
-		s := b.Elapsed().Seconds()
-		b.ReportMetric(float64(rows*b.N)/s, "changes/s")
-		b.ReportMetric((cpu()-server).Seconds()/s, "server")
-		b.ReportMetric((ownTime(b)-own).Seconds()/s, "own")
+	for _, x := range []struct {
+		name       string
+		rows, each int
+	}{{"large", 200_000, 1000}, {"small", 50_000, 1}} {
+		b.Run(x.name, func(b *testing.B) {
+			p := &polling{model: startModel(b, x.rows, x.each), rows: x.rows}
+			host, port, _ := strings.Cut(p.addr, ":")
+			p.options = optionsAt(b, host, port, map[string]string{"snapshot.mode": "no_data"})
+			b.Run("floor", p.floor)
+			b.Run("source", p.source)
+		})
 	}
-	b.Run("floor", func(b *testing.B) {
-		c, err := dial(b.Context(), &o, "crm")
+}
+
+type polling struct {
+	*model
+	options Options
+	rows    int
+}
+
+func (p *polling) measure(b *testing.B, run func(b *testing.B)) {
+	server, waited, own := p.cpu(b), p.waited(b), ownTime(b)
+	for b.Loop() {
+		run(b)
+	}
+	s := b.Elapsed().Seconds()
+	b.ReportMetric(float64(p.rows*b.N)/s, "changes/s")
+	b.ReportMetric((p.cpu(b)-server).Seconds()/s, "server")
+	b.ReportMetric((p.waited(b)-waited).Seconds()/s, "waited")
+	b.ReportMetric((ownTime(b)-own).Seconds()/s, "own")
+}
+
+func (p *polling) floor(b *testing.B) {
+	c, err := dial(b.Context(), &p.options, "crm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = c.close() }() // it is only read
+	p.measure(b, func(b *testing.B) {
+		n := 0
+		st, err := c.raw.Query(b.Context(), "SELECT c.*, TODATETIMEOFFSET(l.tran_begin_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET())) FROM cdc.[dbo_sale_CT] AS c LEFT JOIN cdc.lsn_time_mapping AS l ON l.start_lsn = c.[__$start_lsn]", nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer func() { _ = c.close() }() // it is only read
-		measure(b, func(b *testing.B) {
-			n := 0
-			st, err := c.raw.Query(b.Context(), "SELECT c.*, TODATETIMEOFFSET(l.tran_begin_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET())) FROM cdc.[dbo_sale_CT] AS c LEFT JOIN cdc.lsn_time_mapping AS l ON l.start_lsn = c.[__$start_lsn]", nil)
+		for v := make([]driver.Value, len(st.Columns())); st.Next(v) == nil; {
+			n++
+		}
+		if err := st.Close(); err != nil || n != p.rows {
+			b.Fatalf("%d rows, %v", n, err)
+		}
+	})
+}
+
+func (p *polling) source(b *testing.B) {
+	s, err := New(p.options, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	from := capture.Position(`{"databases":{"crm":{"commit_lsn":"` + p.low + `"}}}`)
+	p.measure(b, func(b *testing.B) {
+		if err := s.Open(b.Context(), from); err != nil {
+			b.Fatal(err)
+		}
+		for n := 0; n < p.rows; {
+			batch, err := s.Next(b.Context())
 			if err != nil {
 				b.Fatal(err)
 			}
-			for v := make([]driver.Value, len(st.Columns())); st.Next(v) == nil; {
-				n++
-			}
-			if err := st.Close(); err != nil || n != rows {
-				b.Fatalf("%d rows, %v", n, err)
-			}
-		})
-	})
-	b.Run("source", func(b *testing.B) {
-		s, err := New(o, slog.New(slog.DiscardHandler))
-		if err != nil {
+			n += len(batch.List)
+		}
+		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
-		from := capture.Position(`{"databases":{"crm":{"commit_lsn":"` + low + `"}}}`)
-		measure(b, func(b *testing.B) {
-			if err := s.Open(b.Context(), from); err != nil {
-				b.Fatal(err)
-			}
-			for n := 0; n < rows; {
-				batch, err := s.Next(b.Context())
-				if err != nil {
-					b.Fatal(err)
-				}
-				n += len(batch.List)
-			}
-			if err := s.Close(); err != nil {
-				b.Fatal(err)
-			}
-		})
 	})
 }

@@ -19,7 +19,10 @@ type instance struct {
 	source int64
 	id     envelope.TableID
 	table  *table
-	stop   lsn // changes from here on are those of a newer instance; zero = none
+	// rowSize is about how much memory its rows take, by those that were read last; 0 =
+	// none were.
+	rowSize int
+	stop    lsn // changes from here on are those of a newer instance; zero = none
 }
 
 const instancesQuery = `SELECT ct.object_id, ct.capture_instance, ct.start_lsn, ct.source_object_id, s.name, t.name

@@ -75,22 +75,21 @@ const (
 	markType   = "snapshot-window-close"
 )
 
-// own reports whether a row of a change table is a mark: it is no change for
-// others.
-func (m *marks) own(in *instance, r *change) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.signal == "" || in.id.String() != m.signal || len(r.values) < 2 || r.op != opInsert {
+// own reports whether an inserted row with the id of a mark is one of this process: it
+// is no change for others. Its place is noted.
+func (m *marks) own(in *instance, id string, at lsn) bool {
+	if id == "" {
 		return false
 	}
-	id := asText(r.values[0])
-	if !strings.HasPrefix(id, markPrefix) || asText(r.values[1]) != markType {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.signal != in.id.String() {
 		return false
 	}
 	if m.seen == nil {
 		m.seen = make(map[string]logTime)
 	}
-	m.seen[id] = logTime{database: in.id.Catalog, at: r.commit}
+	m.seen[id] = logTime{database: in.id.Catalog, at: at}
 	return true
 }
 

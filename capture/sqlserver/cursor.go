@@ -10,15 +10,15 @@ type cursor struct {
 	ahead   *ahead
 	objects []int64 // place.Instances of the interval
 
-	rows   []change
-	next   int
-	coming coming[page] // nil = rows are the last
+	page   page
+	next   int          // row of it
+	coming coming[page] // what follows; nil = there are no more
 }
 
 // head is the row that is next, nil at the end.
 func (c *cursor) head() *change {
-	if c.next < len(c.rows) {
-		return &c.rows[c.next]
+	if c.next < len(c.page.rows) {
+		return &c.page.rows[c.next]
 	}
 	return nil
 }
@@ -26,7 +26,7 @@ func (c *cursor) head() *change {
 // advance goes to the row after head.
 func (c *cursor) advance(ctx context.Context) error {
 	c.next++
-	for c.next >= len(c.rows) && c.coming != nil {
+	for c.next >= len(c.page.rows) && c.coming != nil {
 		p, err := c.coming.take(ctx)
 		if err != nil {
 			return err
@@ -38,8 +38,29 @@ func (c *cursor) advance(ctx context.Context) error {
 
 // turn goes to a page, and has the one after it read.
 func (c *cursor) turn(ctx context.Context, p page) {
-	c.rows, c.next, c.coming = p.rows, 0, nil
+	c.page, c.next, c.coming = p, 0, nil
 	if !p.last {
 		c.coming = ask(c.ahead, func() (page, error) { return c.pages.next(ctx, c.objects) })
 	}
+}
+
+// half is a row as it was or as it is: one half of a change.
+type half struct {
+	row, key []byte // of the codec; the page's memory. key is nil without a key
+	failed   *failure
+	mark     string // "" = it is none
+}
+
+// half is the row at the head.
+func (c *cursor) half() half {
+	x, r := &c.page, &c.page.rows[c.next]
+	end := r.start + r.row
+	h := half{row: x.buf[r.start:end:end], mark: x.marks[c.next]}
+	if r.id > 0 {
+		h.key = x.buf[end : end+r.id : end+r.id]
+	}
+	if f, ok := x.failed[c.next]; ok {
+		h.failed = &f
+	}
+	return h
 }

@@ -98,7 +98,7 @@ func (x *iteration) start(ctx context.Context, d *database) error {
 	const least = 64 << 10
 	bytes := max(d.cfg.Limits().Bytes/max(len(x.list), 1), least)
 	for _, in := range x.list {
-		p := &pages{in: in, d: d, interval: x.interval, bytes: bytes}
+		p := &pages{in: in, d: d, interval: x.interval, bytes: bytes, signals: in.id.String() == d.cfg.SignalTable}
 		if in.stop != (lsn{}) && compareLSN(in.stop, x.from) <= 0 {
 			continue // it is done with
 		}

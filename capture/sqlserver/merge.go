@@ -24,9 +24,6 @@ type merge struct {
 	last   key // of the row before
 	same   int
 	serial int64
-
-	beforeCells, afterCells [][]byte
-	buf                     []byte
 }
 
 // least is the cursor whose row is next, nil at the end.
@@ -99,20 +96,17 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 			return err
 		}
 	}
-	if err := m.advance(ctx, c); err != nil {
-		return err
-	}
-	var old *change
+	var old *half
 	if r.op == opBefore {
-		h := c.head()
-		if h == nil || h.op != opAfter || h.commit != r.commit || h.change != r.change {
-			return fmt.Errorf("the change table of %s has the first half of an update without the second, at %s", c.in.id, r.change.String())
-		}
-		first := r
-		old, r = &first, *h
+		h := c.half() // its memory stays, also if the page is turned
 		if err := m.advance(ctx, c); err != nil {
 			return err
 		}
+		x := c.head()
+		if x == nil || x.op != opAfter || x.commit != r.commit || x.change != r.change {
+			return fmt.Errorf("the change table of %s has the first half of an update without the second, at %s", c.in.id, r.change.String())
+		}
+		old, r = &h, *x
 	}
 	if r.commit == m.last.commit && r.change == m.last.change {
 		m.serial++
@@ -128,7 +122,11 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 		m.last, m.same = r.key, 1
 	}
 	m.source.ChangeLSN, m.source.SerialNo = r.change, m.serial
-	return m.deliver(ctx, c.in, old, &r)
+	now := c.half()
+	if err := m.deliver(ctx, c.in, old, &now, &r); err != nil {
+		return err
+	}
+	return m.advance(ctx, c)
 }
 
 // begin starts the transaction of a row.
@@ -145,8 +143,8 @@ func (m *merge) begin(ctx context.Context, r *change) error {
 	}
 	m.switches(r.commit)
 	m.instances(r.commit)
-	m.source = envelope.Source{CommitLSN: r.commit, TsNs: r.at.UnixNano()}
-	if r.at.IsZero() {
+	m.source = envelope.Source{CommitLSN: r.commit, TsNs: r.at}
+	if r.at == 0 {
 		m.source.TsNs = time.Now().UnixNano()
 	}
 	m.open = true
@@ -228,29 +226,31 @@ func (m *merge) switches(commit lsn) {
 }
 
 // deliver makes the change of a row.
-func (m *merge) deliver(ctx context.Context, in *instance, old, r *change) error {
-	t := in.table
-	op := map[int64]envelope.Op{opDelete: envelope.Delete, opInsert: envelope.Create, opAfter: envelope.Update}[r.op]
+func (m *merge) deliver(ctx context.Context, in *instance, old, now *half, r *change) error {
+	op := operation(r.op)
 	if op == 0 {
 		return fmt.Errorf("the change table of %s has the operation %d, which is not known", in.id, r.op)
 	}
-	if m.marks.own(in, r) || m.cfg.skipOp[op] {
+	if m.marks.own(in, now.mark, r.commit) || m.cfg.skipOp[op] {
 		return nil
+	}
+	failed := now.failed
+	if old != nil && old.failed != nil {
+		failed = old.failed
+	}
+	if failed != nil && !m.cfg.KeepsFailures() {
+		return failed.err
 	}
 	b := m.batch
 	n, start := len(b.List), len(b.Buf)
 	c := b.Next()
-	c.Op, c.Table, c.Source, c.TsNs = op, t.codec.Table, m.source, time.Now().UnixNano()
-	err := m.encode(c, t, old, r)
-	if err != nil {
-		if !m.cfg.KeepsFailures() {
-			return err
-		}
-		b.List, b.Buf = b.List[:n], b.Buf[:start]
-		c = b.Next()
-		c.Op, c.Source, c.TsNs = envelope.Failed, m.source, time.Now().UnixNano()
-		c.Event = &envelope.Event{Failure: &envelope.Failure{Table: in.id, Reason: err.Error(), Raw: bytes.Join(m.afterCells, []byte{'\t'})}}
+	c.Source, c.TsNs = m.source, time.Now().UnixNano()
+	if failed != nil {
+		c.Op = envelope.Failed
+		c.Event = &envelope.Event{Failure: &envelope.Failure{Table: in.id, Reason: failed.err.Error(), Raw: failed.raw}}
 	} else {
+		c.Op, c.Table = op, in.table.codec.Table
+		m.fill(c, old, now)
 		m.tx.Count(c)
 	}
 	if m.passed() { // it was only counted
@@ -267,46 +267,41 @@ func (m *merge) deliver(ctx context.Context, in *instance, old, r *change) error
 	return m.put(ctx)
 }
 
-// encode fills in the rows and keys of a change.
-func (m *merge) encode(c *envelope.Change, t *table, old, r *change) (err error) {
-	b := m.batch
-	row := func(cells [][]byte, x *change) (out [][]byte, row, key envelope.Row, err error) {
-		if cells, m.buf, err = t.row(cells, m.buf[:0], x.values); err != nil {
-			return cells, nil, nil, err
-		}
-		t.complete(cells, x.op, x.mask)
-		start := len(b.Buf)
-		if b.Buf, err = t.codec.AppendRow(b.Buf, cells); err != nil {
-			return cells, nil, nil, err
-		}
-		row = b.Buf[start:len(b.Buf):len(b.Buf)]
-		if len(t.codec.Table.Key) > 0 {
-			start = len(b.Buf)
-			if b.Buf, err = t.codec.AppendKey(b.Buf, cells); err != nil {
-				return cells, nil, nil, err
-			}
-			key = b.Buf[start:len(b.Buf):len(b.Buf)]
-		}
-		return cells, row, key, nil
-	}
-	switch r.op {
-	case opInsert:
-		m.afterCells, c.After, c.Key, err = row(m.afterCells, r)
+// operation is that of a value of __$operation; 0 for one that has none of its own.
+func operation(op int64) envelope.Op {
+	switch op {
 	case opDelete:
-		m.afterCells, c.Before, c.Key, err = row(m.afterCells, r)
-	default:
-		var oldKey envelope.Row
-		if old != nil {
-			if m.beforeCells, c.Before, oldKey, err = row(m.beforeCells, old); err != nil {
-				return err
-			}
-		}
-		if m.afterCells, c.After, c.Key, err = row(m.afterCells, r); err != nil {
-			return err
-		}
-		if oldKey != nil && !bytes.Equal(oldKey, c.Key) {
-			c.OldKey = oldKey
-		}
+		return envelope.Delete
+	case opInsert:
+		return envelope.Create
+	case opAfter:
+		return envelope.Update
 	}
-	return err
+	return 0
+}
+
+// fill puts the rows and keys into a change.
+func (m *merge) fill(c *envelope.Change, old, now *half) {
+	keep := func(h *half) (row, key envelope.Row) {
+		b := m.batch
+		start := len(b.Buf)
+		b.Buf = append(append(b.Buf, h.row...), h.key...)
+		end := start + len(h.row)
+		row = b.Buf[start:end:end]
+		if h.key != nil {
+			key = b.Buf[end:len(b.Buf):len(b.Buf)]
+		}
+		return row, key
+	}
+	if c.Op == envelope.Delete {
+		c.Before, c.Key = keep(now)
+		return
+	}
+	var oldKey envelope.Row
+	if old != nil {
+		c.Before, oldKey = keep(old)
+	}
+	if c.After, c.Key = keep(now); oldKey != nil && !bytes.Equal(oldKey, c.Key) {
+		c.OldKey = oldKey
+	}
 }

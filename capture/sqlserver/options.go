@@ -38,7 +38,7 @@ type Options struct {
 	QueryMode       string        `opt:"data.query.mode" default:"direct" enum:"direct,function" doc:"how changes are read: from the change tables, or by the functions cdc.fn_cdc_get_all_changes_…"`
 	MaxTransactions int           `opt:"max.iteration.transactions" default:"500" doc:"most transactions that are read at a time; 0 = no limit"`
 	Poll            time.Duration `opt:"poll.interval.ms" unit:"ms" default:"500" doc:"how often to look for changes"`
-	StreamRows      int           `opt:"streaming.fetch.size" default:"0" doc:"rows of a change table that are read at a time; 0 = 2000"`
+	StreamRows      int           `opt:"streaming.fetch.size" default:"0" doc:"rows of a change table that are read at a time; 0 = 8192, or fewer where rows are large"`
 
 	Dropped string `opt:"capture.instance.dropped" default:"fail" enum:"fail,warn" doc:"what to do when a capture instance was dropped before all of it had been read: stop, or go on without what is lost, with a warning in the log"`
 
@@ -68,7 +68,7 @@ const (
 	readOnly            = "ReadOnly"
 	droppedWarn         = "warn"
 	overrideKey         = "snapshot.select.statement.overrides."
-	defaultPage         = 2000
+	defaultPage         = 8192
 )
 
 // Validate returns what the tags cannot express.

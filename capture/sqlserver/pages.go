@@ -1,70 +1,31 @@
 package sqlserver
 
 import (
-	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
-	"unsafe"
 
 	"tributary/internal/fault"
 )
-
-// key is where a row of a change table stands in the log.
-type key struct {
-	commit  lsn
-	command int64
-	change  lsn
-	op      int64
-}
-
-// compare orders rows: by commit, command, sequence value and operation.
-func (k *key) compare(o *key) int {
-	if n := bytes.Compare(k.commit[:], o.commit[:]); n != 0 {
-		return n
-	}
-	if k.command != o.command {
-		return int(k.command - o.command)
-	}
-	if n := bytes.Compare(k.change[:], o.change[:]); n != 0 {
-		return n
-	}
-	return int(k.op - o.op)
-}
-
-// change is a row of a change table.
-type change struct {
-	key
-	mask   []byte
-	at     time.Time // of the transaction
-	values []driver.Value
-}
 
 // pages reads the rows of a capture instance in an interval, page by page.
 type pages struct {
 	in *instance
 	d  *database
 	interval
-	bytes int // a page ends when it has as many
+	bytes   int  // a page ends when it has about as many
+	signals bool // it is the signal table: rows may be marks
 
-	rows   []change       // of the page in work
-	values []driver.Value // memory for values
-	last   key            // of the last row that was read
-	same   int            // rows that were read with it
-	any    bool           // a page has been read
-	all    bool           // there are no more
+	page    page     // in work
+	cells   [][]byte // of a row
+	scratch []byte
+	last    key  // of the last row that was read
+	same    int  // rows that were read with it
+	any     bool // a page has been read
+	all     bool // there are no more
 }
-
-// page is what is read at a time.
-type page struct {
-	rows []change
-	last bool // there are no more
-}
-
-const metaColumns = 6
 
 // next reads the page after the first, and makes sure that nothing of it was cleaned
 // up. objects are place.Instances of the interval.
@@ -84,9 +45,11 @@ func (p *pages) next(ctx context.Context, objects []int64) (page, error) {
 // server finds the range in the index; in one it would read all transactions of the
 // interval again for each page.
 func (p *pages) fetch(ctx context.Context) (page, error) {
-	p.rows = make([]change, 0, len(p.rows)) // those of the last page are still delivered
+	// The memory of the last page is still in use.
+	p.page = page{rows: make([]change, 0, len(p.page.rows)), buf: make([]byte, 0, len(p.page.buf)+len(p.page.buf)/8)}
 	err := p.read(ctx)
-	return page{p.rows, p.all}, err
+	p.page.last = p.all
+	return p.page, err
 }
 
 func (p *pages) read(ctx context.Context) error {
@@ -99,7 +62,7 @@ func (p *pages) read(ctx context.Context) error {
 		low = increment(low)
 	}
 	if p.any {
-		more, err := p.page(ctx, p.last.commit, p.last.commit, true)
+		more, err := p.rows(ctx, p.last.commit, p.last.commit, true)
 		if err != nil || more {
 			return err
 		}
@@ -112,49 +75,45 @@ func (p *pages) read(ctx context.Context) error {
 		p.all = true
 		return nil
 	}
-	more, err := p.page(ctx, low, p.to, false)
+	more, err := p.rows(ctx, low, p.to, false)
 	p.all = p.all || !more
 	return err
 }
 
-// page reads rows from a commit to another; behind the last one if rest is set. Rows
+// rows reads rows from a commit to another; behind the last one if rest is set. Rows
 // that stand at the same place as that are read again and passed over: a page may
 // end between them. It reports whether there may be more.
-func (p *pages) page(ctx context.Context, from, to lsn, rest bool) (more bool, err error) {
-	limit, pass, n, size := p.d.cfg.page(), 0, 0, 0
+func (p *pages) rows(ctx context.Context, from, to lsn, rest bool) (more bool, err error) {
+	limit, pass, n, size := p.limit(), 0, 0, p.page.size()
 	if rest {
 		limit, pass = limit+p.same, p.same
 	}
 	query, args := p.query(limit, from, to, rest)
 	err = p.d.conn.rows(ctx, query, args, func(v []driver.Value) error {
 		n++
-		r := change{}
-		if r.key, err = keyIn(v); err != nil {
+		k, err := keyIn(v)
+		if err != nil {
 			return err
 		}
-		if p.any && r.key == p.last {
+		if p.any && k == p.last {
 			if pass > 0 {
 				pass--
 				return nil
 			}
 			p.same++
 		} else {
-			p.last, p.same = r.key, 1
+			p.last, p.same = k, 1
 			p.any = true
 		}
-		if b, ok := v[4].([]byte); ok {
-			r.mask = b
-		}
-		if t, ok := v[5].(time.Time); ok {
-			r.at = t
-		}
-		r.values = p.keep(v[metaColumns:])
-		p.rows = append(p.rows, r)
-		if size += r.size(); size >= p.bytes && n < limit {
+		p.append(k, v)
+		if p.page.size() >= p.bytes+p.bytes/4 && n < limit {
 			return errFull
 		}
 		return nil
 	})
+	if n > 0 {
+		p.in.rowSize = (p.page.size() - size) / n
+	}
 	if errors.Is(err, errFull) {
 		return true, nil
 	}
@@ -186,44 +145,18 @@ func (p *pages) page(ctx context.Context, from, to lsn, rest bool) (more bool, e
 	return n >= limit, nil
 }
 
-// errFull ends a page before it has its number of rows.
-var errFull = errors.New("the page has its bytes")
-
-// size is about how much memory the row has.
-func (r *change) size() int {
-	n := int(unsafe.Sizeof(*r)) + len(r.values)*int(unsafe.Sizeof(r.values[0]))
-	for _, v := range r.values {
-		switch v := v.(type) {
-		case []byte:
-			n += len(v)
-		case string:
-			n += len(v)
-		}
+// limit is how many rows the next page may have, by what those before took: the server
+// sends in vain what is behind the end that bytes put to a page.
+func (p *pages) limit() int {
+	n := p.d.cfg.page()
+	if p.in.rowSize > 0 {
+		n = min(n, max(p.bytes/p.in.rowSize, 1))
 	}
 	return n
 }
 
-// keep copies the values of a row.
-func (p *pages) keep(v []driver.Value) []driver.Value {
-	if cap(p.values)-len(p.values) < len(v) {
-		p.values = make([]driver.Value, 0, len(v)*min(max(len(p.rows), 1), 256))
-	}
-	start := len(p.values)
-	p.values = append(p.values, v...)
-	return p.values[start:len(p.values):len(p.values)]
-}
-
-// keyIn is where a row stands, of its first columns.
-func keyIn(v []driver.Value) (k key, err error) {
-	commit, ok1 := v[0].([]byte)
-	command, ok2 := v[1].(int64)
-	seqval, ok3 := v[2].([]byte)
-	op, ok4 := v[3].(int64)
-	if !ok1 || !ok2 || !ok3 || !ok4 || len(commit) != len(k.commit) || len(seqval) != len(k.change) {
-		return k, fmt.Errorf("the driver gives %T, %T, %T and %T for __$start_lsn, __$command_id, __$seqval and __$operation", v[0], v[1], v[2], v[3])
-	}
-	return key{lsn(commit), command, lsn(seqval), op}, nil
-}
+// errFull ends a page before it has its number of rows.
+var errFull = errors.New("the page has its bytes")
 
 // query selects a page of rows.
 func (p *pages) query(limit int, low, high lsn, rest bool) (string, []any) {

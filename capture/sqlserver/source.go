@@ -189,7 +189,7 @@ func (d *database) refresh(ctx context.Context) error {
 	for _, in := range list {
 		for _, old := range d.list {
 			if old.object == in.object {
-				in.table = old.table
+				in.table, in.rowSize = old.table, old.rowSize
 			}
 		}
 		if in.table != nil && !altered {
