@@ -55,14 +55,14 @@ type KeyRule struct {
 // MessageDigest. With version 1 what is hashed is the text as Java serializes
 // it, with version 2 its UTF-8.
 func Hasher(algorithm string, salt []byte, version int) (func(dst, text []byte) []byte, error) {
-	make, ok := map[string]func() hash.Hash{
+	newHash, ok := map[string]func() hash.Hash{
 		"MD5": md5.New, "SHA-1": sha1.New, "SHA": sha1.New, "SHA-224": sha256.New224, "SHA-256": sha256.New, "SHA-384": sha512.New384, "SHA-512": sha512.New,
 	}[strings.ToUpper(algorithm)]
 	if !ok {
 		return nil, fmt.Errorf("hash algorithm %q is none of MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512", algorithm)
 	}
 	return func(dst, text []byte) []byte {
-		h := make()
+		h := newHash()
 		h.Write(salt)
 		if version == 1 {
 			text = javaString(text)

@@ -98,8 +98,8 @@ func (b *Block) segments(t *Table) []segment {
 	return join(out)
 }
 
-// The fields that the blocks of all connectors begin with, in order: version,
-// connector, name, ts_ms, snapshot, db, sequence, ts_us, ts_ns. sequence gives
+// CommonFields are the fields that the blocks of all connectors begin with, in
+// order: version, connector, name, ts_ms, snapshot, db, sequence, ts_us, ts_ns. sequence gives
 // the text of source.sequence and may be nil where the connector has none.
 func CommonFields(sequence func(dst []byte, s *Source) []byte) []SourceField {
 	seq := SourceField{Name: "sequence", Kind: String, Nullable: true}

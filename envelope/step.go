@@ -242,7 +242,7 @@ func (x conditional) compile(s *shape) (func(*record) (bool, error), error) {
 	fn, err := x.step.compile(s)
 	if err != nil { // it fits none of the records, so that the predicate must hold for none
 		*s = before
-		return func(r *record) (bool, error) {
+		return func(r *record) (bool, error) { //nolint:nilerr // each record that it holds for has the error
 			if x.when.holds(r) == x.when.Negate {
 				return true, nil
 			}

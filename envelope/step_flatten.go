@@ -35,7 +35,7 @@ func (x flatten) compile(s *shape) (func(*record) (bool, error), error) {
 	}
 	for i := range to {
 		if !legal(to[i].Name) {
-			return nil, fmt.Errorf("Flatten makes a field %s, which is no Avro name: set its delimiter to _", to[i].Name)
+			return nil, fmt.Errorf("field %s, which Flatten makes, is no Avro name: set its delimiter to _", to[i].Name)
 		}
 	}
 	*columns = to

@@ -249,10 +249,7 @@ func TestGoldenSQLServerOrder(t *testing.T) {
 }
 
 // tracked makes the records of a made-up table of SQL Server in the flat form.
-type tracked struct {
-	offset int64
-	commit int // number of the last commit
-}
+type tracked struct{ offset int64 }
 
 const trackedMeta = `{"name":"__deleted","type":["null","string"],"default":null},{"name":"__op","type":["null","string"],"default":null},` +
 	`{"name":"__source_ts_ms","type":["null","long"],"default":null},{"name":"__commit_lsn","type":["null","string"],"default":null},` +
@@ -284,7 +281,7 @@ func TestSnapshotsAndChangesOfSQLServerOverlap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		type change struct{ id, qty, commit, change, serial int } // qty < 0: deleted
 		var log []change
-		commit, lsn := 1, 1
+		lsn := 1
 		for range rapid.IntRange(1, 12).Draw(rt, "transactions") {
 			var tx []change
 			for range rapid.IntRange(1, 4).Draw(rt, "changes") {
@@ -296,11 +293,10 @@ func TestSnapshotsAndChangesOfSQLServerOverlap(t *testing.T) {
 				tx = append(tx, c)
 			}
 			lsn++
-			commit = lsn
-			lsn++
 			for i := range tx {
-				tx[i].commit = commit
+				tx[i].commit = lsn
 			}
+			lsn++
 			log = append(log, tx...)
 		}
 		state := func(n int) map[int]int { // after n changes

@@ -218,11 +218,11 @@ func (c *changes) prepare(p *avro.Plan) {
 func (d *decoder) finish(c *changes, start int, o decodeOptions) error {
 	cols := c.batch.Cols
 	scratch := cols[c.width : c.width+scratchCount]
-	ops, any, err := d.operations(scratch, o.hardDelete)
+	ops, deletes, err := d.operations(scratch, o.hardDelete)
 	if err != nil {
 		return shift(err, start)
 	}
-	if any && d.form.envelope {
+	if deletes && d.form.envelope {
 		d.takeBefore(c, start, ops)
 	}
 	for _, x := range d.spelled {
@@ -260,13 +260,13 @@ func (d *decoder) finish(c *changes, start int, o decodeOptions) error {
 		}
 	}
 	c.ops = append(c.ops, ops...)
-	c.deletes = c.deletes || any
+	c.deletes = c.deletes || deletes
 	return nil
 }
 
 // shift makes the row of a rowError count from the start of the batch.
 func shift(err error, start int) error {
-	if re, ok := err.(rowError); ok {
+	if re, ok := errors.AsType[rowError](err); ok {
 		re.row += start
 		return re
 	}
@@ -274,7 +274,7 @@ func shift(err error, start int) error {
 }
 
 // operations tells what each record of an object does, and whether any deletes.
-func (d *decoder) operations(scratch []column.Column, hard bool) (ops []lake.Op, any bool, err error) {
+func (d *decoder) operations(scratch []column.Column, hard bool) (ops []lake.Op, deletes bool, err error) {
 	n := scratch[scratchOp].Len()
 	ops = make([]lake.Op, n)
 	deleteOp := lake.SoftDelete
@@ -296,10 +296,10 @@ func (d *decoder) operations(scratch []column.Column, hard bool) (ops []lake.Op,
 			return nil, false, rowError{i, fault.Humanf("leave the topic out with topics.exclude.regex", "a logical message is no change of a row")}
 		}
 		if op == 'd' && d.form.deleted == "" || string(delCol.Value(i)) == "true" {
-			ops[i], any = deleteOp, true
+			ops[i], deletes = deleteOp, true
 		}
 	}
-	return ops, any, nil
+	return ops, deletes, nil
 }
 
 // takeBefore gives deleted rows of an envelope the values of their before image:

@@ -390,7 +390,7 @@ func (t *Topic) release(more bool) {
 	if t.batch == nil {
 		return
 	}
-	if t.batch.bytes() > spareBytes && !(more && t.hold()) {
+	if t.batch.bytes() > spareBytes && (!more || !t.hold()) {
 		t.batch = nil
 		t.letGo()
 		return

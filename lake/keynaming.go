@@ -81,7 +81,7 @@ func checkBuckets(base string, files []BaseFile) error {
 	for _, f := range files {
 		n, err := strconv.ParseUint(f.FileID[:min(8, len(f.FileID))], 10, 32)
 		if err != nil || n >= maxBucket || len(f.FileID) < 9 || f.FileID[8] != '-' {
-			return nil
+			return nil //nolint:nilerr // it is no bucket's
 		}
 	}
 	if len(files) == 0 {

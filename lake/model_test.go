@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -502,13 +501,9 @@ func TestTableAgainstModel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
 			steps := 0
 			check := func(rt *rapid.T) {
-				index, err := os.MkdirTemp(dir, "")
-				if err != nil {
-					rt.Fatal(err)
-				}
+				index := t.TempDir()
 				r := &modelRun{
 					t: t, clk: newClock(), mem: new(blob.Mem), steps: &steps,
 					states: []modelState{{model: tableModel{}}}, folders: name == "partitioned",

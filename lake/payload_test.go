@@ -109,7 +109,7 @@ func TestWritesOnInTheTablesOwnKeys(t *testing.T) {
 }
 
 func TestKeysOfNeitherFormAreRefused(t *testing.T) {
-	dir, tab := sparkTable(t, "hudi-0.15.0/sale_day_hive")
+	dir, _ := sparkTable(t, "hudi-0.15.0/sale_day_hive")
 	b, err := readObject(t.Context(), dir, "t/"+propertiesFile)
 	must(t, err)
 	props := parseProperties(b)
@@ -117,9 +117,8 @@ func TestKeysOfNeitherFormAreRefused(t *testing.T) {
 	b = props.format(newClock().now())
 	_, err = dir.Put(t.Context(), "t/"+propertiesFile, bytes.NewReader(b), int64(len(b)), blob.Cond{})
 	must(t, err)
-	if tab, err = Open(t.Context(), dir, "t", Options{}); err != nil {
-		t.Fatal(err)
-	}
+	tab, err := Open(t.Context(), dir, "t", Options{})
+	must(t, err)
 	if err := tab.Lock(t.Context()); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "listid") {
 		t.Errorf("lock: %v", err)
 	}

@@ -42,8 +42,3 @@ func (r *Rows) Op(i int) Op {
 	}
 	return r.Ops[i]
 }
-
-// keeps reports whether the cell in column c of row i stays as stored.
-func (r *Rows) keeps(c, i int) bool {
-	return c < len(r.Keep) && r.Keep[c].Get(i)
-}

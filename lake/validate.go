@@ -113,7 +113,7 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 				if _, ok := parseLogFile(path.Base(s.Path)); ok {
 					size, ok := logs[s.Path]
 					switch { // a log may grow by later commits
-					case !ok && i.Time >= tl.horizon && !v.superseded(tl, found, s, i.Time):
+					case !ok && i.Time >= tl.horizon && !v.superseded(ctx, tl, found, s, i.Time):
 						v.add(true, s.Path, "the log of commit %s is missing", i.Time)
 					case ok && size < s.FileSize:
 						v.add(true, s.Path, "%d bytes, commit %s left %d", size, i.Time, s.FileSize)
@@ -126,7 +126,7 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 				v.stats[s.Path] = s
 				size, ok := there[s.Path]
 				switch {
-				case !ok && i.Time >= tl.horizon && !v.superseded(tl, found, s, i.Time):
+				case !ok && i.Time >= tl.horizon && !v.superseded(ctx, tl, found, s, i.Time):
 					v.add(true, s.Path, "the file of commit %s is missing", i.Time)
 				case ok && size != s.FileSize:
 					v.add(true, s.Path, "%d bytes, its commit says %d", size, s.FileSize)
@@ -157,7 +157,7 @@ func (v *validator) commits(ctx context.Context, tl *Timeline, found listing) er
 
 // superseded reports whether a newer file of the group is there, so that a
 // cleaner that counts versions may have taken the older one.
-func (v *validator) superseded(tl *Timeline, found listing, s WriteStat, instant string) bool {
+func (v *validator) superseded(ctx context.Context, tl *Timeline, found listing, s WriteStat, instant string) bool {
 	cleaned := false
 	for _, i := range tl.all {
 		cleaned = cleaned || i.Action == ActionClean && i.Time > instant
@@ -167,11 +167,11 @@ func (v *validator) superseded(tl *Timeline, found listing, s WriteStat, instant
 			return true
 		}
 	}
-	return cleaned && v.isReplaced(tl, s)
+	return cleaned && v.isReplaced(ctx, tl, s)
 }
 
-func (v *validator) isReplaced(tl *Timeline, s WriteStat) bool {
-	replaced, err := v.t.replacedAt(context.Background(), tl, latest)
+func (v *validator) isReplaced(ctx context.Context, tl *Timeline, s WriteStat) bool {
+	replaced, err := v.t.replacedAt(ctx, tl, latest)
 	return err == nil && replaced[groupKey{s.Partition, s.FileID}]
 }
 

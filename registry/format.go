@@ -28,10 +28,12 @@ const (
 	// Glue is AWS Glue's: 0x03, 0x00, and the 16 bytes of the version's UUID,
 	// before the Avro body.
 	Glue Format = "glue"
-	// The same with the other of Apicurio's ids: what its serializers write with
-	// use-id, and with as-confluent where use-id is left alone.
-	ConfluentGlobal        Format = "confluent-globalId"
-	ApicurioContent        Format = "apicurio-contentId"
+	// ConfluentGlobal is Confluent with Apicurio's globalId: what its serializers
+	// write with as-confluent where use-id is left alone.
+	ConfluentGlobal Format = "confluent-globalId"
+	// ApicurioContent is Apicurio with the contentId, as use-id makes it.
+	ApicurioContent Format = "apicurio-contentId"
+	// ApicurioHeadersContent is ApicurioHeaders with the contentId.
 	ApicurioHeadersContent Format = "apicurio-headers-contentId"
 	// GlueZlib is Glue with 0x05 for 0x00, and the Avro body as a zlib stream,
 	// which Pack makes.
@@ -49,9 +51,11 @@ type UseID string
 const (
 	// UseDefault is the contentId in 4 bytes, as for every client of the
 	// Confluent API, and the globalId in 8.
-	UseDefault   UseID = ""
+	UseDefault UseID = ""
+	// UseContentID is the contentId everywhere.
 	UseContentID UseID = "contentId"
-	UseGlobalID  UseID = "globalId"
+	// UseGlobalID is the globalId everywhere.
+	UseGlobalID UseID = "globalId"
 )
 
 // With returns the format with the id of the kind.

@@ -148,7 +148,10 @@ func (h Harness) steady(t *testing.T, rows, writers int) (stop func()) {
 					t.Errorf("%s: %v", q, err)
 					return
 				}
-				time.Sleep(3 * time.Millisecond)
+				select {
+				case <-ctx.Done():
+				case <-time.After(3 * time.Millisecond):
+				}
 			}
 		})
 	}

@@ -85,10 +85,10 @@ func event(r *capturetest.Record, prefix string) *envelope.Change {
 		return n
 	}
 	c.TsNs = number(p, "ts_ms") * 1e6
-	switch {
-	case r.Topic == "__debezium-heartbeat."+prefix:
+	switch r.Topic {
+	case "__debezium-heartbeat." + prefix:
 		c.Op = envelope.Heartbeat
-	case r.Topic == prefix+".transaction":
+	case prefix + ".transaction":
 		c.Op = envelope.Begin
 		c.Source.TsNs = c.TsNs
 		id := capturetest.Text(p, "id")
@@ -109,7 +109,7 @@ func event(r *capturetest.Record, prefix string) *envelope.Change {
 				c.Event.Tables = append(c.Event.Tables, envelope.TableCount{Table: envelope.TableID{Name: l.Name}, Count: l.Count})
 			}
 		}
-	case r.Topic == prefix+".message":
+	case prefix + ".message":
 		c.Op = envelope.Logical
 		source(r, c)
 		var m struct{ Prefix, Content string }
@@ -120,7 +120,7 @@ func event(r *capturetest.Record, prefix string) *envelope.Change {
 		if json.Unmarshal(p["transaction"], &tx) == nil && tx != nil {
 			c.Order, c.TableOrder = number(tx, "total_order"), number(tx, "data_collection_order")
 		}
-	case r.Topic == prefix:
+	case prefix:
 		c.Op = envelope.DDL
 		source(r, c)
 		c.Event = &envelope.Event{Schema: schemaChange(r)}

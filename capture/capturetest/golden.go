@@ -358,7 +358,9 @@ func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 	// What a change becomes does not depend on its times: see how many
 	// records there are, then give each the time of the one it must equal.
 	var m envelope.Messages
-	f.Append(&m, envelope.Wire{}, &c)
+	if err := f.Append(&m, envelope.Wire{}, &c); err != nil {
+		t.Fatal(err)
+	}
 	n := len(m.List)
 	for i := range n {
 		if x.next >= len(x.Want) {
@@ -373,7 +375,9 @@ func (x *Comparer) Change(t *testing.T, c envelope.Change) {
 			x.Fill(&each, want)
 		}
 		m.Reset()
-		f.Append(&m, envelope.Wire{}, &each)
+		if err := f.Append(&m, envelope.Wire{}, &each); err != nil {
+			t.Fatal(err)
+		}
 		x.compare(t, f, &c, &m.List[i], want)
 	}
 }

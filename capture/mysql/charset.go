@@ -64,10 +64,10 @@ func readCharset(ctx context.Context, c *conn, charset string) (*binlog.CharsetT
 	if longest > "1" {
 		r.each(2, [2]byte{0x80, 0xff}, [2]byte{0x30, 0xff})
 	}
-	switch {
-	case longest == "3": // ujis and eucjpms
+	switch longest {
+	case "3": // ujis and eucjpms
 		r.each(3, [2]byte{0x8f, 0x8f}, [2]byte{0xa1, 0xfe}, [2]byte{0xa1, 0xfe})
-	case longest == "4": // gb18030
+	case "4": // gb18030
 		r.each(4, [2]byte{0x81, 0x84}, [2]byte{0x30, 0x39}, [2]byte{0x81, 0xfe}, [2]byte{0x30, 0x39})
 	}
 	if err := r.ask(); err != nil {

@@ -53,7 +53,7 @@ func (s *stream) compute(row []byte, b *bound, start int, columns []int) ([]byte
 
 // cast makes an expression one of a column's type.
 func (d *columnDef) cast(x string) string {
-	as := ""
+	var as string
 	switch d.DataType {
 	case "tinyint", "smallint", "mediumint", "int", "bigint":
 		if as = "SIGNED"; d.unsigned() {

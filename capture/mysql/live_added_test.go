@@ -58,7 +58,7 @@ func TestTableIsAdded(t *testing.T) {
 				b := next(t, s)
 				for i := range b.List {
 					if e := (event{Change: b.List[i]}); e.Op != envelope.DDL {
-						got = append(got, string(e.Table.ID.Name)+":"+e.columns())
+						got = append(got, e.Table.ID.Name+":"+e.columns())
 					}
 				}
 				end = append(end[:0], b.End...)

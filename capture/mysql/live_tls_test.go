@@ -12,7 +12,7 @@ import (
 func TestEncryption(t *testing.T) {
 	db := testdb.MySQL(t)
 	db.MustExec(t, "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
-	data := filepath.Join(db.Server.Dir, "data")
+	data := filepath.Join(db.Dir, "data")
 	o := user(t, db, options(t, db), "ALL ON *.*")
 	db.MustExec(t, "ALTER USER 'limited'@'%' REQUIRE X509")
 	o.SSLMode, o.SSLCA = "verify_ca", filepath.Join(data, "ca.pem")

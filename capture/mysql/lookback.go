@@ -83,7 +83,6 @@ type finder struct {
 	compress payload
 	idSize   int
 	pos      offset
-	maria    bool            // the transaction in work is one of MariaDB's that end prepared
 	in       bool            // it is an XA transaction
 	ours     map[uint64]bool // tables of it by id, whether they are captured
 	work     *held           // its events

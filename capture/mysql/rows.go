@@ -59,11 +59,9 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 	if inner {
 		row = s.payloadRows
 	}
-	skipEvents, skipRows := int64(0), int64(0)
-	skipping := s.skipping()
+	skipEvents, skipping := s.skip.Event, s.skipping()
 	if skipping {
-		skipEvents, skipRows = s.skip.Event, s.skip.Row
-		if !s.skip.elsewhere && (s.tx.events > skipEvents+1 || s.tx.events == skipEvents+1 && skipRows == 0) {
+		if !s.skip.elsewhere && (s.tx.events > skipEvents+1 || s.tx.events == skipEvents+1 && s.skip.Row == 0) {
 			s.skip, skipping = position{}, false // past all that was done
 		}
 	}
@@ -87,7 +85,7 @@ func (s *stream) images(r *binlog.Rows, b *bound, source envelope.Source, inner 
 				s.tx.rows++
 			}
 			told := skipping && (known || !s.skip.elsewhere) && s.told(done)
-			if !(told && known) && (!s.cfg.KeepsFailures() || s.tx.xa) {
+			if (!told || !known) && (!s.cfg.KeepsFailures() || s.tx.xa) {
 				s.pipe.Release(false)
 				return fmt.Errorf("decode row %d of %s: %w", done, b.version.def.ID, err)
 			}

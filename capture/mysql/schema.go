@@ -79,7 +79,6 @@ type catalog interface {
 type serverCatalog struct {
 	conn      *conn
 	maria     bool
-	comments  bool              // columns' comments are of use
 	fullNames bool              // collations have two names (MariaDB 10.10 on)
 	charsets  map[uint64]string // by collation
 	decoders  map[string]*binlog.CharsetTable

@@ -196,7 +196,7 @@ const (
 func newQuery(e *replication.QueryEvent) *query {
 	q := &query{database: string(e.Schema)}
 	for v := e.StatusVars; len(v) > 0; {
-		size := 0
+		var size int
 		switch v[0] {
 		case statusFlags, statusAuto:
 			size = 4

@@ -38,7 +38,7 @@ func (s *Source) checkAction(ctx context.Context, c *catalog, w io.Writer) error
 	understood := false
 	if e := c.query(ctx, func(conn *pgx.Conn) error {
 		if _, err = conn.Prepare(ctx, "", q); err != nil {
-			return nil
+			return nil //nolint:nilerr // told below
 		}
 		understood = true
 		// Prepared, so that it is one statement: of several, only the first would be

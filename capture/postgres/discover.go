@@ -115,7 +115,7 @@ func (s *Source) unfit(ctx context.Context, c *catalog, t *tableInfo) (why strin
 		err = s.opts.CheckTables(described)
 	}
 	if err != nil {
-		return err.Error(), nil //nolint:nilerr // it is what keeps the table from being captured
+		return err.Error(), nil // it is what keeps the table from being captured
 	}
 	return "", nil
 }

@@ -39,7 +39,7 @@ func gather(dial pgconn.DialFunc) pgconn.DialFunc {
 func (g *gathered) Read(p []byte) (int, error) {
 	if g.start == g.end {
 		if g.busy {
-			time.Sleep(gatherPause)
+			time.Sleep(gatherPause) //nolint:forbidigo // a read has no context, and this is shorter than any
 		}
 		n, err := g.Conn.Read(g.buf)
 		g.start, g.end, g.busy = 0, n, n >= gatherPiece

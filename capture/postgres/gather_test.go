@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -40,7 +41,7 @@ func TestGatheredReadsEverything(t *testing.T) {
 		p := make([]byte, size)
 		n, err := conn.Read(p)
 		got = append(got, p[:n]...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

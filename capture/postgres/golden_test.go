@@ -277,7 +277,7 @@ func openGolden(t *testing.T, v *capturetest.Variant, db *testdb.Database) *Sour
 		}
 	}
 	text += fmt.Sprintf("database.hostname: %s\ndatabase.port: %d\ndatabase.user: %s\ndatabase.password: %s\ndatabase.dbname: %s\n",
-		db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name)
+		db.Host, db.Port, db.User, db.Password, db.Name)
 	var o Options
 	if err := config.Parse("connector.json", []byte(text), &o); err != nil {
 		t.Fatal(err)

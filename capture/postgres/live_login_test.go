@@ -19,7 +19,7 @@ func TestEachConnectionAsksForItsPassword(t *testing.T) {
 		right := o.Password.Reveal()
 		o.Password = "not this one"
 		o.Passwords = func(_ context.Context, address, name string) (string, error) {
-			if want := fmt.Sprintf("%s:%d", db.Server.Host, db.Server.Port); address != want || name != o.User {
+			if want := fmt.Sprintf("%s:%d", db.Host, db.Port); address != want || name != o.User {
 				t.Errorf("asked for %s at %s", name, address)
 			}
 			asked.Add(1)

@@ -22,7 +22,7 @@ func liveSource(t *testing.T, db *testdb.Database, edit func(*Options)) *Source 
 	t.Helper()
 	var o Options
 	text := fmt.Sprintf("name: live\nconnector.class: postgres\ntopic.prefix: live\ndatabase.hostname: %s\ndatabase.port: %d\ndatabase.user: %s\ndatabase.password: %s\ndatabase.dbname: %s\nslot.name: %[5]s\npublication.name: %[5]s\n",
-		db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name)
+		db.Host, db.Port, db.User, db.Password, db.Name)
 	if err := config.Parse("live.yaml", []byte(text), &o); err != nil {
 		t.Fatal(err)
 	}

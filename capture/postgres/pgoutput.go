@@ -419,7 +419,7 @@ func (d *decoder) update(rel *relation, at lsn, r *reader, out *envelope.Changes
 	if err := rel.tuple(r, rel.new); err != nil {
 		return err
 	}
-	if d.skip[envelope.Update] && !(hasOld && rel.keyChanges()) {
+	if d.skip[envelope.Update] && (!hasOld || !rel.keyChanges()) {
 		return nil // a changed key is a delete and a create
 	}
 	if full {

@@ -59,7 +59,7 @@ func interleave(t *testing.T, db *testdb.Database) {
 	db.MustExec(t, "CREATE EXTENSION IF NOT EXISTS dblink")
 	link := func(name, q string) string { return fmt.Sprintf("SELECT dblink_exec('%s', $q$%s$q$)", name, q) }
 	for _, name := range []string{"a", "b", "c"} {
-		db.MustExec(t, fmt.Sprintf("SELECT dblink_connect('%s', 'host=%s port=%d dbname=%s user=%s password=%s')", name, db.Server.Host, db.Server.Port, db.Name, db.Server.User, db.Server.Password), link(name, "BEGIN"))
+		db.MustExec(t, fmt.Sprintf("SELECT dblink_connect('%s', 'host=%s port=%d dbname=%s user=%s password=%s')", name, db.Host, db.Port, db.Name, db.User, db.Password), link(name, "BEGIN"))
 	}
 	db.MustExec(t,
 		link("a", fill(1, 2000)), link("b", fill(10001, 12000)), link("c", fill(20001, 22000)),

@@ -14,11 +14,11 @@ func TestWrongSlotIsFoundFirst(t *testing.T) {
 	db := testdb.PostgreSQL(t)
 	db.MustExec(t, "CREATE TABLE a (id int PRIMARY KEY)")
 	s := liveSource(t, db, nil)
-	if err := db.Server.ExecIn(t.Context(), "postgres", "SELECT pg_create_logical_replication_slot('"+s.opts.Slot+"', 'pgoutput')"); err != nil {
+	if err := db.ExecIn(t.Context(), "postgres", "SELECT pg_create_logical_replication_slot('"+s.opts.Slot+"', 'pgoutput')"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = db.Server.ExecIn(context.Background(), "postgres", "SELECT pg_drop_replication_slot('"+s.opts.Slot+"')")
+		_ = db.ExecIn(context.Background(), "postgres", "SELECT pg_drop_replication_slot('"+s.opts.Slot+"')")
 	})
 	wantHuman(t, errors.Join(s.Open(t.Context(), nil), s.Close()), "belongs to database postgres")
 	made, err := db.Query(t.Context(), "SELECT pubname FROM pg_publication")

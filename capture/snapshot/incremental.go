@@ -327,7 +327,7 @@ func (x *Incremental) alone() (*capture.Batch, error) {
 func (x *Incremental) reached() (bool, error) {
 	w := x.window
 	if w.err != nil {
-		return true, nil // finish tells
+		return true, nil //nolint:nilerr // finish tells
 	}
 	return x.chunks.Reached(x.last, w.res.Mark)
 }

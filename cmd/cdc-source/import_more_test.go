@@ -50,7 +50,7 @@ func TestImportedConnectorsWithMoreRun(t *testing.T) {
 			if schema == "" {
 				schema, qualified = db.Name, db.Name+"."
 			}
-			got, err := convert(fmt.Appendf(nil, c.text+shared, db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name, s.kafka,
+			got, err := convert(fmt.Appendf(nil, c.text+shared, db.Host, db.Port, db.User, db.Password, db.Name, s.kafka,
 				strings.TrimSuffix(s.registry, "/apis/registry/v2")+"/apis/ccompat/v7", qualified, schema))
 			if err != nil {
 				t.Fatal(err)
@@ -59,7 +59,7 @@ func TestImportedConnectorsWithMoreRun(t *testing.T) {
 				t.Errorf("not all is taken:\n%s", got)
 			}
 			t.Setenv("KAFKA_BROKERS", s.kafka)
-			t.Setenv("DATABASE_PASSWORD", db.Server.Password)
+			t.Setenv("DATABASE_PASSWORD", db.Password)
 			path := filepath.Join(t.TempDir(), "imported.yaml")
 			if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 				t.Fatal(err)

@@ -43,7 +43,7 @@ func TestImportedConnectorsRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := c.open(t)
 			s := newStack(t)
-			text := fmt.Sprintf(c.text+shared, db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name, s.kafka, strings.TrimSuffix(s.registry, "/apis/registry/v2")+"/apis/ccompat/v7")
+			text := fmt.Sprintf(c.text+shared, db.Host, db.Port, db.User, db.Password, db.Name, s.kafka, strings.TrimSuffix(s.registry, "/apis/registry/v2")+"/apis/ccompat/v7")
 			got, err := convert([]byte(text))
 			if err != nil {
 				t.Fatal(err)
@@ -55,7 +55,7 @@ func TestImportedConnectorsRun(t *testing.T) {
 				t.Errorf("%d options are told to be ignored:\n%s", n, got)
 			}
 			t.Setenv("KAFKA_BROKERS", s.kafka)
-			t.Setenv("DATABASE_PASSWORD", db.Server.Password)
+			t.Setenv("DATABASE_PASSWORD", db.Password)
 			path := filepath.Join(t.TempDir(), "imported.yaml")
 			if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 				t.Fatal(err)

@@ -55,7 +55,8 @@ func TestMemoryOfASnapshot(t *testing.T) {
 				t.Run(fmt.Sprintf("%d threads", threads), func(t *testing.T) {
 					s := newStack(t)
 					more := fmt.Sprintf("snapshot.mode: initial_only\nsnapshot.max.threads: %d\n", threads)
-					path, name := "", "test."+db.Name+".wide"
+					var path string
+					name := "test." + db.Name + ".wide"
 					if db.Kind == testdb.KindPostgreSQL {
 						path, name = s.file(t, db, more), "test.public.wide"
 					} else {

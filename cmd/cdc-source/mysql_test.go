@@ -23,7 +23,7 @@ topic.prefix: test
 database: {hostname: %[1]s, port: %[2]d, user: %[3]s, password: %[4]s, include.list: %[5]s}
 bootstrap.servers: %[6]s
 schema.registry.url: %[7]s
-%[8]s`, db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name, s.kafka, s.registry, more, strings.ToLower(string(db.Kind)))
+%[8]s`, db.Host, db.Port, db.User, db.Password, db.Name, s.kafka, s.registry, more, strings.ToLower(string(db.Kind)))
 	path := filepath.Join(t.TempDir(), "connector.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -70,9 +70,9 @@ func TestRunMySQLTellsWhatIsWrong(t *testing.T) {
 		want  string
 		human bool
 	}{
-		"wrong password":       {replace("password: "+db.Server.Password, "password: wrong"), "Access denied", true},
+		"wrong password":       {replace("password: "+db.Password, "password: wrong"), "Access denied", true},
 		"missing table":        {replace("topic.prefix:", "table.include.list: "+db.Name+".itm\ntopic.prefix:"), db.Name + ".itm", true},
-		"unreachable database": {replace(fmt.Sprintf("port: %d", db.Server.Port), "port: 1"), "connect to ", false},
+		"unreachable database": {replace(fmt.Sprintf("port: %d", db.Port), "port: 1"), "connect to ", false},
 		"other brand":          {replace("class: mysql", "class: mariadb"), "not a MariaDB", true},
 	} {
 		t.Run(name, func(t *testing.T) {

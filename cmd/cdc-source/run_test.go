@@ -57,7 +57,7 @@ slot.name: %[5]s
 publication.name: %[5]s
 bootstrap.servers: %[6]s
 schema.registry.url: %[7]s
-%[8]s`, db.Server.Host, db.Server.Port, db.Server.User, db.Server.Password, db.Name, s.kafka, s.registry, more)
+%[8]s`, db.Host, db.Port, db.User, db.Password, db.Name, s.kafka, s.registry, more)
 	path := filepath.Join(t.TempDir(), "connector.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -180,10 +180,10 @@ func TestRunTellsWhatIsWrong(t *testing.T) {
 		human bool
 	}{
 		"unknown option":       {replace("slot.name:", "slot.nam:"), "slot.name", true},
-		"wrong password":       {replace("password: "+db.Server.Password, "password: wrong"), "password authentication failed", true},
+		"wrong password":       {replace("password: "+db.Password, "password: wrong"), "password authentication failed", true},
 		"missing database":     {replace("dbname: "+db.Name, "dbname: nowhere"), "nowhere", true},
 		"missing table":        {replace("topic.prefix:", "table.include.list: public.itm\ntopic.prefix:"), "public.itm", true},
-		"unreachable database": {replace(fmt.Sprintf("port: %d", db.Server.Port), "port: 1"), "connect to PostgreSQL", false},
+		"unreachable database": {replace(fmt.Sprintf("port: %d", db.Port), "port: 1"), "connect to PostgreSQL", false},
 		"unreachable broker":   {replace(s.kafka, "127.0.0.1:1"), "127.0.0.1:1", false},
 		"unreachable registry": {replace(s.registry, "http://127.0.0.1:1/apis/registry/v2"), "127.0.0.1:1", false},
 		"unknown class":        {replace("class: postgres", "class: oracle"), "oracle", true},
@@ -207,8 +207,8 @@ func TestRunTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func replace(old, new string) func(string) string {
-	return func(text string) string { return strings.Replace(text, old, new, 1) }
+func replace(old, by string) func(string) string {
+	return func(text string) string { return strings.Replace(text, old, by, 1) }
 }
 
 func wantError(t *testing.T, err error, text string, human bool) {

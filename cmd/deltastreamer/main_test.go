@@ -146,7 +146,7 @@ hoodie:
 index.dir: %s
 `, dir, t.TempDir()))
 	must(t, check(t.Context(), []string{"-c", file}, quiet))
-	for more := int64(0); more < 3; more++ {
+	for more := range int64(3) {
 		must(t, run(t.Context(), []string{"-c", file, "--once"}, quiet))
 		if n := countRows(t, store, "silver/db/sale"); n != 100+more*10 {
 			t.Errorf("the table has %d rows after %d additions of 10", n, more)

@@ -21,10 +21,10 @@ func service(t *testing.T, name string, args ...string) (string, error) {
 		}
 		r, w, err := os.Pipe()
 		must(t, err)
-		real := os.Stdout
+		stdout := os.Stdout
 		os.Stdout = w
 		err = c.Run(t.Context(), args, quiet)
-		os.Stdout = real
+		os.Stdout = stdout
 		w.Close()
 		b := make([]byte, 1<<16)
 		n, _ := r.Read(b)

@@ -108,7 +108,7 @@ func (s *sink) run(ctx context.Context) error {
 			s.log.Warn("session in the group ended, joining again", "error", err)
 		}
 		if pause(ctx, time.Second) != nil {
-			return nil // asked to stop, and nothing is open
+			return nil //nolint:nilerr // asked to stop, and nothing is open
 		}
 	}
 }

@@ -23,14 +23,14 @@ func (e *UnknownTypeError) Unwrap() error { return ErrNotAvro }
 // attributes that Avro defines, or in docs are the same; an other order of
 // fields, symbols or custom properties is not. A text that is not a schema, or
 // uses types that it does not define, is an error that is ErrNotAvro.
-func Canonical(text string) (string, error) { return print(text, true) }
+func Canonical(text string) (string, error) { return printed(text, true) }
 
 // Print returns the text as Avro's Java library prints the schema: without
 // white space, the attributes that Avro defines in its own order, names
 // relative to the enclosing namespace. It fails as Canonical does.
-func Print(text string) (string, error) { return print(text, false) }
+func Print(text string) (string, error) { return printed(text, false) }
 
-func print(text string, canonical bool) (string, error) {
+func printed(text string, canonical bool) (string, error) {
 	v, err := parseJSON(text)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNotAvro, err)

@@ -85,7 +85,7 @@ func readDecision(dir string) (producer int64, commit, ok bool, err error) {
 	buf := make([]byte, decisionSize)
 	if _, err := io.ReadFull(f, buf); err != nil {
 		// Shorter: it was never written whole.
-		return 0, false, false, nil //nolint:nilerr
+		return 0, false, false, nil
 	}
 	if crc32.ChecksumIEEE(buf[:9]) != binary.BigEndian.Uint32(buf[9:]) {
 		return 0, false, false, nil

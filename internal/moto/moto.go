@@ -4,6 +4,7 @@
 package moto
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -53,7 +54,7 @@ func Start(t *testing.T) (endpoint string) {
 		log.Close()
 	})
 	endpoint = "http://" + addr.String()
-	for end := time.Now().Add(startPatience); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(startPatience); ; wait(t.Context()) {
 		resp, err := http.Get(endpoint + "/moto-api/data.json") //nolint:noctx // bounded by startPatience
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
@@ -64,6 +65,13 @@ func Start(t *testing.T) (endpoint string) {
 			text, _ := os.ReadFile(log.Name())
 			t.Fatalf("moto does not start: %v\n%s", err, text)
 		}
+	}
+}
+
+func wait(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(50 * time.Millisecond):
 	}
 }
 

@@ -92,7 +92,7 @@ func fenced(err error) bool {
 type logger struct{ log *slog.Logger }
 
 func (l logger) Level() kgo.LogLevel {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) { //nolint:forbidigo // the library has none for its log
 		return kgo.LogLevelInfo
 	}
 	return kgo.LogLevelError
@@ -103,7 +103,7 @@ func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	if level == kgo.LogLevelError {
 		to = slog.LevelWarn
 	}
-	l.log.Log(context.Background(), to, "kafka client: "+msg, keyvals...)
+	l.log.Log(context.Background(), to, "kafka client: "+msg, keyvals...) //nolint:forbidigo // as above
 }
 
 // linkHook logs the first failed connection and the recovery, not each try.

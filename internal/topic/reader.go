@@ -71,11 +71,19 @@ func (b *Batch) Len() int { return len(b.records) }
 // changed.
 func (b *Batch) Record(i int) Record { return fromKgo(b.records[i]) }
 
-// Offset, Key, Value and Time return parts of record i without the rest.
-func (b *Batch) Offset(i int) int64     { return b.records[i].Offset }
-func (b *Batch) Key(i int) []byte       { return b.records[i].Key }
-func (b *Batch) Value(i int) []byte     { return b.records[i].Value }
-func (b *Batch) Time(i int) time.Time   { return b.records[i].Timestamp }
+// Offset returns the offset of record i.
+func (b *Batch) Offset(i int) int64 { return b.records[i].Offset }
+
+// Key returns the key of record i, as Record does.
+func (b *Batch) Key(i int) []byte { return b.records[i].Key }
+
+// Value returns the value of record i, as Record does.
+func (b *Batch) Value(i int) []byte { return b.records[i].Value }
+
+// Time returns the timestamp of record i.
+func (b *Batch) Time(i int) time.Time { return b.records[i].Timestamp }
+
+// Headers returns the headers of record i, as Record does.
 func (b *Batch) Headers(i int) []Header { return b.records[i].Headers }
 
 // Reader reads committed records as a member of a consumer group. It is for
@@ -109,7 +117,6 @@ func NewReader(ctx context.Context, o Options, ro ReaderOptions, owner Owner, lo
 		kgo.ConsumerGroup(ro.Group),
 		kgo.ConsumeResetOffset(start),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(ro.SessionTimeout),

@@ -331,7 +331,7 @@ func (f *File) readLeaves(g, first int, n *node, a *assembler) error {
 	conv := &conversion{from: n.col, to: kindOfColumn(n.col), scale: 1, divide: 1, julian: n.col.Physical == Int96}
 	l.vals.Kind = conv.to
 	pages := f.pq.RowGroups()[g].ColumnChunks()[first+n.leaf].(*parquet.FileColumnChunk).PagesFrom(chunk)
-	defer pages.Close()
+	defer func() { _ = pages.Close() }()
 	for {
 		p, err := pages.ReadPage()
 		if errors.Is(err, io.EOF) {

@@ -212,7 +212,7 @@ func (f *File) Read(g int, c Column, dst *column.Column) (err error) {
 		return err
 	}
 	pages := f.pq.RowGroups()[g].ColumnChunks()[f.leaf[i]].(*parquet.FileColumnChunk).PagesFrom(chunk)
-	defer pages.Close()
+	defer func() { _ = pages.Close() }()
 	for {
 		p, err := pages.ReadPage()
 		if errors.Is(err, io.EOF) {

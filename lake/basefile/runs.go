@@ -65,7 +65,7 @@ func (k *runCheck) page(h *format.PageHeader, body []byte, n int) (err error) {
 		}
 	}
 	switch encoding {
-	case format.PlainDictionary, format.RLEDictionary:
+	case format.PlainDictionary, format.RLEDictionary: //nolint:staticcheck // older writers use the former
 		if len(body) > 0 && !hybridHolds(body[1:], n, int(body[0])) {
 			return fmt.Errorf("%w: more values than its page says", errMalformed)
 		}

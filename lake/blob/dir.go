@@ -60,7 +60,7 @@ func NewDir(root string) (*Dir, error) {
 	for _, e := range entries {
 		info, err := e.Info()
 		if err == nil && strings.HasPrefix(e.Name(), "put-") && time.Since(info.ModTime()) > staleAfter {
-			os.Remove(d.private(e.Name()))
+			_ = os.Remove(d.private(e.Name())) // the next to open the store tries again
 		}
 	}
 	return d, nil
@@ -181,7 +181,7 @@ func (d *Dir) put(ctx context.Context, key string, r io.Reader, size int64, cond
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(tmp)
+	defer func() { _ = os.Remove(tmp) }() // where it has not been moved
 	if !cond.ifAbsent {
 		unlock, err := d.lock(key)
 		if err != nil {
@@ -229,7 +229,7 @@ func (d *Dir) write(ctx context.Context, r io.Reader, size int64) (name string, 
 	defer func() {
 		err = errors.Join(err, f.Close())
 		if err != nil {
-			os.Remove(f.Name())
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if err := f.Chmod(0o644); err != nil {

@@ -45,7 +45,7 @@ func TestLogin(t *testing.T) {
 	read := opened(t, Config{Users: secret(t, "ann:secret"), AnonymousRead: true})
 	const create = "/apis/ccompat/v7/subjects/a/versions"
 	basic := func(user, password string) string {
-		r, _ := http.NewRequest("GET", "http://x", nil)
+		r, _ := http.NewRequest(http.MethodGet, "http://x", nil)
 		r.SetBasicAuth(user, password)
 		return r.Header.Get("Authorization")
 	}
@@ -92,7 +92,7 @@ func TestAnonymousReads(t *testing.T) {
 	s := opened(t, Config{Users: secret(t, "ann:secret"), AnonymousRead: true})
 	const schema = `{"schema":"\"int\""}`
 	login := func() string {
-		r, _ := http.NewRequest("GET", "http://x", nil)
+		r, _ := http.NewRequest(http.MethodGet, "http://x", nil)
 		r.SetBasicAuth("ann", "secret")
 		return r.Header.Get("Authorization")
 	}()
@@ -293,7 +293,7 @@ func TestStalledUpload(t *testing.T) {
 	w, done := httptest.NewRecorder(), make(chan bool)
 	go func() {
 		defer close(done)
-		r, _ := http.NewRequest("POST", "/apis/registry/v3/groups", body)
+		r, _ := http.NewRequest(http.MethodPost, "/apis/registry/v3/groups", body)
 		r.ContentLength = 10
 		s.ServeHTTP(w, r)
 	}()

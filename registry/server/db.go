@@ -269,7 +269,8 @@ func (t tx) newest(k key, counts func(*version) bool) (*version, error) {
 	prefix := k.prefix()
 	c := t.Bucket(bOf).Cursor()
 	// The entry after the last that an order can make, then back.
-	id, globalID := c.Seek(append(append([]byte(nil), prefix...), number(-1)...))
+	var globalID []byte
+	id, _ := c.Seek(append(append([]byte(nil), prefix...), number(-1)...))
 	if id == nil {
 		id, globalID = c.Last()
 	} else {

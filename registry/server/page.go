@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -73,7 +74,7 @@ func (h *handler) shown(name string, f func(r *http.Request) (any, error)) http.
 		if err != nil {
 			name := "error.html"
 			status = http.StatusInternalServerError
-			if p, ok := err.(*problem); ok {
+			if p, ok := errors.AsType[*problem](err); ok {
 				status = p.status
 			} else {
 				h.log.Error("registry page failed", "path", r.URL.Path, "error", err)
@@ -263,7 +264,7 @@ func (h *handler) diffPage(r *http.Request) (any, error) {
 		}
 		backward, _, err := compare(v33, from, "BACKWARD")
 		if err != nil {
-			return nil // one of them is no schema: there is no verdict
+			return nil //nolint:nilerr // one of them is no schema: there is no verdict
 		}
 		d.Compared = true
 		for _, b := range backward[:min(len(backward), maxTold)] {

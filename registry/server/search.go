@@ -98,7 +98,6 @@ type filter struct {
 	labels               []string // "name" or "name:value"
 	globalID, contentID  int64
 	ids                  map[int64]bool // of contents, when posted
-	labelsOnly           bool           // 2.6: labels are those without values
 }
 
 func (f *filter) meta(m *meta, id string) bool {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -151,7 +152,7 @@ func TestConfluentClient(t *testing.T) {
 		t.Fatalf("SubjectsByID = %v, %v", names, err)
 	}
 	_, err = cl.CreateSchema(ctx, "t-value", sr.Schema{Schema: `{"type":"record","name":"X","fields":[{"name":"a","type":"nosuch"}]}`})
-	if re, ok := err.(*sr.ResponseError); !ok || re.ErrorCode != 42201 {
+	if re, ok := errors.AsType[*sr.ResponseError](err); !ok || re.ErrorCode != 42201 {
 		t.Fatalf("invalid schema: %v", err)
 	}
 	// With a reference.
@@ -450,7 +451,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		for _, s := range servers {
-			r := httptest.NewRequest("GET", "/", bytes.NewReader(body))
+			r := httptest.NewRequest(http.MethodGet, "/", bytes.NewReader(body))
 			r.Method, r.URL, r.RequestURI = method, u, path
 			w := httptest.NewRecorder()
 			began := time.Now()

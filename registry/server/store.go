@@ -35,7 +35,7 @@ func openStore(path string) (*store, error) {
 		return nil, fault.Human(fmt.Errorf("make the registry's folder: %w", err), "set data.file to a path in a folder that can be written to")
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fault.Humanf("stop the other registry, or give this one another data.file",
 			"the registry's file %s is in use by another process", path)
 	}

@@ -30,7 +30,7 @@ func (c *chaos) run(ctx context.Context, every time.Duration) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // asked to end
 		}
 		if err := c.strike(context.WithoutCancel(ctx)); err != nil {
 			return err

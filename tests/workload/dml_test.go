@@ -221,9 +221,9 @@ func (w *worker) insert(t *table, id, rows int) string {
 }
 
 // short makes texts until one has less than n bytes: those that many rows get.
-func short(n int, make func() string) string {
+func short(n int, text func() string) string {
 	for {
-		if s := make(); len(s) < n {
+		if s := text(); len(s) < n {
 			return s
 		}
 	}

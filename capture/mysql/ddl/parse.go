@@ -202,10 +202,10 @@ func name(t *ast.TableName) Name { return Name{t.Schema.O, t.Name.O} }
 func (c *converter) databaseCharset(list []*ast.DatabaseOption) string {
 	charset := ""
 	for _, o := range list {
-		switch {
-		case o.Tp == ast.DatabaseOptionCharset:
+		switch o.Tp {
+		case ast.DatabaseOptionCharset:
 			charset = c.option(o.Value)
-		case o.Tp == ast.DatabaseOptionCollate:
+		case ast.DatabaseOptionCollate:
 			if v := c.option(o.Value); charset == "" {
 				charset = CollationCharset(v)
 			}

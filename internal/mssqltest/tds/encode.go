@@ -111,7 +111,7 @@ func appendUS(dst []byte, s string) []byte {
 // AppendTypeInfo appends TYPE_INFO. The column's nullability decides between the
 // fixed and the nullable form, as a real server does. table is the table that a
 // text, ntext or image column is of, as its parts.
-func AppendTypeInfo(dst []byte, t Type, nullable bool, table []string) []byte {
+func AppendTypeInfo(dst []byte, t Type, nullable bool, table []string) []byte { //nolint:funlen // one case for each kind of type
 	if code, ok := fixedCodes[t.Kind]; ok && !nullable {
 		return append(dst, code)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -233,7 +234,7 @@ func testAbsentRace(t *testing.T, s blob.Store) {
 	for i := range 16 {
 		wg.Go(func() {
 			body := bytes.Repeat([]byte{byte(i)}, 1000)
-			_, err := s.Put(context.Background(), "race/k", bytes.NewReader(body), 1000, blob.IfAbsent())
+			_, err := s.Put(t.Context(), "race/k", bytes.NewReader(body), 1000, blob.IfAbsent())
 			if err == nil {
 				wins.Add(1)
 			} else if !errors.Is(err, blob.ErrExist) {
@@ -255,10 +256,13 @@ func testMatchRace(t *testing.T, s blob.Store) {
 		wg.Go(func() {
 			for done := 0; done < 5; {
 				v, tag := read(t, s, "counter")
-				var n int
-				fmt.Sscan(v, &n)
+				n, err := strconv.Atoi(v)
+				if err != nil {
+					t.Errorf("the counter: %v", err)
+					return
+				}
 				next := fmt.Sprint(n + 1)
-				_, err := s.Put(context.Background(), "counter", strings.NewReader(next), int64(len(next)), blob.IfMatch(tag))
+				_, err = s.Put(t.Context(), "counter", strings.NewReader(next), int64(len(next)), blob.IfMatch(tag))
 				switch {
 				case err == nil:
 					done++

@@ -108,7 +108,7 @@ func (f *figures) put(who string, m metric, v float64) {
 func (f *figures) print(w io.Writer, o options) {
 	fmt.Fprintf(w, "\n%s: %d rows, %d changes\n\n", f.database, o.rows, o.changes)
 	t := tabwriter.NewWriter(w, 2, 0, 1, ' ', 0)
-	defer t.Flush()
+	defer func() { _ = t.Flush() }()
 	line := func(cells ...string) { fmt.Fprintln(t, "| "+strings.Join(cells, "\t| ")+"\t|") }
 	line("what", "unit", "ours", "Debezium", "ratio", "floor", "of floor", "goal")
 	line("---", "---", "---", "---", "---", "---", "---", "---")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -26,7 +27,7 @@ const (
 // after goes on with a table that another engine has changed. rows is the
 // checker's result, whose reads.copy are the table's rows as that engine read
 // them last. The rows expected from now on go to dir/snapshot.jsonl.
-func after(ctx context.Context, table, rows, dir string) error {
+func after(ctx context.Context, table, rows, dir string) (err error) {
 	store, err := blob.NewDir(filepath.Dir(table))
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func after(ctx context.Context, table, rows, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close(ctx)
+	defer func() { err = errors.Join(err, t.Close(ctx)) }()
 	hidden, err := pathTime(table, t)
 	if err != nil {
 		return err

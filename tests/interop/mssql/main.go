@@ -11,6 +11,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -26,7 +27,7 @@ func main() {
 	}
 }
 
-func run() error {
+func run() (err error) {
 	opts := mssqltest.Options{Addr: os.Args[1], Encrypt: true, Password: "Secret1!", Databases: []string{"crm"}}
 	if v := os.Getenv("MSSQL_AGENT"); v != "" {
 		d, err := time.ParseDuration(v)
@@ -39,7 +40,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer srv.Close()
+	defer func() { err = errors.Join(err, srv.Close()) }()
 	for _, name := range os.Args[2:] {
 		text, err := os.ReadFile(name)
 		if err != nil {
