@@ -6,6 +6,7 @@ import java.nio.file.*;
 import java.sql.*;
 import java.util.*;
 import java.util.concurrent.*;
+import java.util.regex.*;
 import org.apache.kafka.connect.data.Schema;
 import org.apache.kafka.connect.header.Header;
 import org.apache.kafka.connect.json.JsonConverter;
@@ -14,8 +15,8 @@ import org.apache.kafka.connect.source.SourceRecord;
 /**
  * Runs Debezium's SQL Server connector in Debezium's own engine, once for each
  * properties file, all at a time. When the snapshots of all are done it runs the
- * changes, batches between lines of GO, through Microsoft's driver. The batch
- * "WAITFOR RECORDS n" waits until each has written n records.
+ * changes, batches between lines of GO, through Microsoft's driver. Instead of the
+ * time of "WAITFOR DELAY '…' -- n records" it waits until each has written n.
  * Usage: RunDebezium JDBC-URL CHANGES SECONDS OUT-DIRECTORY PROPERTIES...
  * For each file NAME.properties it writes OUT-DIRECTORY/NAME.jsonl: a line for each
  * record with seq, topic, headers, key and value as Kafka Connect's JSON converter
@@ -23,7 +24,7 @@ import org.apache.kafka.connect.source.SourceRecord;
  * when all have a record of a topic that ends with "zend".
  */
 public class RunDebezium {
-    static final String WAIT = "WAITFOR RECORDS ";
+    static final Pattern WAIT = Pattern.compile("WAITFOR DELAY '.*' -- (\\d+) records");
 
     static final class Run {
         final String name;
@@ -117,8 +118,9 @@ public class RunDebezium {
         if (ok) {
             try (Connection c = DriverManager.getConnection(a[0]); Statement s = c.createStatement()) {
                 for (String batch : Files.readString(Path.of(a[1])).split("\nGO\n")) {
-                    if (!batch.startsWith(WAIT)) s.execute(batch);
-                    else for (Run r : runs) ok &= awaitRecords(r, Integer.parseInt(batch.substring(WAIT.length()).trim()), deadline);
+                    Matcher wait = WAIT.matcher(batch);
+                    if (!wait.matches()) s.execute(batch);
+                    else for (Run r : runs) ok &= awaitRecords(r, Integer.parseInt(wait.group(1)), deadline);
                 }
             }
             for (Run r : runs) ok &= await(r, r.end, deadline, "end");

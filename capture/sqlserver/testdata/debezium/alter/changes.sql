@@ -14,7 +14,7 @@ INSERT INTO dbo.item VALUES (4, 'four', 4, 4.25, N'captured')
 GO
 UPDATE dbo.item SET d = N'captured too' WHERE id = 3
 GO
-WAITFOR DELAY '00:00:04'
+WAITFOR DELAY '00:00:04' -- 11 records
 GO
 EXEC sys.sp_cdc_disable_table @source_schema=N'dbo', @source_name=N'item', @capture_instance=N'item_1'
 GO
@@ -26,6 +26,6 @@ EXEC sys.sp_cdc_enable_table @source_schema=N'dbo', @source_name=N'item', @captu
 GO
 INSERT INTO dbo.item VALUES (6, 'six', 6.25, N'third instance')
 GO
-WAITFOR DELAY '00:00:04'
+WAITFOR DELAY '00:00:04' -- 14 records
 GO
 INSERT INTO dbo.zend VALUES (1)
