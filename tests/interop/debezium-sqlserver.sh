@@ -7,6 +7,7 @@
 # SCENARIOS="crud" runs some only. RECORD=1 records anew.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+. tests/interop/needs.sh
 here=$PWD/tests/interop/mssql
 home=$PWD/build/debezium-sqlserver
 fixtures=$PWD/capture/sqlserver/testdata/debezium

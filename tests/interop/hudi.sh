@@ -7,6 +7,7 @@
 # KINDS="plain hive" runs some kinds only, ENGINES=0.15.0 one Spark only.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+. tests/interop/needs.sh
 check=$PWD/../shared/tools/hudi-check
 home=$PWD/build/hudi-check
 work=$PWD/build/interop/hudi

@@ -6,6 +6,7 @@
 # CLIENTS="java2 go" runs some clients only; the tool's README lists them.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+. tests/interop/needs.sh
 check=$PWD/../shared/tools/registry-check
 home=$PWD/build/registry-check
 [ -f "$check/registry_check.sh" ] || { echo "the conformance check is missing: $check"; exit 1; }
@@ -15,7 +16,7 @@ if [ ! -f "$home/ready" ]; then
     mkdir -p "$home"
     cp -r "$check/." "$home/"
     chmod -R u+w "$home"
-    (cd "$home" && ./setup.sh) || exit 1
+    "$home/setup.sh" > "$home/setup.log" 2>&1 || { tail -5 "$home/setup.log"; exit 1; }
     python3 -m venv "$home/venv" || exit 1
     "$home/venv/bin/pip" install --quiet --disable-pip-version-check 'confluent-kafka[avro,schemaregistry]' || exit 1
     touch "$home/ready"

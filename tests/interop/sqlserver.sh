@@ -5,6 +5,7 @@
 # values that the Go tests ask of go-mssqldb, pytds, pymssql and FreeTDS.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+. tests/interop/needs.sh
 here=$PWD/tests/interop/mssql
 home=$PWD/build/mssql-jdbc
 version=12.8.1.jre11
