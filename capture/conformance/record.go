@@ -35,6 +35,7 @@ type Entry struct {
 	Tables   []string        `json:"tables,omitempty"`   // that it captures
 	Batch    int             `json:"batch,omitempty"`    // its max.batch.size
 	Brief    bool            `json:"brief,omitempty"`    // it is closed after its first batch
+	Login    string          `json:"login,omitempty"`    // that it connects as, where the run made it
 
 	Refused string `json:"refused,omitempty"` // why it could not be opened
 
@@ -111,6 +112,13 @@ func (r *Recorder) begin(srv Server, version string) {
 	r.write(&Entry{Recording: recordingVersion, Kind: srv.kind(), Version: version, Options: srv.more()})
 }
 
+// alsoSecret has a further word never be written.
+func (r *Recorder) alsoSecret(words []string, word string) {
+	if r != nil {
+		r.keepSecrets(append(words, word))
+	}
+}
+
 // keepSecrets has the words never be written.
 func (r *Recorder) keepSecrets(words []string) {
 	var list []string
@@ -139,7 +147,7 @@ func (r *Recorder) open(o *sourceOptions, at capture.Position, brief bool) {
 	r.opened++
 	n := r.opened
 	r.mu.Unlock()
-	r.write(&Entry{Open: n, Position: json.RawMessage(at), Tables: o.tables, Batch: o.batch, Brief: brief})
+	r.write(&Entry{Open: n, Position: json.RawMessage(at), Tables: o.tables, Batch: o.batch, Brief: brief, Login: o.login})
 }
 
 func (r *Recorder) source() int {
@@ -193,6 +201,9 @@ func (r *Recorder) statement(e *Entry, err error) {
 	r.write(e)
 }
 
+// connecting stands for the statement where a source could not connect.
+const connecting = "-- connect"
+
 // wires records what goes over the connections of a source of SQL Server; nil
 // without a Recorder. unheard are statements of the user's own.
 func (r *Recorder) wires(unheard []string) func(context.Context, string, func(context.Context) (sqlserver.Wire, error)) (sqlserver.Wire, error) {
@@ -202,6 +213,7 @@ func (r *Recorder) wires(unheard []string) func(context.Context, string, func(co
 	return func(ctx context.Context, _ string, dial func(context.Context) (sqlserver.Wire, error)) (sqlserver.Wire, error) {
 		w, err := dial(ctx)
 		if err != nil {
+			r.statement(&Entry{Source: r.source(), Query: connecting}, err)
 			return nil, err
 		}
 		return &recordedWire{Wire: w, r: r, source: r.source(), unheard: unheard}, nil
@@ -287,9 +299,11 @@ func (r *recordedRows) Close() error {
 	return err
 }
 
+// mentions reports whether a row is about the scratch place: it has its name, or that
+// of a capture instance of it, which is all where the table may not be seen.
 func mentions(row []driver.Value, name string) bool {
 	for _, v := range row {
-		if s, ok := v.(string); ok && s == name {
+		if s, ok := v.(string); ok && (s == name || strings.HasPrefix(s, name+"_")) {
 			return true
 		}
 	}

@@ -85,6 +85,11 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 			return rep, err
 		}
 	}
+	if g, ok := o.Server.(guarded); ok && r.wants(rightsName) {
+		if err := r.rights(ctx, s, g); err != nil {
+			return rep, err
+		}
+	}
 	if r.wants(typesName) {
 		return rep, r.types(ctx, s)
 	}
@@ -141,6 +146,9 @@ func Names(srv Server) ([]string, error) {
 	var out []string
 	for _, s := range list {
 		out = append(out, s.name)
+	}
+	if _, ok := srv.(guarded); ok {
+		out = append(out, rightsName)
 	}
 	return append(out, typesName), nil
 }

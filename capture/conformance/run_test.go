@@ -58,6 +58,11 @@ func model(t *testing.T) (*mssqltest.Server, conformance.Server) {
 
 func modelAt(t *testing.T, srv *mssqltest.Server) conformance.Server {
 	t.Helper()
+	return modelAs(t, srv, "sa")
+}
+
+func modelAs(t *testing.T, srv *mssqltest.Server, user string) conformance.Server {
+	t.Helper()
 	host, port, err := net.SplitHostPort(srv.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +70,7 @@ func modelAt(t *testing.T, srv *mssqltest.Server) conformance.Server {
 	n := 0
 	fmt.Sscan(port, &n)
 	var o sqlserver.Options
-	parse(t, "sqlserver", host, n, "sa", password, "database.names: crm\ndriver.encrypt: \"false\"", &o)
+	parse(t, "sqlserver", host, n, user, password, "database.names: crm\ndriver.encrypt: \"false\"", &o)
 	return conformance.SQLServer(o)
 }
 
@@ -209,7 +214,7 @@ func TestKindsOfSQLServer(t *testing.T) {
 // leftOf asks the model for what a run left.
 func leftOf(t *testing.T, srv *mssqltest.Server) (out [][]string) {
 	t.Helper()
-	rows, err := srv.DB("crm").Query("SELECT name FROM sys.schemas WHERE name = N'tributary_conformance' UNION ALL SELECT capture_instance FROM cdc.change_tables WHERE capture_instance LIKE N'tributary%'")
+	rows, err := srv.DB("crm").Query("SELECT name FROM sys.schemas WHERE name = N'tributary_conformance' UNION ALL SELECT capture_instance FROM cdc.change_tables WHERE capture_instance LIKE N'tributary%' UNION ALL SELECT name FROM sys.server_principals WHERE name LIKE N'tributary%' UNION ALL SELECT name FROM sys.database_principals WHERE name LIKE N'tributary%'")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,16 +384,13 @@ func TestWhatIsMissing(t *testing.T) {
 	_, s := model(t)
 	_, err := conformance.Run(t.Context(), options(t, s))
 	refused(t, err, "USE [crm]; EXEC sys.sp_cdc_enable_db")
-	weak, err := mssqltest.Start(context.WithoutCancel(t.Context()), mssqltest.Options{Password: password, Databases: []string{"crm"}, Denied: []string{"role db_owner"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = weak.Close() }) // a model that nobody needs any more
-	if err := weak.DB("crm").EnableCDC(); err != nil {
-		t.Fatal(err)
-	}
-	_, err = conformance.Run(t.Context(), options(t, modelAt(t, weak)))
-	refused(t, err, "USE [crm]; ALTER ROLE db_owner ADD MEMBER [sa]")
+	srv, _ := captured(t)
+	exec(t, srv, "CREATE LOGIN weak WITH PASSWORD = N'"+password+"'")
+	_, err = conformance.Run(t.Context(), options(t, modelAs(t, srv, "weak")))
+	refused(t, err, "CREATE USER [USER] FOR LOGIN [USER]")
+	exec(t, srv, "USE [crm]; CREATE USER [weak] FOR LOGIN [weak]")
+	_, err = conformance.Run(t.Context(), options(t, modelAs(t, srv, "weak")))
+	refused(t, err, "USE [crm]; ALTER ROLE db_owner ADD MEMBER [weak]")
 	pg := testdb.PostgreSQL(t)
 	pg.MustExec(t, "CREATE USER conformer WITH REPLICATION PASSWORD 'p'")
 	t.Cleanup(func() { _ = pg.Exec(context.WithoutCancel(t.Context()), "DROP USER conformer") })

@@ -89,6 +89,7 @@ type session interface {
 type sourceOptions struct {
 	tables   []string // of the scratch place
 	batch    int      // max.batch.size, 0 = the default
+	login    string   // that it connects as, where a run has made it
 	recorder *Recorder
 	log      *slog.Logger
 }

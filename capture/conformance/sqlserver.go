@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -104,7 +105,8 @@ func (m *sqlserverServer) ready(ctx context.Context, s session) error {
 		return fault.Humanf("execute as sysadmin (on Azure SQL Database as db_owner), best in a database made for this: USE ["+name+"]; EXEC sys.sp_cdc_enable_db (on Amazon RDS: EXEC msdb.dbo.rds_cdc_enable_db N'"+name+"')",
 			"change data capture is not enabled in database %s", name)
 	}
-	owner, err := value(ctx, s, "SELECT IS_MEMBER('db_owner')")
+	// Members of sysadmin are dbo, whom IS_MEMBER need not see in any role.
+	owner, err := value(ctx, s, "SELECT CASE WHEN IS_MEMBER('db_owner') = 1 OR IS_SRVROLEMEMBER('sysadmin') = 1 OR USER_NAME() = N'dbo' THEN 1 ELSE 0 END")
 	if err != nil {
 		return fmt.Errorf("read our rights in database %s: %w", name, err)
 	}
@@ -184,6 +186,11 @@ func (m *sqlserverServer) drop(ctx context.Context, s session) error {
 	}
 	if err := m.untrack(ctx, s, names); err != nil {
 		return err
+	}
+	if slices.Contains(names, made) {
+		if err := m.strangers(ctx, s); err != nil {
+			return err
+		}
 	}
 	for _, t := range append(without(names, made), made) { // the mark goes last
 		if err := s.Exec(ctx, "DROP TABLE IF EXISTS "+m.table(t)); err != nil {
