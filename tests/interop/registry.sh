@@ -18,7 +18,7 @@ if [ ! -f "$home/ready" ]; then
     chmod -R u+w "$home"
     "$home/setup.sh" > "$home/setup.log" 2>&1 || { tail -5 "$home/setup.log"; exit 1; }
     python3 -m venv "$home/venv" || exit 1
-    "$home/venv/bin/pip" install --quiet --disable-pip-version-check 'confluent-kafka[avro,schemaregistry]' || exit 1
+    "$home/venv/bin/pip" install --quiet --disable-pip-version-check 'confluent-kafka[avro,schemaregistry]==2.16.1' || exit 1
     touch "$home/ready"
 fi
 CGO_ENABLED=0 go build -trimpath -o build/bin/cdc-source ./cmd/cdc-source || exit 1
