@@ -17,22 +17,9 @@ import (
 
 	"tributary/internal/avro"
 	"tributary/internal/column"
+	"tributary/internal/golden"
 	"tributary/lake"
 )
-
-// goldenRoots are the folders with recorded Debezium records.
-func goldenRoots(t *testing.T) []string {
-	t.Helper()
-	roots := filepath.SplitList(os.Getenv("GOLDEN_EXTRA"))
-	shared := filepath.Join("..", "..", "shared", "fixtures")
-	if _, err := os.Stat(filepath.Join(shared, "debezium")); err == nil {
-		roots = append(roots, shared)
-	}
-	if len(roots) == 0 {
-		t.Skip("no recorded records: ../shared is not there")
-	}
-	return roots
-}
 
 // recorded is a record of a recording.
 type recorded struct {
@@ -284,7 +271,7 @@ func cell(t lake.Type, c *column.Column, i int) string {
 // Every recorded record, decoded alone, must give the row that its payload says.
 func TestGoldenDecode(t *testing.T) {
 	records := 0
-	for _, root := range goldenRoots(t) {
+	for _, root := range golden.Roots(t) {
 		dirs, err := filepath.Glob(filepath.Join(root, "debezium", "*", "*", "*", "records.jsonl"))
 		must(t, err)
 		for _, path := range dirs {
@@ -423,7 +410,7 @@ func TestGoldenBothFormsMakeOneTable(t *testing.T) {
 			want = append(want, "__"+strings.ReplaceAll(f, ".", "_"))
 		}
 		want = append(want, colSeq)
-		for _, root := range goldenRoots(t) {
+		for _, root := range golden.Roots(t) {
 			path := filepath.Join(root, "debezium", filepath.FromSlash(dir))
 			if _, err := os.Stat(path); err != nil {
 				continue

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tributary/internal/fault"
+	"tributary/internal/golden"
 	"tributary/lake"
 	"tributary/lake/blob"
 )
@@ -19,7 +20,7 @@ func TestGoldenTables(t *testing.T) {
 	scenarios := []string{"mysql/tickit", "mysql/crud", "mariadb/tickit", "mariadb/crud", "mariadb/types", "mysql/types",
 		"postgres/tickit", "postgres/crud", "postgres/toast", "postgres/types"}
 	tables := 0
-	for _, root := range goldenRoots(t) {
+	for _, root := range golden.Roots(t) {
 		for _, scenario := range scenarios {
 			dirs, err := filepath.Glob(filepath.Join(root, "debezium", filepath.FromSlash(scenario), "*", "records.jsonl"))
 			must(t, err)

@@ -15,10 +15,7 @@ import (
 
 // TestGoldenMergeOnRead reads the merge-on-read tables of hudi-rs' own tests.
 func TestGoldenMergeOnRead(t *testing.T) {
-	root := "../../shared/fixtures/hudi-format/hudi-rs/mor"
-	if !isDir(root) {
-		t.Skip("these fixtures are not part of the repository")
-	}
+	root := "testdata/hudi-format/hudi-rs/mor"
 	four := []string{"1|Alice|false", "2|Bob|false", "3|Carol|true", "4|Diana|true"}
 	first := []string{"1|Alice|true", "2|Bob|false", "3|Carol|true"}
 	for name, c := range map[string]struct {
@@ -83,10 +80,7 @@ func TestGoldenMergeOnRead(t *testing.T) {
 
 // TestGoldenLogFiles reads single log files that Hudi wrote.
 func TestGoldenLogFiles(t *testing.T) {
-	root := "../../shared/fixtures/hudi-format/hudi-rs/log_files"
-	if !isDir(root) {
-		t.Skip("these fixtures are not part of the repository")
-	}
+	root := "testdata/hudi-format/hudi-rs/log_files"
 	for folder, kind := range map[string]int{
 		"valid_log_avro_data": blockAvro, "valid_log_delete": blockDelete,
 		"valid_log_parquet_data": blockParquet, "valid_log_rollback": blockCommand,

@@ -1,7 +1,6 @@
 package lake
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -9,11 +8,7 @@ import (
 // TestMetadataTableGoes writes to a table for which Spark keeps a metadata table:
 // engines that go by it would not see the new file.
 func TestMetadataTableGoes(t *testing.T) {
-	zip := "../../shared/fixtures/hudi-tables/hudi-0.15.0/sale_cow_mdt/table.zip"
-	if !isDir(filepath.Dir(zip)) {
-		t.Skip("this fixture is not part of the repository")
-	}
-	store := unzip(t, zip)
+	store := unzip(t, "testdata/spark/hudi-0.15.0/sale_cow_mdt.zip")
 	tab, err := Open(t.Context(), store, "", Options{})
 	if err != nil {
 		t.Fatal(err)

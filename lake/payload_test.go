@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,16 +16,9 @@ import (
 // sparkTable is a copy of a table that Hudi wrote, in a folder.
 func sparkTable(t *testing.T, name string) (*blob.Dir, *Table) {
 	t.Helper()
-	path := filepath.Join("..", "..", "shared", "fixtures", "hudi-tables", filepath.FromSlash(name), "table.zip")
-	if _, err := os.Stat(path); err != nil {
-		if _, err := os.Stat("../../shared/fixtures"); err == nil {
-			t.Fatal(err)
-		}
-		t.Skip("the golden tables are not on this machine")
-	}
 	dir, err := blob.NewDir(t.TempDir())
 	must(t, err)
-	src := unzip(t, path)
+	src := unzip(t, filepath.Join("testdata", "spark", filepath.FromSlash(name)+".zip"))
 	for info, err := range src.List(t.Context(), "", "") {
 		must(t, err)
 		b, err := readObject(t.Context(), src, info.Key)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"tributary/internal/fault"
+	"tributary/internal/golden"
 	"tributary/registry"
 	"tributary/registry/server"
 )
@@ -294,16 +295,7 @@ func TestFormatsRoundTrip(t *testing.T) {
 
 // TestGoldenWire parses what real serializers put on the wire.
 func TestGoldenWire(t *testing.T) {
-	files, _ := filepath.Glob("../../shared/fixtures/registry/serde_calls/wire-*.jsonl")
-	for _, extra := range strings.Split(os.Getenv("GOLDEN_EXTRA"), ":") {
-		if extra != "" {
-			more, _ := filepath.Glob(filepath.Join(extra, "registry/serde_calls/wire-*.jsonl"))
-			files = append(files, more...)
-		}
-	}
-	if len(files) == 0 {
-		t.Skip("no recordings: ../shared is absent")
-	}
+	files, _ := golden.Files(t, "registry/serde_calls/wire-*.jsonl")
 	wire := regexp.MustCompile(`^wire=([0-9a-f]+)`)
 	header := regexp.MustCompile(`(apicurio\.[a-zA-Z.]+)=([0-9a-f]+)`)
 	for _, file := range files {

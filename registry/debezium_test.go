@@ -13,11 +13,13 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"tributary/internal/avro"
+	"tributary/internal/golden"
 	"tributary/registry"
 )
 
@@ -26,17 +28,9 @@ import (
 // value with what a client finds by the ids in headers or before the body. The
 // values are those that Kafka Connect's own JSON converter wrote.
 func TestGoldenDebezium(t *testing.T) {
-	found := false
-	for _, root := range append([]string{"../../shared/fixtures"}, strings.Split(os.Getenv("GOLDEN_EXTRA"), ":")...) {
-		files, _ := filepath.Glob(filepath.Join(root, "debezium/*/*/*/records.jsonl"))
-		for _, file := range files {
-			found = true
-			rel, _ := filepath.Rel(root, filepath.Dir(file))
-			t.Run(filepath.ToSlash(rel), func(t *testing.T) { decodeAll(t, filepath.Dir(file)) })
-		}
-	}
-	if !found {
-		t.Skip("no recordings: ../shared is absent")
+	files, names := golden.Files(t, "debezium/*/*/*/records.jsonl")
+	for i, file := range files {
+		t.Run(path.Dir(names[i]), func(t *testing.T) { decodeAll(t, filepath.Dir(file)) })
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"tributary/internal/config"
 	"tributary/internal/fault"
+	"tributary/internal/golden"
 	"tributary/internal/moto"
 	"tributary/registry"
 	"tributary/registry/glue"
@@ -282,11 +283,8 @@ func TestGlueJudgesLater(t *testing.T) {
 // TestGoldenGlueWire reads what AWS's Java serializer put on the wire, and
 // writes the same.
 func TestGoldenGlueWire(t *testing.T) {
-	files := []string{"testdata/wire-glue.jsonl"}
-	for _, root := range append([]string{"../../shared/fixtures"}, strings.Split(os.Getenv("GOLDEN_EXTRA"), ":")...) {
-		more, _ := filepath.Glob(filepath.Join(root, "registry/glue/wire-*.jsonl"))
-		files = append(files, more...)
-	}
+	more, _ := golden.Files(t, "registry/glue/wire-*.jsonl")
+	files := append([]string{"testdata/wire-glue.jsonl"}, more...)
 	wire := regexp.MustCompile(`^wire=([0-9a-f]+)`)
 	seen := 0
 	for _, file := range files {

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"tributary/envelope"
+	"tributary/internal/golden"
 )
 
 // Variant is one connector configuration of a recorded scenario.
@@ -56,34 +57,13 @@ func (s *Scenario) SQL(t testing.TB, file string) string {
 	return string(text)
 }
 
-// Roots returns the folders with golden data: the shared fixtures, what the
-// package has recorded of Debezium beside them (testdata/recorded) and those of
-// GOLDEN_EXTRA. The test is skipped if there are none.
+// Roots returns the folders with golden data: those of all packages, and what the
+// package has recorded of Debezium beside them (testdata/recorded).
 func Roots(t testing.TB) []string {
 	t.Helper()
-	var roots []string
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 6 {
-		shared := filepath.Join(dir, "..", "shared", "fixtures")
-		if _, err := os.Stat(filepath.Join(shared, "debezium")); err == nil {
-			roots = append(roots, shared)
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
+	roots := golden.Roots(t)
 	if _, err := os.Stat(filepath.Join("testdata", "recorded")); err == nil {
 		roots = append(roots, filepath.Join("testdata", "recorded"))
-	}
-	for _, extra := range filepath.SplitList(os.Getenv("GOLDEN_EXTRA")) {
-		if extra != "" {
-			roots = append(roots, extra)
-		}
-	}
-	if len(roots) == 0 {
-		t.Skip("no ../shared/fixtures here")
 	}
 	return roots
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"tributary/internal/config"
 	"tributary/internal/fault"
+	"tributary/internal/golden"
 )
 
 func TestImport(t *testing.T) {
@@ -55,13 +55,7 @@ func TestImport(t *testing.T) {
 // TestImportRecorded imports every recorded connector of a database that we
 // have, and reads the result.
 func TestImportRecorded(t *testing.T) {
-	files, err := filepath.Glob("../../../shared/fixtures/debezium/*/*/*/connector.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Skip("no ../shared/fixtures here")
-	}
+	files, _ := golden.Files(t, "debezium/*/*/*/connector.json")
 	for _, name := range []string{"KAFKA_BROKERS", "REGISTRY_URL", "DATABASE_PASSWORD"} {
 		t.Setenv(name, "x:1")
 	}

@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	// Running the whole pipeline as processes stands beside the commands.
 	"internal/pipeline": {"internal/proc", "internal/testdb", "internal/tickit", "internal/avro", "internal/column", "internal/topic", "lake", "lake/blob", "registry"},
 	"internal/avrotext": nil,
+	"internal/golden": nil,
 	// The model of SQL Server is for tests and the demo.
 	"internal/mssqltest":      {"internal/mssqltest/tds", "internal/mssqltest/tsql"},
 	"internal/mssqltest/tds":  nil,
@@ -48,7 +49,7 @@ var arrows = map[string][]string{
 	"capture/emit":         {"internal/config", "capture", "envelope", "registry", "internal/topic"},
 	"capture/conformance":  {"internal/config", "capture", "capture/changetext", "capture/mysql", "capture/postgres", "capture/sqlserver", "envelope"},
 	"capture/changetext":   {"envelope"},
-	"capture/capturetest":  {"capture", "capture/snapshot", "envelope", "internal/testdb"},
+	"capture/capturetest":  {"capture", "capture/snapshot", "envelope", "internal/golden", "internal/testdb"},
 	"registry":             {"internal/avrotext", "internal/config", "registry/glue"},
 	"registry/glue":        nil,
 	"registry/server":      {"internal/avrotext", "internal/config"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"tributary/internal/column"
+	"tributary/internal/golden"
 )
 
 // The records of a real Debezium: each is given as JSON and as the Avro bytes
@@ -44,27 +46,6 @@ func (g *goldenSide) body(t testing.TB) []byte {
 		return b[5:]
 	}
 	return b
-}
-
-// goldenFolders returns the recordings, or skips where the fixtures are absent.
-func goldenFolders(t testing.TB) []string {
-	roots := []string{"../../../shared/fixtures"}
-	roots = append(roots, filepath.SplitList(os.Getenv("GOLDEN_EXTRA"))...)
-	var folders []string
-	for _, r := range roots {
-		found, err := filepath.Glob(filepath.Join(r, "debezium", "*", "*", "*", "records.jsonl"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		folders = append(folders, found...)
-	}
-	if len(folders) == 0 {
-		if _, err := os.Stat(roots[0]); err == nil {
-			t.Fatal("the fixtures hold no Debezium records")
-		}
-		t.Skip("../shared/fixtures is absent")
-	}
-	return folders
 }
 
 func readGolden(t testing.TB, file string) (schemas map[string]*Schema, records []goldenRecord) {
@@ -119,8 +100,9 @@ func leaves(s *Schema, prefix string, out []Target) []Target {
 // TestGoldenWalk reads every recorded key and value into columns and compares
 // each scalar with what Debezium's JSON says.
 func TestGoldenWalk(t *testing.T) {
-	for _, file := range goldenFolders(t) {
-		t.Run(filepath.ToSlash(filepath.Dir(file))[len("../../../shared/fixtures/"):], func(t *testing.T) {
+	files, names := golden.Files(t, "debezium/*/*/*/records.jsonl")
+	for i, file := range files {
+		t.Run(path.Dir(names[i]), func(t *testing.T) {
 			schemas, records := readGolden(t, file)
 			compared := 0
 			for _, r := range records {

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tributary/internal/golden"
 )
 
 // step is one call that was recorded from a real registry.
@@ -34,17 +36,9 @@ type step struct {
 	}
 }
 
-// goldenRoots are the folders with recordings: our own of further calls, the
-// shared one and those that the environment adds.
-func goldenRoots() []string {
-	roots := []string{"testdata", "../../../shared/fixtures"}
-	for _, extra := range strings.Split(os.Getenv("GOLDEN_EXTRA"), ":") {
-		if extra != "" {
-			roots = append(roots, extra)
-		}
-	}
-	return roots
-}
+// goldenRoots are the folders with recordings: our own of further calls and those
+// of all packages.
+func goldenRoots(t *testing.T) []string { return append([]string{"testdata"}, golden.Roots(t)...) }
 
 // intended reads which recorded calls are answered otherwise, and why:
 // lines of "server/api/scenario calls reason", calls being numbers, ranges, or
@@ -94,18 +88,13 @@ func intended(t *testing.T) map[string]map[int]string {
 // masked.
 func TestGoldenTranscripts(t *testing.T) {
 	diffs := intended(t)
-	found := false
-	for _, root := range goldenRoots() {
+	for _, root := range goldenRoots(t) {
 		files, _ := filepath.Glob(filepath.Join(root, "registry/transcripts/*/*/*.jsonl"))
 		for _, file := range files {
-			found = true
 			rel, _ := filepath.Rel(filepath.Join(root, "registry/transcripts"), file)
 			name := strings.TrimSuffix(filepath.ToSlash(rel), ".jsonl")
 			t.Run("registry/"+name, func(t *testing.T) { replay(t, file, name, diffs[name]) })
 		}
-	}
-	if !found {
-		t.Skip("no recordings: ../shared is absent")
 	}
 }
 

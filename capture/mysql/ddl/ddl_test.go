@@ -3,9 +3,10 @@ package ddl
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"tributary/internal/golden"
 )
 
 // describe is a statement in short.
@@ -201,7 +202,7 @@ func TestModes(t *testing.T) {
 
 // TestRecordedStatements reads every statement that recordings have.
 func TestRecordedStatements(t *testing.T) {
-	files, _ := filepath.Glob("../../../../shared/fixtures/debezium/m*/*/default/schemahistory.jsonl")
+	files, _ := golden.Files(t, "debezium/m*/*/default/schemahistory.jsonl")
 	for _, f := range files {
 		raw, err := os.ReadFile(f)
 		if err != nil {
