@@ -37,13 +37,24 @@ func (s *slow) Full(*envelope.Changes) bool { return false }
 
 func (s *slow) Flush(_ context.Context, c *envelope.Changes, _ *Progress) (*envelope.Changes, error) {
 	if s.lists++; s.lists%8 == 1 {
-		time.Sleep(30 * time.Millisecond) // time to run ahead
+		s.settle()
 	}
 	s.taken += int64(len(c.Buf))
 	s.most, s.largest = max(s.most, s.read.Load()-s.taken), max(s.largest, int64(len(c.Buf)))
 	s.flushed += len(c.List)
 	c.Reset()
 	return c, nil
+}
+
+// settle waits until the readers stand still, as far ahead as they go.
+func (s *slow) settle() {
+	for last, same := int64(-1), 0; same < 5; time.Sleep(time.Millisecond) {
+		if n := s.read.Load(); n == last {
+			same++
+		} else {
+			last, same = n, 0
+		}
+	}
 }
 
 // TestReadersAheadAreBoundedByBytes holds what is read and not delivered to the

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -287,12 +288,13 @@ func TestStoreComesBack(t *testing.T) {
 	mem := &blob.Mem{}
 	store := blob.NewFault(mem)
 	store.StopAfter(2, false)
+	var tries atomic.Int64
+	store.Before(func(int, string) { tries.Add(1) })
 	sink := h.start(h.options("flush.size: 10\n"), store)
 	for i := range int64(100) {
 		h.write(change("t.a", 0, i, 2, noon))
 	}
-	wait(t, "the store has stopped", store.Stopped)
-	time.Sleep(200 * time.Millisecond)
+	wait(t, "tries after the one that failed", func() bool { return tries.Load() >= 2+1+2 })
 	store.StopAfter(1<<30, false)
 	h.caughtUp("t.a")
 	if err := sink.stop(); err != nil {
