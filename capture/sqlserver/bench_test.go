@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 }
 
 // modelProcess has a table like TICKIT's sale, whose rows are in the change table,
-// inserted by transactions of so many rows. It tells of what it has waited for its
-// clients when it is asked, and ends with its standard input.
+// inserted by transactions of so many rows. It tells for how long it has been idle
+// when it is asked, and ends with its standard input.
 func modelProcess(args string) error {
 	var n, each int
 	if _, err := fmt.Sscan(args, &n, &each); err != nil {
@@ -63,7 +63,7 @@ func modelProcess(args string) error {
 	low := db.MinLSN("dbo_sale")
 	fmt.Println(srv.Addr(), low.String())
 	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
-		fmt.Println(int64(srv.Waited()))
+		fmt.Println(int64(srv.Idle()))
 	}
 	return srv.Close()
 }
@@ -120,8 +120,8 @@ func (m *model) cpu(b *testing.B) time.Duration {
 	return processTime(b, m.cmd.Process.Pid)
 }
 
-// waited is how long it has waited for its clients so far.
-func (m *model) waited(b *testing.B) (d time.Duration) {
+// idle is for how long it has had nothing to do so far.
+func (m *model) idle(b *testing.B) (d time.Duration) {
 	b.Helper()
 	fmt.Fprintln(m.in)
 	m.read(b, &d)
@@ -158,9 +158,8 @@ func ownTime(b *testing.B) time.Duration {
 
 // BenchmarkPolling catches up with changes of a model that is a process of its own:
 // "server" and "own" are the parts of the time in which each has kept a processor
-// busy, "waited" that in which the server has waited for the next request, or for what
-// it wrote to be taken. BenchmarkPolling/floor has the driver read the same rows in one
-// query and forget them.
+// busy, "idle" that in which the server had nothing to do. BenchmarkPolling/floor has
+// the driver read the same rows in one query and forget them.
 func BenchmarkPolling(b *testing.B) {
 	for _, x := range []struct {
 		name       string
@@ -183,14 +182,14 @@ type polling struct {
 }
 
 func (p *polling) measure(b *testing.B, run func(b *testing.B)) {
-	server, waited, own := p.cpu(b), p.waited(b), ownTime(b)
+	server, idle, own := p.cpu(b), p.idle(b), ownTime(b)
 	for b.Loop() {
 		run(b)
 	}
 	s := b.Elapsed().Seconds()
 	b.ReportMetric(float64(p.rows*b.N)/s, "changes/s")
 	b.ReportMetric((p.cpu(b)-server).Seconds()/s, "server")
-	b.ReportMetric((p.waited(b)-waited).Seconds()/s, "waited")
+	b.ReportMetric((p.idle(b)-idle).Seconds()/s, "idle")
 	b.ReportMetric((ownTime(b)-own).Seconds()/s, "own")
 }
 

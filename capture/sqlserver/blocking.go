@@ -43,11 +43,10 @@ func (n *session) catchUp(ctx context.Context) error {
 		ends[d] = asLSN(v)
 	}
 	err := n.streaming(ctx, func(ctx context.Context, s *stream) error {
-		for _, d := range n.databases {
-			p := n.at.Databases[d.name]
-			for more := true; more; more = p.partial() || compareLSN(lsn(p.Commit), ends[d]) < 0 {
-				s.plan(ctx, d, p)
-				if _, err := s.poll(ctx, d); err != nil {
+		for _, c := range s.courses {
+			p := n.at.Databases[c.name]
+			for more := true; more; more = p.partial() || compareLSN(lsn(p.Commit), ends[c.database]) < 0 {
+				if _, err := s.poll(ctx, c); err != nil {
 					return err
 				}
 			}

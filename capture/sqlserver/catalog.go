@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"tributary/envelope"
 	"tributary/internal/fault"
@@ -21,7 +22,7 @@ type instance struct {
 	table  *table
 	// rowSize is about how much memory its rows take, by those that were read last; 0 =
 	// none were.
-	rowSize int
+	rowSize atomic.Int64
 	stop    lsn // changes from here on are those of a newer instance; zero = none
 }
 
@@ -37,15 +38,16 @@ func (d *database) instances(ctx context.Context, c *conn) (out []*instance, err
 	err = c.rows(ctx, instancesQuery, nil, func(v []driver.Value) error {
 		in := &instance{object: asInt(v[0]), name: asText(v[1]), start: asLSN(v[2]), source: asInt(v[3]),
 			id: envelope.TableID{Catalog: d.name, Schema: asText(v[4]), Name: asText(v[5])}}
-		d.names[in.object] = in.name
-		if v[5] == nil {
-			d.unseen(in.object, in.name)
-			return nil
-		}
-		if d.cfg.include(in.id) {
+		switch {
+		case v[5] == nil:
+			if d.known.note(in, hiddenInstance) {
+				d.unseen(in.name)
+			}
+		case d.cfg.include(in.id):
+			d.known.note(in, capturedInstance)
 			out = append(out, in)
-		} else {
-			d.others[in.object] = true
+		default:
+			d.known.note(in, otherInstance)
 		}
 		return nil
 	})

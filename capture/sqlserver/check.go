@@ -150,7 +150,7 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 		if err := d.assume(ctx, p); err != nil {
 			return err
 		}
-		if err := d.overtaken(ctx, p, d.list); err != nil {
+		if err := d.overtaken(ctx, d.conn, p, d.list, d.list); err != nil {
 			return err
 		}
 	}
@@ -214,8 +214,9 @@ func (d *database) assume(ctx context.Context, p *place) error {
 
 const wayOut = "take a new snapshot: cdc-source offsets reset, or snapshot.mode when_needed"
 
-// overtaken reports whether the clean-up has removed changes after a place.
-func (d *database) overtaken(ctx context.Context, p *place, list []*instance) error {
+// overtaken reports whether the clean-up has removed changes after a place of some of
+// the captured instances.
+func (d *database) overtaken(ctx context.Context, c *conn, p *place, list, captured []*instance) error {
 	if p.Commit == (lsnText{}) {
 		return nil // nothing had been captured when the place was found
 	}
@@ -223,8 +224,8 @@ func (d *database) overtaken(ctx context.Context, p *place, list []*instance) er
 	for _, object := range p.Instances {
 		i := slices.IndexFunc(list, func(x *instance) bool { return x.object == object })
 		switch {
-		case i < 0 && !slices.ContainsFunc(d.list, func(x *instance) bool { return x.object == object }):
-			if err := d.vanished(ctx, p, object); err != nil {
+		case i < 0 && !slices.ContainsFunc(captured, func(x *instance) bool { return x.object == object }):
+			if err := d.vanished(ctx, c, p, object); err != nil {
 				return err
 			}
 		case i < 0:
@@ -234,7 +235,7 @@ func (d *database) overtaken(ctx context.Context, p *place, list []*instance) er
 		}
 	}
 	for part := range slices.Chunk(read, 200) {
-		if err := d.lowEnds(ctx, p, part); err != nil {
+		if err := d.lowEnds(ctx, c, p, part); err != nil {
 			return err
 		}
 	}
@@ -242,14 +243,14 @@ func (d *database) overtaken(ctx context.Context, p *place, list []*instance) er
 }
 
 // lowEnds holds the low ends of instances against a place.
-func (d *database) lowEnds(ctx context.Context, p *place, list []*instance) error {
+func (d *database) lowEnds(ctx context.Context, c *conn, p *place, list []*instance) error {
 	var exprs []string
 	var args []any
 	for i, in := range list {
 		exprs, args = append(exprs, fmt.Sprintf("sys.fn_cdc_get_min_lsn(@p%d)", i+1)), append(args, in.name)
 	}
 	var lows []lsn
-	err := d.conn.rows(ctx, "SELECT "+strings.Join(exprs, ", "), args, func(v []driver.Value) error {
+	err := c.rows(ctx, "SELECT "+strings.Join(exprs, ", "), args, func(v []driver.Value) error {
 		for _, x := range v {
 			lows = append(lows, asLSN(x))
 		}
@@ -264,7 +265,7 @@ func (d *database) lowEnds(ctx context.Context, p *place, list []*instance) erro
 	}
 	for i, low := range lows {
 		if low == (lsn{}) {
-			if low, err = d.lowEnd(ctx, list[i]); err != nil {
+			if low, err = d.lowEnd(ctx, c, list[i]); err != nil {
 				return err
 			}
 		}
@@ -280,24 +281,25 @@ func (d *database) lowEnds(ctx context.Context, p *place, list []*instance) erro
 
 // vanished is called for an instance that was read up to a place and is not there
 // any more: what it had after that is lost, unless nothing was captured at all.
-func (d *database) vanished(ctx context.Context, p *place, object int64) error {
-	if d.gone[object] || d.others[object] {
+func (d *database) vanished(ctx context.Context, c *conn, p *place, object int64) error {
+	name, kind := d.known.find(object)
+	if kind == otherInstance || kind == goneInstance {
 		return nil
 	}
 	from := lsn(p.Commit)
 	if !p.partial() {
 		from = increment(from)
 	}
-	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM (SELECT TOP (1) start_lsn FROM cdc.lsn_time_mapping WHERE start_lsn >= @p1 AND tran_id <> 0x00) AS transactions", from[:])
+	v, err := c.one(ctx, "SELECT COUNT(*) FROM (SELECT TOP (1) start_lsn FROM cdc.lsn_time_mapping WHERE start_lsn >= @p1 AND tran_id <> 0x00) AS transactions", from[:])
 	if err != nil {
 		return fmt.Errorf("find the transactions of database %s: %w", d.name, err)
 	}
-	l, name := lsn(p.Commit), d.names[object]
+	l := lsn(p.Commit)
 	if name == "" {
 		name = fmt.Sprintf("with the object_id %d", object)
 	}
 	switch {
-	case d.hidden[object]:
+	case kind == hiddenInstance:
 		return fault.Humanf("USE "+quoted(d.name)+"; GRANT SELECT ON the table TO "+quoted(d.cfg.User),
 			"the user %s may not see the table of the capture instance %s of database %s any more, of which it was told what it had captured until %s", d.cfg.User, name, d.name, l.String())
 	case asInt(v) == 0:
@@ -308,10 +310,7 @@ func (d *database) vanished(ctx context.Context, p *place, object int64) error {
 		return fault.Humanf(wayOut+"; or go on without what is lost, as capture.instance.dropped: warn has it, if the table is not to be captured any more. To change an instance: make the new one, wait until the log tells that the table has a further capture instance, then drop the old one",
 			"the capture instance %s of database %s was dropped before all of it had been read: what it had captured after our position %s is lost", name, d.name, l.String())
 	}
-	if d.gone == nil {
-		d.gone = make(map[int64]bool)
-	}
-	d.gone[object] = true
+	d.known.leave(object)
 	return nil
 }
 

@@ -94,23 +94,23 @@ func (m *marks) own(in *instance, id string, at lsn) bool {
 }
 
 // passed notes that the log of a database was read up to an LSN.
-func (m *marks) passed(ctx context.Context, d *database, to lsn) error {
+func (m *marks) passed(ctx context.Context, c *conn, database string, to lsn) error {
 	m.mu.Lock()
 	wanted := m.wanted
 	m.mu.Unlock()
 	if !wanted {
 		return nil
 	}
-	v, err := d.conn.one(ctx, "SELECT MAX(TODATETIMEOFFSET(tran_end_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET()))) FROM cdc.lsn_time_mapping WHERE start_lsn <= @p1", to[:])
+	v, err := c.one(ctx, "SELECT MAX(TODATETIMEOFFSET(tran_end_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET()))) FROM cdc.lsn_time_mapping WHERE start_lsn <= @p1", to[:])
 	if err != nil {
-		return fmt.Errorf("read the time of the log of database %s: %w", d.name, err)
+		return fmt.Errorf("read the time of the log of database %s: %w", database, err)
 	}
 	if t, ok := v.(time.Time); ok {
 		m.mu.Lock()
 		if m.times == nil {
 			m.times = make(map[string][]logTime)
 		}
-		m.times[d.name] = append(m.times[d.name], logTime{d.name, to, t})
+		m.times[database] = append(m.times[database], logTime{database, to, t})
 		m.mu.Unlock()
 	}
 	return nil

@@ -7,7 +7,7 @@ import "context"
 type cursor struct {
 	in      *instance
 	pages   *pages
-	ahead   *ahead
+	lane    *lane
 	objects []int64 // place.Instances of the interval
 
 	page   page
@@ -40,7 +40,7 @@ func (c *cursor) advance(ctx context.Context) error {
 func (c *cursor) turn(ctx context.Context, p page) {
 	c.page, c.next, c.coming = p, 0, nil
 	if !p.last {
-		c.coming = ask(c.ahead, func() (page, error) { return c.pages.next(ctx, c.objects) })
+		c.coming = ask(c.lane, func() (page, error) { return c.pages.next(ctx, c.objects) })
 	}
 }
 

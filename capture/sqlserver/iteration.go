@@ -12,15 +12,21 @@ type interval struct {
 	within   bool // from is a transaction of which a part has been delivered
 }
 
-// iteration is an interval whose rows are read: through as many transactions as
-// max.iteration.transactions allows. It knows the capture instances as they were when
-// it was planned, so that the next one can be planned while it is delivered.
+// ends are where an iteration ends.
+type ends struct {
+	after        place
+	more         bool // there may be more behind it
+	transactions int
+}
+
+// iteration is an interval whose rows are read: through so many transactions. It knows
+// the capture instances as they were when it was planned, so that the next one can be
+// planned while it is read and delivered.
 type iteration struct {
 	interval
+	ends
 	list   []*instance // of the database
 	before place       // where it begins
-	after  place       // where it ends
-	more   bool        // there may be more behind it
 	read   []first
 }
 
@@ -30,10 +36,10 @@ type first struct {
 	page  page
 }
 
-// iteration reads what is new after a place: the first page of each capture
-// instance. It is nil if there is nothing.
-func (d *database) iteration(ctx context.Context, p *place, m *marks) (*iteration, error) {
-	v, err := d.conn.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
+// iteration finds what is new after a place; nil if there is nothing. It has at most
+// top transactions.
+func (d *database) iteration(ctx context.Context, c *conn, p *place, top int) (*iteration, error) {
+	v, err := c.one(ctx, "SELECT sys.fn_cdc_get_max_lsn()")
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the log of database %s: %w", d.name, err)
 	}
@@ -41,64 +47,53 @@ func (d *database) iteration(ctx context.Context, p *place, m *marks) (*iteratio
 	if compareLSN(end, lsn(p.Commit)) <= 0 && !p.partial() || end == (lsn{}) {
 		return nil, nil //nolint:nilnil // there is nothing new
 	}
-	if err := d.refresh(ctx); err != nil {
+	if err := d.refresh(ctx, c); err != nil {
 		return nil, err
 	}
-	x, found, err := d.bound(ctx, p, end)
-	if err != nil {
-		return nil, err
+	x := &iteration{interval: interval{from: lsn(p.Commit), to: end, within: p.partial()}, list: d.list, before: *p}
+	if err := x.bound(ctx, c, top); err != nil {
+		return nil, fmt.Errorf("find the transactions of database %s: %w", d.name, err)
 	}
-	x.list, x.before = d.list, *p
 	x.after = place{Commit: lsnText(x.to), Instances: objects(x.list, x.to)}
-	if found {
-		if err := x.start(ctx, d); err != nil {
-			return nil, err
-		}
-	}
-	if err := d.overtaken(ctx, p, x.list); err != nil {
-		return nil, err
-	}
-	return x, m.passed(ctx, d, x.to)
+	return x, nil
 }
 
-// bound finds how far to read: to the end, or through as many transactions as
-// max.iteration.transactions allows. It reports whether there are any.
-func (d *database) bound(ctx context.Context, p *place, end lsn) (x *iteration, found bool, err error) {
-	x = &iteration{interval: interval{from: lsn(p.Commit), to: end, within: p.partial()}}
+// bound ends the iteration behind as many transactions as it may have, and counts them.
+func (x *iteration) bound(ctx context.Context, c *conn, most int) error {
 	from := x.from
 	if !x.within {
 		from = increment(from)
 	}
-	top := ""
-	args := []any{from[:], end[:]}
-	if d.cfg.MaxTransactions > 0 {
-		top, args = "TOP (@p3) ", append(args, int64(d.cfg.MaxTransactions))
-	}
-	query := "SELECT MAX(start_lsn), COUNT(*) FROM (SELECT " + top + "start_lsn FROM cdc.lsn_time_mapping WHERE start_lsn >= @p1 AND start_lsn <= @p2 AND tran_id <> 0x00"
-	if top != "" {
-		query += " ORDER BY start_lsn"
-	}
-	count, last := int64(0), lsn{}
-	err = d.conn.rows(ctx, query+") AS transactions", args, func(v []driver.Value) error {
-		last, count = asLSN(v[0]), asInt(v[1])
+	const query = "SELECT MAX(start_lsn), COUNT(*) FROM (SELECT TOP (@p3) start_lsn FROM cdc.lsn_time_mapping WHERE start_lsn >= @p1 AND start_lsn <= @p2 AND tran_id <> 0x00 ORDER BY start_lsn) AS transactions"
+	return c.rows(ctx, query, []any{from[:], x.to[:], int64(most)}, func(v []driver.Value) error {
+		if x.transactions = int(asInt(v[1])); x.transactions >= most {
+			x.to, x.more = asLSN(v[0]), true
+		}
 		return nil
 	})
-	if err != nil {
-		return x, false, fmt.Errorf("find the transactions of database %s: %w", d.name, err)
-	}
-	if top != "" && count >= int64(d.cfg.MaxTransactions) {
-		x.to, x.more = last, true
-	}
-	return x, count > 0, nil
 }
 
-// start reads the first pages. They share the memory that a batch may have, but each
-// has at least some.
-func (x *iteration) start(ctx context.Context, d *database) error {
+// start reads the first pages, if there are transactions, and makes sure that nothing
+// of them was cleaned up.
+func (x *iteration) start(ctx context.Context, d *database, c *conn, m *marks) error {
+	if x.transactions > 0 {
+		if err := x.pages(ctx, d, c); err != nil {
+			return err
+		}
+	}
+	if err := d.overtaken(ctx, c, &x.before, x.list, x.list); err != nil {
+		return err
+	}
+	return m.passed(ctx, c, d.name, x.to)
+}
+
+// pages reads the first pages. Those of an iteration share the memory that a batch may
+// have, but each has at least some.
+func (x *iteration) pages(ctx context.Context, d *database, c *conn) error {
 	const least = 64 << 10
 	bytes := max(d.cfg.Limits().Bytes/max(len(x.list), 1), least)
 	for _, in := range x.list {
-		p := &pages{in: in, d: d, interval: x.interval, bytes: bytes, signals: in.id.String() == d.cfg.SignalTable}
+		p := &pages{in: in, captured: x.list, d: d, conn: c, interval: x.interval, bytes: bytes, signals: in.id.String() == d.cfg.SignalTable}
 		if in.stop != (lsn{}) && compareLSN(in.stop, x.from) <= 0 {
 			continue // it is done with
 		}

@@ -14,9 +14,10 @@ type merge struct {
 	*stream
 	d *database
 	*iteration
+	lane    *lane
 	objects []int64 // place.Instances of the transaction in work
 	cursors []*cursor
-	unread  int // cursors of which pages are still read
+	rows    int // that were delivered
 	tx      envelope.Transaction
 
 	open   bool // a transaction is in work
@@ -42,40 +43,16 @@ func (m *merge) least() (c *cursor) {
 
 func (m *merge) run(ctx context.Context) error {
 	for _, f := range m.read {
-		c := &cursor{in: f.pages.in, pages: f.pages, ahead: m.ahead[m.d], objects: m.before.Instances}
-		if c.turn(ctx, f.page); c.coming != nil {
-			m.unread++
-		}
+		c := &cursor{in: f.pages.in, pages: f.pages, lane: m.lane, objects: m.before.Instances}
+		c.turn(ctx, f.page)
 		m.cursors = append(m.cursors, c)
 	}
-	m.lookAhead(ctx)
 	for c := m.least(); c != nil; c = m.least() {
 		if err := m.row(ctx, c); err != nil {
 			return err
 		}
 	}
 	m.finish()
-	return nil
-}
-
-// lookAhead has the next iteration read as soon as nothing of this one is left to
-// read.
-func (m *merge) lookAhead(ctx context.Context) {
-	if m.unread == 0 && m.more {
-		m.plan(ctx, m.d, &m.after)
-	}
-}
-
-// advance goes to the row after the head of a cursor.
-func (m *merge) advance(ctx context.Context, c *cursor) error {
-	reading := c.coming != nil
-	if err := c.advance(ctx); err != nil {
-		return err
-	}
-	if reading && c.coming == nil {
-		m.unread--
-		m.lookAhead(ctx)
-	}
 	return nil
 }
 
@@ -99,7 +76,7 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 	var old *half
 	if r.op == opBefore {
 		h := c.half() // its memory stays, also if the page is turned
-		if err := m.advance(ctx, c); err != nil {
+		if err := c.advance(ctx); err != nil {
 			return err
 		}
 		x := c.head()
@@ -122,11 +99,12 @@ func (m *merge) row(ctx context.Context, c *cursor) error {
 		m.last, m.same = r.key, 1
 	}
 	m.source.ChangeLSN, m.source.SerialNo = r.change, m.serial
+	m.rows++
 	now := c.half()
 	if err := m.deliver(ctx, c.in, old, &now, &r); err != nil {
 		return err
 	}
-	return m.advance(ctx, c)
+	return c.advance(ctx)
 }
 
 // begin starts the transaction of a row.

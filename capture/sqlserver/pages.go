@@ -12,11 +12,13 @@ import (
 
 // pages reads the rows of a capture instance in an interval, page by page.
 type pages struct {
-	in *instance
-	d  *database
+	in   *instance
+	d    *database
+	conn *conn
 	interval
-	bytes   int  // a page ends when it has about as many
-	signals bool // it is the signal table: rows may be marks
+	captured []*instance // all of the database
+	bytes    int         // a page ends when it has about as many
+	signals  bool        // it is the signal table: rows may be marks
 
 	page    page     // in work
 	cells   [][]byte // of a row
@@ -37,7 +39,7 @@ func (p *pages) next(ctx context.Context, objects []int64) (page, error) {
 	if err != nil {
 		return x, err
 	}
-	return x, p.d.overtaken(ctx, needed, []*instance{p.in})
+	return x, p.d.overtaken(ctx, p.conn, needed, []*instance{p.in}, p.captured)
 }
 
 // fetch reads the next page: what is left of the transaction in which the last one
@@ -89,7 +91,7 @@ func (p *pages) rows(ctx context.Context, from, to lsn, rest bool) (more bool, e
 		limit, pass = limit+p.same, p.same
 	}
 	query, args := p.query(limit, from, to, rest)
-	err = p.d.conn.rows(ctx, query, args, func(v []driver.Value) error {
+	err = p.conn.rows(ctx, query, args, func(v []driver.Value) error {
 		n++
 		k, err := keyIn(v)
 		if err != nil {
@@ -112,30 +114,30 @@ func (p *pages) rows(ctx context.Context, from, to lsn, rest bool) (more bool, e
 		return nil
 	})
 	if n > 0 {
-		p.in.rowSize = (p.page.size() - size) / n
+		p.in.rowSize.Store(int64((p.page.size() - size) / n))
 	}
 	if errors.Is(err, errFull) {
 		return true, nil
 	}
-	if number(err) == errMissingObject && p.d.dropped(ctx, p.in) {
+	if number(err) == errMissingObject && p.dropped(ctx) {
 		from := &place{Commit: lsnText(p.from)}
 		if p.within {
 			from.Change = from.Commit
 		}
 		p.all = true
-		return true, p.d.vanished(ctx, from, p.in.object)
+		return true, p.d.vanished(ctx, p.conn, from, p.in.object)
 	}
-	if number(err) == errMissingColumn && p.d.commandless(ctx, p.in) {
+	if number(err) == errMissingColumn && p.commandless(ctx) {
 		return false, fault.Human(fmt.Errorf("read the changes of %s: the capture instance %s has no __$command_id, as an older server made it: %w", p.in.id, p.in.name, err),
 			"make a further capture instance of the table, or read with data.query.mode: function, which orders by __$seqval alone")
 	}
 	if number(err) == errOutOfRange { // the LSNs are out of what the function has
-		if e := p.d.overtaken(ctx, &place{Commit: lsnText(before(p.from)), Instances: []int64{p.in.object}}, []*instance{p.in}); e != nil {
+		if e := p.d.overtaken(ctx, p.conn, &place{Commit: lsnText(before(p.from)), Instances: []int64{p.in.object}}, []*instance{p.in}, p.captured); e != nil {
 			return false, e
 		}
 	}
 	if n := number(err); n == errDenied || n == errMissingObject {
-		if e := p.d.rights(ctx); e != nil { // it knows what is missing
+		if e := p.d.rights(ctx, p.conn, p.captured); e != nil { // it knows what is missing
 			return false, e
 		}
 	}
@@ -149,8 +151,8 @@ func (p *pages) rows(ctx context.Context, from, to lsn, rest bool) (more bool, e
 // sends in vain what is behind the end that bytes put to a page.
 func (p *pages) limit() int {
 	n := p.d.cfg.page()
-	if p.in.rowSize > 0 {
-		n = min(n, max(p.bytes/p.in.rowSize, 1))
+	if size := int(p.in.rowSize.Load()); size > 0 {
+		n = min(n, max(p.bytes/size, 1))
 	}
 	return n
 }
@@ -189,15 +191,15 @@ func (p *pages) query(limit int, low, high lsn, rest bool) (string, []any) {
 	return b.String(), args
 }
 
-// commandless reports whether an instance is of a server that did not write the order
+// commandless reports whether the instance is of a server that did not write the order
 // of commands yet: an upgrade of the server leaves it so.
-func (d *database) commandless(ctx context.Context, in *instance) bool {
-	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM sys.columns WHERE object_id = @p1 AND name = N'__$command_id'", in.object)
+func (p *pages) commandless(ctx context.Context) bool {
+	v, err := p.conn.one(ctx, "SELECT COUNT(*) FROM sys.columns WHERE object_id = @p1 AND name = N'__$command_id'", p.in.object)
 	return err == nil && asInt(v) == 0
 }
 
-// dropped reports whether an instance is not there any more.
-func (d *database) dropped(ctx context.Context, in *instance) bool {
-	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.change_tables WHERE object_id = @p1", in.object)
+// dropped reports whether the instance is not there any more.
+func (p *pages) dropped(ctx context.Context) bool {
+	v, err := p.conn.one(ctx, "SELECT COUNT(*) FROM cdc.change_tables WHERE object_id = @p1", p.in.object)
 	return err == nil && asInt(v) == 0
 }

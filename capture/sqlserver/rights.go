@@ -27,9 +27,9 @@ ORDER BY ct.object_id, cc.column_ordinal`
 // the captured columns of all captured tables and is in the gating roles of their
 // instances. Whoever lacks one of these is told nothing by the server: the low end
 // of the instance, which shows what was cleaned up, is zero then.
-func (d *database) rights(ctx context.Context) error {
+func (d *database) rights(ctx context.Context, c *conn, list []*instance) error {
 	denied := make(map[int64][]string)
-	err := d.conn.rows(ctx, deniedQuery, nil, func(v []driver.Value) error {
+	err := c.rows(ctx, deniedQuery, nil, func(v []driver.Value) error {
 		denied[asInt(v[0])] = append(denied[asInt(v[0])], asText(v[1]))
 		return nil
 	})
@@ -37,12 +37,12 @@ func (d *database) rights(ctx context.Context) error {
 		return fmt.Errorf("read the rights on the captured columns of database %s: %w", d.name, err)
 	}
 	var tables, todo []string
-	err = d.conn.rows(ctx, accessQuery, nil, func(v []driver.Value) error {
-		i := slices.IndexFunc(d.list, func(in *instance) bool { return in.object == asInt(v[0]) })
+	err = c.rows(ctx, accessQuery, nil, func(v []driver.Value) error {
+		i := slices.IndexFunc(list, func(in *instance) bool { return in.object == asInt(v[0]) })
 		if i < 0 {
 			return nil
 		}
-		in, columns := d.list[i], denied[asInt(v[0])]
+		in, columns := list[i], denied[asInt(v[0])]
 		barred := v[3] != nil && asLSN(v[4]) == (lsn{})
 		if !barred && len(columns) == 0 {
 			return nil
@@ -96,9 +96,9 @@ func unique(list []string) (out []string) {
 // lowEnd reads the low end of an instance of which the server has told none: there
 // is none where the instance was dropped just now, or where the capture job has not
 // come to it yet.
-func (d *database) lowEnd(ctx context.Context, in *instance) (low lsn, err error) {
+func (d *database) lowEnd(ctx context.Context, c *conn, in *instance) (low lsn, err error) {
 	begun := false
-	err = d.conn.rows(ctx, "SELECT start_lsn, sys.fn_cdc_get_min_lsn(capture_instance) FROM cdc.change_tables WHERE object_id = @p1", []any{in.object}, func(v []driver.Value) error {
+	err = c.rows(ctx, "SELECT start_lsn, sys.fn_cdc_get_min_lsn(capture_instance) FROM cdc.change_tables WHERE object_id = @p1", []any{in.object}, func(v []driver.Value) error {
 		begun, low = v[0] != nil, asLSN(v[1])
 		return nil
 	})
@@ -108,19 +108,15 @@ func (d *database) lowEnd(ctx context.Context, in *instance) (low lsn, err error
 	if !begun || low != (lsn{}) {
 		return low, nil
 	}
-	if err := d.rights(ctx); err != nil {
+	if err := d.rights(ctx, c, []*instance{in}); err != nil {
 		return low, err
 	}
 	return low, fmt.Errorf("the server does not tell where the changes of %s begin, although the capture instance %s is there and may be read", in.id, in.name)
 }
 
-// unseen warns once of capture instances of tables that the catalog does not show
-// to the user, and which are thus not captured.
-func (d *database) unseen(object int64, name string) {
-	if d.hidden[object] {
-		return
-	}
-	d.hidden[object] = true
+// unseen warns of a capture instance of a table that the catalog does not show to the
+// user, and which is thus not captured.
+func (d *database) unseen(name string) {
 	d.log.Warn("a capture instance is of a table that the user may not see: if table.include.list means it, it is not captured", "instance", name,
 		"to_do", "GRANT SELECT ON the table TO "+quoted(d.cfg.User)+" (SELECT OBJECT_NAME(source_object_id) FROM cdc.change_tables WHERE capture_instance = "+literal(name)+" tells its name to whoever may see it)")
 }

@@ -59,16 +59,13 @@ type session struct {
 
 // database is one that is captured.
 type database struct {
-	cfg    *settings
-	log    *slog.Logger
-	name   string // as the server spells it
-	conn   *conn
-	list   []*instance
-	told   map[string]bool  // columns that were warned of
-	others map[int64]bool   // instances of tables that are not captured
-	hidden map[int64]bool   // instances of tables that the user may not see
-	names  map[int64]string // of all instances that were seen, by object_id
-	gone   map[int64]bool   // instances that were, and about which all was said
+	cfg   *settings
+	log   *slog.Logger
+	name  string // as the server spells it
+	conn  *conn
+	list  []*instance
+	told  map[string]bool // columns that were warned of
+	known known           // instances
 	// lowFirst: update masks have the first columns in their first byte.
 	lowFirst bool
 	clear    bool      // the server is too old for encrypted columns
@@ -125,14 +122,14 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 		if err := d.masks(ctx); err != nil {
 			return n, err
 		}
-		if err := d.refresh(ctx); err != nil {
+		if err := d.refresh(ctx, d.conn); err != nil {
 			return n, err
 		}
-		if err := d.rights(ctx); err != nil {
+		if err := d.rights(ctx, d.conn, d.list); err != nil {
 			return n, err
 		}
 		d.masked(ctx)
-		d.watch(ctx, n.metrics)
+		d.watch(ctx, d.conn, n.metrics)
 		for _, in := range d.list {
 			ids = append(ids, in.id)
 		}
@@ -161,7 +158,7 @@ func openDatabase(ctx context.Context, cfg *settings, log *slog.Logger, name str
 	if err != nil {
 		return nil, err
 	}
-	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool), others: make(map[int64]bool), hidden: make(map[int64]bool), names: make(map[int64]string)}
+	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool)}
 	v, err := c.one(ctx, "SELECT name FROM sys.databases WHERE name = @p1", name)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find database %s: %w", name, err), c.close())
@@ -175,12 +172,12 @@ func openDatabase(ctx context.Context, cfg *settings, log *slog.Logger, name str
 // refresh reads the capture instances anew. The versions of tables stay, unless a
 // table has been altered: the server changes the columns' types in the change
 // tables then.
-func (d *database) refresh(ctx context.Context) error {
-	list, err := d.instances(ctx, d.conn)
+func (d *database) refresh(ctx context.Context, c *conn) error {
+	list, err := d.instances(ctx, c)
 	if err != nil {
 		return err
 	}
-	v, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.ddl_history")
+	v, err := c.one(ctx, "SELECT COUNT(*) FROM cdc.ddl_history")
 	if err != nil {
 		return fmt.Errorf("count the changes of tables in database %s: %w", d.name, err)
 	}
@@ -189,13 +186,14 @@ func (d *database) refresh(ctx context.Context) error {
 	for _, in := range list {
 		for _, old := range d.list {
 			if old.object == in.object {
-				in.table, in.rowSize = old.table, old.rowSize
+				in.table = old.table
+				in.rowSize.Store(old.rowSize.Load())
 			}
 		}
 		if in.table != nil && !altered {
 			continue
 		}
-		t, err := d.captured(ctx, d.conn, in)
+		t, err := d.captured(ctx, c, in)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tributary/capture"
-	"tributary/envelope"
 )
 
 // stream delivers the changes of all databases.
@@ -15,8 +14,7 @@ type stream struct {
 	said  time.Time // when a position was told last
 	moved bool      // the position is another than was told last
 
-	ahead   map[*database]*ahead
-	planned map[*database]coming[*iteration] // what is read of the next iteration
+	courses []*course
 }
 
 // streaming runs use with a stream. The connections of the databases are free again
@@ -24,17 +22,20 @@ type stream struct {
 func (n *session) streaming(ctx context.Context, use func(ctx context.Context, s *stream) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &stream{session: n, batch: n.pipe.Batch(), said: time.Now(),
-		ahead: make(map[*database]*ahead), planned: make(map[*database]coming[*iteration])}
+	s := &stream{session: n, batch: n.pipe.Batch(), said: time.Now()}
 	for _, d := range n.databases {
-		s.ahead[d] = startAhead()
+		s.courses = append(s.courses, startCourse(d))
 	}
 	err := use(ctx, s)
 	if err != nil {
 		cancel() // what is being read is not needed any more
 	}
-	for _, a := range s.ahead {
-		a.stop()
+	for _, c := range s.courses {
+		for _, l := range c.lanes {
+			if e := l.stop(); e != nil && err == nil {
+				err = e
+			}
+		}
 	}
 	return err
 }
@@ -69,45 +70,19 @@ func (n *session) follow(ctx context.Context) error {
 
 // round polls each database once. It reports whether there may be more right away.
 func (s *stream) round(ctx context.Context) (more bool, err error) {
-	for _, d := range s.databases {
-		s.plan(ctx, d, s.at.Databases[d.name])
+	for _, c := range s.courses {
+		if len(c.flights) == 0 {
+			s.launch(ctx, c, *s.at.Databases[c.name])
+		}
 	}
-	for _, d := range s.databases {
-		again, err := s.poll(ctx, d)
+	for _, c := range s.courses {
+		again, err := s.poll(ctx, c)
 		if err != nil {
 			return false, err
 		}
 		more = more || again
 	}
 	return more, s.tellPosition(ctx)
-}
-
-// plan has the iteration after a place read, if it is not yet.
-func (s *stream) plan(ctx context.Context, d *database, after *place) {
-	if s.planned[d] == nil {
-		from := *after
-		s.planned[d] = ask(s.ahead[d], func() (*iteration, error) {
-			d.watch(ctx, s.metrics)
-			return d.iteration(ctx, &from, &s.marks)
-		})
-	}
-}
-
-// poll delivers the iteration of a database that was planned. It reports whether
-// there may be more right away.
-func (s *stream) poll(ctx context.Context, d *database) (more bool, err error) {
-	x, err := s.planned[d].take(ctx)
-	delete(s.planned, d)
-	if err != nil || x == nil {
-		return false, err
-	}
-	m := &merge{stream: s, d: d, iteration: x, tx: envelope.NewTransaction(s.cfg.Transactions)}
-	if err := m.run(ctx); err != nil {
-		return false, err
-	}
-	*s.at.Databases[d.name] = x.after
-	s.moved = true
-	return x.more, nil
 }
 
 // tellPosition hands over a position without changes, where there is one to tell

@@ -57,16 +57,16 @@ type job struct {
 }
 
 // look reads what there is to see of the capture job.
-func (d *database) look(ctx context.Context) job {
+func (d *database) look(ctx context.Context, c *conn) job {
 	j := job{age: -1, polling: -1, retention: -1, scanned: -1, latency: -1}
 	seconds := func(v driver.Value, to *time.Duration, unit time.Duration) {
 		if n, ok := v.(int64); ok {
 			*to = max(time.Duration(n)*unit, 0)
 		}
 	}
-	d.sees(ctx, "SELECT TOP (1) DATEDIFF(second, tran_end_time, GETDATE()) FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC", func(v []driver.Value) { seconds(v[0], &j.age, time.Second) })
+	d.sees(ctx, c, "SELECT TOP (1) DATEDIFF(second, tran_end_time, GETDATE()) FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC", func(v []driver.Value) { seconds(v[0], &j.age, time.Second) })
 	if j.age < 0 { // nothing was captured since the tables are
-		d.sees(ctx, "SELECT DATEDIFF(second, MIN(create_date), GETDATE()) FROM cdc.change_tables", func(v []driver.Value) { seconds(v[0], &j.age, time.Second) })
+		d.sees(ctx, c, "SELECT DATEDIFF(second, MIN(create_date), GETDATE()) FROM cdc.change_tables", func(v []driver.Value) { seconds(v[0], &j.age, time.Second) })
 	}
 	jobs := func(kind string, polling, retention driver.Value) {
 		switch kind {
@@ -76,17 +76,17 @@ func (d *database) look(ctx context.Context) job {
 			seconds(retention, &j.retention, time.Minute)
 		}
 	}
-	if !d.sees(ctx, "EXEC sys.sp_cdc_help_jobs", func(v []driver.Value) { jobs(asText(v[1]), v[6], v[7]) }) {
-		d.sees(ctx, "SELECT job_type, pollinginterval, retention FROM msdb.dbo.cdc_jobs WHERE database_id = DB_ID()", func(v []driver.Value) { jobs(asText(v[0]), v[1], v[2]) })
+	if !d.sees(ctx, c, "EXEC sys.sp_cdc_help_jobs", func(v []driver.Value) { jobs(asText(v[1]), v[6], v[7]) }) {
+		d.sees(ctx, c, "SELECT job_type, pollinginterval, retention FROM msdb.dbo.cdc_jobs WHERE database_id = DB_ID()", func(v []driver.Value) { jobs(asText(v[0]), v[1], v[2]) })
 	}
-	d.sees(ctx, "SELECT TOP (1) DATEDIFF(second, COALESCE(end_time, start_time), GETDATE()), latency, error_count FROM sys.dm_cdc_log_scan_sessions WHERE session_id > 0 ORDER BY session_id DESC", func(v []driver.Value) {
+	d.sees(ctx, c, "SELECT TOP (1) DATEDIFF(second, COALESCE(end_time, start_time), GETDATE()), latency, error_count FROM sys.dm_cdc_log_scan_sessions WHERE session_id > 0 ORDER BY session_id DESC", func(v []driver.Value) {
 		seconds(v[0], &j.scanned, time.Second)
 		seconds(v[1], &j.latency, time.Second)
 		n, _ := v[2].(int64)
 		j.failed = n > 0
 	})
 	if j.failed {
-		d.sees(ctx, "SELECT TOP (1) error_number, error_message FROM sys.dm_cdc_errors ORDER BY entry_time DESC", func(v []driver.Value) {
+		d.sees(ctx, c, "SELECT TOP (1) error_number, error_message FROM sys.dm_cdc_errors ORDER BY entry_time DESC", func(v []driver.Value) {
 			j.failure = capture.Quiet(fmt.Errorf("%v %s", v[0], asText(v[1]))).Error()
 		})
 	}
@@ -94,8 +94,8 @@ func (d *database) look(ctx context.Context) job {
 }
 
 // sees reads what the user need not be able to see, and reports whether it is.
-func (d *database) sees(ctx context.Context, query string, row func(v []driver.Value)) bool {
-	err := d.conn.rows(ctx, query, nil, func(v []driver.Value) error {
+func (d *database) sees(ctx context.Context, c *conn, query string, row func(v []driver.Value)) bool {
+	err := c.rows(ctx, query, nil, func(v []driver.Value) error {
 		row(v)
 		return nil
 	})
@@ -118,11 +118,11 @@ func (j *job) warning() string {
 
 // watch looks at the capture job of a database, if it is time, and tells when it
 // stops working and when it works again.
-func (d *database) watch(ctx context.Context, m *metrics) {
+func (d *database) watch(ctx context.Context, c *conn, m *metrics) {
 	if time.Since(d.watched) < m.every {
 		return
 	}
-	j := d.look(ctx)
+	j := d.look(ctx, c)
 	d.watched, d.job = time.Now(), j
 	set := func(g *prometheus.GaugeVec, t time.Duration) {
 		if t >= 0 {

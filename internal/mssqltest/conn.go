@@ -44,7 +44,9 @@ func (c *conn) serve(ctx context.Context) {
 	}()
 	r := io.Reader(bufio.NewReaderSize(c.nc, 1<<15))
 	c.w = tds.NewWriter(c.nc, 4096, uint16(s.id))
+	c.srv.work.begin()
 	r, err := c.greet(r, out)
+	c.srv.work.end()
 	if err != nil {
 		return
 	}
@@ -94,7 +96,9 @@ func (c *conn) requests(ctx context.Context, cancel context.CancelCauseFunc, r i
 		rctx, stop := context.WithCancelCause(ctx)
 		c.session.ctx = rctx
 		current.Store(&stop)
+		c.srv.work.begin()
 		err := c.handle(q.Message, out)
+		c.srv.work.end()
 		current.Store(nil)
 		stop(nil)
 		c.session.ctx = ctx
@@ -103,7 +107,9 @@ func (c *conn) requests(ctx context.Context, cancel context.CancelCauseFunc, r i
 			if q = <-incoming; q.Type != tds.PacketCancel {
 				return
 			}
+			c.srv.work.begin()
 			err = c.attention(out)
+			c.srv.work.end()
 		}
 		if err != nil {
 			return

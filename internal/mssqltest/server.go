@@ -70,6 +70,7 @@ type Server struct {
 	wg     sync.WaitGroup
 
 	txs      atomic.Uint64
+	work     work
 	denied   atomic.Pointer[[]string]
 	security atomic.Pointer[security] // logins, roles of the server and rights; changes hold mu
 	readOnly atomic.Bool
@@ -163,7 +164,7 @@ func (s *Server) accept() {
 		}
 		s.mu.Lock()
 		s.nextID++
-		c := &conn{srv: s, nc: nc}
+		c := &conn{srv: s, nc: &pausing{nc, &s.work}}
 		c.session = s.newSession(s.nextID)
 		s.conns[s.nextID] = c
 		s.mu.Unlock()

@@ -1,0 +1,122 @@
+package sqlserver
+
+import (
+	"context"
+
+	"tributary/envelope"
+)
+
+// lanes is how many iterations of a database are read at the same time: while one is
+// asked about, or is decoded here, the server sends the other.
+const lanes = 2
+
+// course is what a stream reads of a database.
+type course struct {
+	*database
+	lanes   [lanes]*lane
+	flights []*flight // in the order of the log
+	// What the last iteration had: by that the next is made to be about a page.
+	rows, transactions int
+}
+
+// flight is an iteration that is being read.
+type flight struct {
+	number int // of the lane
+	lane   *lane
+	ends   coming[*ends]
+	read   coming[*iteration]
+}
+
+func startCourse(d *database) *course {
+	c := &course{database: d}
+	for i := range c.lanes {
+		c.lanes[i] = startLane(nil)
+	}
+	c.lanes[0].conn = d.conn
+	return c
+}
+
+// top is how many transactions the next iteration has at most: about those of a page,
+// that several can be read at the same time, and a few where nothing is known yet.
+func (c *course) top() int {
+	n := 16
+	if c.rows > 0 {
+		n = max(c.cfg.page()*c.transactions/c.rows, 1)
+	}
+	if c.cfg.MaxTransactions > 0 {
+		n = min(n, c.cfg.MaxTransactions)
+	}
+	return n
+}
+
+// launch has the iteration after a place read.
+func (s *stream) launch(ctx context.Context, c *course, after place) {
+	l := 0
+	if n := len(c.flights); n > 0 {
+		l = (c.flights[n-1].number + 1) % lanes
+	}
+	f := &flight{number: l, lane: c.lanes[l], ends: expect[*ends](), read: expect[*iteration]()}
+	c.flights = append(c.flights, f)
+	top := c.top()
+	f.lane.queue <- func() {
+		x, err := s.plan(ctx, c.database, f.lane, &after, top)
+		if x == nil {
+			f.ends.give(nil, err)
+			f.read.give(nil, err)
+			return
+		}
+		f.ends.give(&x.ends, nil)
+		f.read.give(x, x.start(ctx, c.database, f.lane.conn, &s.marks))
+	}
+}
+
+// plan finds the iteration after a place; nil if there is none.
+func (s *stream) plan(ctx context.Context, d *database, l *lane, after *place, top int) (*iteration, error) {
+	if err := l.connect(ctx, d.cfg.Options, d.name); err != nil {
+		return nil, err
+	}
+	d.watch(ctx, l.conn, s.metrics)
+	return d.iteration(ctx, l.conn, after, top)
+}
+
+// fill launches what there are lanes for.
+func (s *stream) fill(ctx context.Context, c *course) error {
+	if len(c.flights) == 0 {
+		s.launch(ctx, c, *s.at.Databases[c.name])
+	}
+	for len(c.flights) < lanes {
+		last := c.flights[len(c.flights)-1]
+		x, err := last.ends.take(ctx)
+		if err != nil {
+			return err
+		}
+		last.ends.give(x, nil) // it may be asked for again
+		if x == nil || !x.more {
+			return nil
+		}
+		s.launch(ctx, c, x.after)
+	}
+	return nil
+}
+
+// poll delivers the next iteration of a database. It reports whether there may be more
+// right away.
+func (s *stream) poll(ctx context.Context, c *course) (more bool, err error) {
+	if err := s.fill(ctx, c); err != nil {
+		return false, err
+	}
+	f := c.flights[0]
+	c.flights = c.flights[1:]
+	x, err := f.read.take(ctx)
+	if err != nil || x == nil {
+		return false, err
+	}
+	m := &merge{stream: s, d: c.database, iteration: x, lane: f.lane, tx: envelope.NewTransaction(s.cfg.Transactions)}
+	if err := m.run(ctx); err != nil {
+		return false, err
+	}
+	c.rows, c.transactions = m.rows, x.transactions
+	*s.at.Databases[c.name] = x.after
+	s.moved = true
+	return x.more, nil
+}
