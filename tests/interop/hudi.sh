@@ -24,6 +24,7 @@ python=$home/venv/bin/python
 go build -o "$work/hudi" ./tests/interop/hudi || exit 1
 read -ra kinds <<< "${KINDS:-}"
 "$work/hudi" write "$work" "${kinds[@]}" > "$work/kinds" || exit 1
+[ -s "$work/kinds" ] || { echo "no such kind: $KINDS"; exit 1; }
 
 failed=0
 one() { # KIND ENGINE
