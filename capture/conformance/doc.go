@@ -21,8 +21,13 @@
 // transactions. Beside that, places in the log must not go back, and the counts of
 // transactions must be right.
 //
+// For SQL Server there is a scenario of a login with few rights (rights.go), which the
+// run makes and drops: what the source says is missing is given to it.
+//
 // A recording has all statements and results of the scratch place, for SQL Server
 // those of the source too: from these a replay gets the same changes without a
-// server (see the test of it). It has neither passwords nor the names of host and
-// login.
+// server (see the test of it). For the others it has what their logs have of the
+// scratch place, PostgreSQL's messages and MySQL's events, from which tests of
+// capture/postgres and capture/mysql get the same changes. It has neither passwords
+// nor the names of host and login.
 package conformance

@@ -16,6 +16,10 @@ import (
 type mysqlServer struct {
 	name string // kindMySQL or kindMariaDB
 	user mysql.Options
+
+	// Where the log ended when the scenario began.
+	file string
+	pos  uint64
 }
 
 // MySQL is the server that options lead to; of these only those that say how to
@@ -57,11 +61,7 @@ func (m *mysqlServer) source(o sourceOptions) (capture.Source, error) {
 }
 
 func (m *mysqlServer) connect(ctx context.Context, r *Recorder) (session, error) {
-	opts, err := m.options(sourceOptions{})
-	if err != nil {
-		return nil, err
-	}
-	src, err := mysql.New(opts, slog.New(slog.DiscardHandler))
+	src, err := m.reader()
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,40 @@ func (m *mysqlServer) transaction() string { return "BEGIN" }
 
 func (m *mysqlServer) track(string) []string { return nil }
 
-// tap: the binary log has the rows of everybody.
+// mark implements logged.
+func (m *mysqlServer) mark(ctx context.Context) error {
+	src, err := m.reader()
+	if err != nil {
+		return err
+	}
+	m.file, m.pos, err = src.LogEnd(ctx)
+	return err
+}
+
+// log implements logged. What is of other databases is not kept.
+func (m *mysqlServer) log(ctx context.Context, r *Recorder) error {
+	src, err := m.reader()
+	if err != nil {
+		return err
+	}
+	e := &Entry{Query: fmt.Sprintf("-- the binary log from %s:%d", m.file, m.pos), Columns: []string{"file", "event"}}
+	err = src.Logged(ctx, m.file, m.pos, Scratch, func(file string, event []byte) {
+		e.Rows = append(e.Rows, []any{file, encodeValue(event)})
+	})
+	r.statement(e, err)
+	return err
+}
+
+// reader is a source that is not opened.
+func (m *mysqlServer) reader() (*mysql.Source, error) {
+	opts, err := m.options(sourceOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return mysql.New(opts, slog.New(slog.DiscardHandler))
+}
+
+// tap: the binary log has the rows of everybody; log takes out what is ours.
 func (m *mysqlServer) tap([]string) []string { return nil }
 
 func (m *mysqlServer) tapped() string { return "" }

@@ -266,6 +266,11 @@ func (a *attempt) create(ctx context.Context, names, statements []string) error 
 	}
 	if a.Recorder != nil {
 		statements = append(statements, a.Server.tap(a.tables)...)
+		if l, ok := a.Server.(logged); ok {
+			if err := l.mark(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return a.w.exec(ctx, statements...)
 }
@@ -328,6 +333,11 @@ func (a *attempt) end(ctx context.Context, err error) error {
 	a.report.add(order)
 	if q := a.Server.tapped(); q != "" && a.Recorder != nil && len(a.tables) > 0 {
 		if _, err := a.w.s.Query(ctx, q); err != nil { // it is recorded; the changes are not ours to judge by
+			a.Progress("the log could not be recorded: %v", err)
+		}
+	}
+	if l, ok := a.Server.(logged); ok && a.Recorder != nil && len(a.tables) > 0 {
+		if err := l.log(ctx, a.Recorder); err != nil { // as above
 			a.Progress("the log could not be recorded: %v", err)
 		}
 	}

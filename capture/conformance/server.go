@@ -63,7 +63,7 @@ type Server interface {
 	track(table string) []string
 	// tap is what makes the server keep its log of tables for a recording;
 	// tapped is the query that gives it. None where a recording has it anyway,
-	// or cannot have it.
+	// or gets it otherwise (logged).
 	tap(tables []string) []string
 	tapped() string
 	// settle waits until what was written up to a row of the marker is no longer
@@ -76,6 +76,15 @@ type Server interface {
 	drop(ctx context.Context, s session) error
 	// place is where a change is in the log, as text that sorts.
 	place(c *envelope.Change) string
+}
+
+// logged is a server of which the log can be read, for a recording, by what reads it
+// for a source.
+type logged interface {
+	// mark notes where the log ends.
+	mark(ctx context.Context) error
+	// log writes what is in it since that is of the scratch place.
+	log(ctx context.Context, r *Recorder) error
 }
 
 // session is a connection for statements.
