@@ -59,12 +59,6 @@ func (c Cursor) next(folder string) int64 {
 	return c.Floor
 }
 
-// isNew reports whether the object that begins at offset first in the folder is
-// not in the table yet.
-func (c *Checkpoint) isNew(partition int32, folder string, first int64) bool {
-	return first >= c.Partitions[partition].next(folder)
-}
-
 // clone returns a copy that shares nothing.
 func (c *Checkpoint) clone() *Checkpoint {
 	out := &Checkpoint{Topic: c.Topic, SchemaID: c.SchemaID, Partitions: make(map[int32]Cursor, len(c.Partitions))}

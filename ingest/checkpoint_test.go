@@ -57,11 +57,12 @@ func TestCheckpointKeepsFoldersThatAreAhead(t *testing.T) {
 	c.take(0, day25, 99)
 	// Records 0 to 99 are in the folder of the 25th, but for those, not seen
 	// yet, in the folder of the 24th.
-	if !c.isNew(0, day24, 50) || c.isNew(0, day25, 0) || !c.isNew(0, day25, 100) {
+	isNew := func(folder string, first int64) bool { return first >= c.Partitions[0].next(folder) }
+	if !isNew(day24, 50) || isNew(day25, 0) || !isNew(day25, 100) {
 		t.Error("an object of the 24th must be new, one of the 25th below 100 must not")
 	}
 	c.raise(0, 60)
-	if c.isNew(0, day24, 50) || !c.isNew(0, day24, 60) || c.isNew(0, day25, 99) {
+	if isNew(day24, 50) || !isNew(day24, 60) || isNew(day25, 99) {
 		t.Error("below the floor nothing is new")
 	}
 	c.raise(0, 10)

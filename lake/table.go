@@ -266,9 +266,6 @@ func (t *Table) Base() string { return t.base }
 // Name returns hoodie.table.name.
 func (t *Table) Name() string { return t.props[propName] }
 
-// Database returns the database that the table says it is of, which may be empty.
-func (t *Table) Database() string { return t.props.database() }
-
 // KeyFields returns the fields that make up the record key.
 func (t *Table) KeyFields() []string { return t.props.list(propKeys) }
 

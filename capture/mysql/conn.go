@@ -290,7 +290,6 @@ const (
 	errParse           = 1064
 	errNoSuchTable     = 1146
 	errNoColumn        = 1054
-	errUnknownVariable = 1193
 	errMasterFatal     = 1236
 	errLockWait        = 1205
 )

@@ -62,7 +62,6 @@ type BlockWriter struct {
 	head    []byte
 	count   int64
 	records int64
-	written int64
 	crc     uint32
 	err     error // of a block that was written in part: nothing can follow it
 }
@@ -110,7 +109,6 @@ func (b *BlockWriter) Flush() error {
 	b.head = AppendLong(b.head, int64(len(data)))
 	for _, part := range [][]byte{b.head, data, b.sync[:]} {
 		n, err := b.w.Write(part)
-		b.written += int64(n)
 		b.crc = crc32.Update(b.crc, castagnoli, part[:n])
 		if err != nil {
 			b.err = fmt.Errorf("write a block: %w", err)
@@ -124,14 +122,8 @@ func (b *BlockWriter) Flush() error {
 // Records returns the number of records appended.
 func (b *BlockWriter) Records() int64 { return b.records }
 
-// Written returns the number of bytes written to the underlying writer.
-func (b *BlockWriter) Written() int64 { return b.written }
-
 // BodyCRC returns the CRC-32C of the bytes written to the underlying writer.
 func (b *BlockWriter) BodyCRC() uint32 { return b.crc }
-
-// Buffered returns the number of bytes in the open block.
-func (b *BlockWriter) Buffered() int { return len(b.block) }
 
 // Writer writes a container file to its end: header first, then blocks. The
 // same header and records always make the same bytes.

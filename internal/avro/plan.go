@@ -66,7 +66,6 @@ const (
 	opSkipBool                   // 1 byte that is 0 or 1
 	opSkip                       // skips[n]
 	opUnion                      // branch index; jump by unions[n]
-	opNullable                   // branch index of a union of null and one: on null go to n, else on
 	opJump                       // to n
 	opNull                       // null -> column
 	opConst                      // n -> column (Int)
@@ -130,9 +129,6 @@ func Compile(s *Schema, targets []Target) (*Plan, error) {
 	}
 	return c.plan, nil
 }
-
-// Schema returns the writer schema that the plan was compiled for.
-func (p *Plan) Schema() *Schema { return p.schema }
 
 // Targets returns the targets; the slice must not be changed.
 func (p *Plan) Targets() []Target { return p.targets }

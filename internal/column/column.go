@@ -216,11 +216,3 @@ func (c *Column) truncate(n int) {
 		c.Nulls = c.Nulls[:w+1]
 	}
 }
-
-// Gather appends the rows of src at the given indexes, in that order.
-func (b *Batch) Gather(src *Batch, sel []int32) {
-	for i := range b.Cols {
-		b.Cols[i].Gather(&src.Cols[i], sel)
-	}
-	b.Len += len(sel)
-}

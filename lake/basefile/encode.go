@@ -28,9 +28,6 @@ type Chunk struct {
 	start  int64 // where data was in the file that it was read from
 }
 
-// Rows returns the number of rows in the chunk.
-func (c *Chunk) Rows() int { return c.rows }
-
 // Len returns the bytes of the chunk.
 func (c *Chunk) Len() int { return len(c.data) }
 

@@ -78,9 +78,6 @@ func (d *Dir) makePrivate(err error) (bool, error) {
 	return true, nil
 }
 
-// Root returns the directory, as an absolute path.
-func (d *Dir) Root() string { return d.root }
-
 // Path returns the file in which the object with the key is or would be. It is
 // to be read only, and only once it exists.
 func (d *Dir) Path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }

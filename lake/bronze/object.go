@@ -42,9 +42,6 @@ func Open(ctx context.Context, store blob.Store, key string) (*Object, error) {
 // SchemaText returns the writer schema.
 func (o *Object) SchemaText() string { return o.avro.SchemaText() }
 
-// Size returns the object's size in bytes.
-func (o *Object) Size() int64 { return o.blob.Size() }
-
 // Next returns the next block of records, or io.EOF once all of them are read
 // and agree with the header. The data is valid until the next call.
 func (o *Object) Next() (avro.Block, error) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"tributary/internal/avro"
 	"tributary/lake/blob"
@@ -44,7 +43,6 @@ type PartitionWriter struct {
 	last      int64            // offset last seen by Append or Skip
 	records   int64
 	bytes     int64
-	opened    time.Time
 	current   *draft  // the draft that the last record went to
 	schema    *Schema // of all drafts
 }
@@ -128,7 +126,7 @@ func (w *PartitionWriter) open(ctx context.Context, offset int64, folder string,
 			return nil, fmt.Errorf("begin %s: %w", name.Key(w.opt.Root), err)
 		}
 		if len(w.drafts) == 0 {
-			w.opened, w.schema = time.Now(), s
+			w.schema = s
 		}
 		w.drafts[folder] = d
 	}
@@ -152,9 +150,6 @@ func (w *PartitionWriter) Dirty() bool { return w.last > w.durable }
 
 // Folders returns the number of open folders.
 func (w *PartitionWriter) Folders() int { return len(w.drafts) }
-
-// Opened returns when the first of the open folders was opened.
-func (w *PartitionWriter) Opened() time.Time { return w.opened }
 
 // Flushed is an object that a flush has put.
 type Flushed struct {

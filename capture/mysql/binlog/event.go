@@ -10,7 +10,6 @@ import (
 // sources (MySQL's binlog_event.h, MariaDB's log_event.h).
 const (
 	TypeQuery              = 2
-	TypeStop               = 3
 	TypeRotate             = 4
 	TypeFormatDescription  = 15
 	TypeXID                = 16
@@ -29,7 +28,6 @@ const (
 	TypeDeleteRowsV2       = 32
 	TypeGTID               = 33
 	TypeAnonymousGTID      = 34
-	TypePreviousGTIDs      = 35
 	TypeXAPrepare          = 38
 	TypePartialUpdateRows  = 39
 	TypeTransactionPayload = 40
@@ -37,7 +35,6 @@ const (
 	TypeGTIDTagged         = 42
 	TypeMariaAnnotateRows  = 160
 	TypeMariaGTID          = 162
-	TypeMariaGTIDList      = 163
 	TypeMariaQueryCompr    = 165
 	TypeMariaWriteCompr    = 166
 	TypeMariaUpdateCompr   = 167

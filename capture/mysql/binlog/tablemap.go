@@ -8,7 +8,6 @@ import (
 // Column types of TABLE_MAP (MySQL's enum_field_types). Those named here are
 // the ones that can occur in a log.
 const (
-	ColDecimalOld = 0
 	ColTiny       = 1
 	ColShort      = 2
 	ColLong       = 3

@@ -125,7 +125,6 @@ type Change struct {
 type Drop struct {
 	Table     Name
 	Temporary bool
-	View      bool
 	Prefix    string // what precedes the table's name
 	Suffix    string
 }
