@@ -153,6 +153,9 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 		if err := d.overtaken(ctx, d.conn, p, d.list, d.list); err != nil {
 			return err
 		}
+		if err := d.lateComers(ctx, p); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -210,6 +213,31 @@ func (d *database) assume(ctx context.Context, p *place) error {
 		}
 	}
 	return nil
+}
+
+// lateComers reports instances that came after a place and of which changes have been
+// removed already: all of these were still to be read. Where an instance began is not
+// kept anywhere once the clean-up has moved its low end up, so that the time tells: an
+// instance begins when it is made.
+func (d *database) lateComers(ctx context.Context, p *place) error {
+	const late = 60 // seconds; an instance is made within a transaction, which may take some
+	return d.conn.rows(ctx, "SELECT object_id, start_lsn FROM cdc.change_tables WHERE DATEDIFF(second, create_date, sys.fn_cdc_map_lsn_to_time(start_lsn)) > @p1", []any{int64(late)}, func(v []driver.Value) error {
+		object, low := asInt(v[0]), asLSN(v[1])
+		i := slices.IndexFunc(d.list, func(x *instance) bool { return x.object == object })
+		if i < 0 || slices.Contains(p.Instances, object) || compareLSN(low, lsn(p.Commit)) <= 0 {
+			return nil
+		}
+		if i > 0 && d.list[i-1].id == d.list[i].id && slices.Contains(p.Instances, d.list[i-1].object) {
+			return nil // the older one is read up to there
+		}
+		return removed(d.name, d.list[i], lsn(p.Commit), low)
+	})
+}
+
+// removed is the error about changes that were cleaned up before they were read.
+func removed(database string, in *instance, at, low lsn) error {
+	return fault.Humanf(wayOut+". To keep changes for longer, as minutes: USE "+quoted(database)+"; EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 10080",
+		"changes of %s after our position %s have been removed: its change table begins at %s (retention)", in.id, at.String(), low.String())
 }
 
 const wayOut = "take a new snapshot: cdc-source offsets reset, or snapshot.mode when_needed"
@@ -272,9 +300,7 @@ func (d *database) lowEnds(ctx context.Context, c *conn, p *place, list []*insta
 		if compareLSN(low, first) <= 0 { // zero: there is no such instance any more, or it has no changes yet
 			continue
 		}
-		l := lsn(p.Commit)
-		return fault.Humanf(wayOut+". To keep changes for longer, as minutes: USE "+quoted(d.name)+"; EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 10080",
-			"changes of %s after our position %s have been removed: its change table begins at %s (retention)", list[i].id, l.String(), low.String())
+		return removed(d.name, list[i], lsn(p.Commit), low)
 	}
 	return nil
 }

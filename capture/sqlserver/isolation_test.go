@@ -4,15 +4,17 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
+	"sync"
 	"testing"
 
 	"tributary/internal/mssqltest"
 )
 
 // hooked is a Wire of which a test sees the statements before they run, and the
-// rows of their results.
+// rows of their results. Its functions run one at a time for all connections.
 type hooked struct {
 	Wire
+	mu     *sync.Mutex
 	before func(query string)
 	row    func(query string, v []driver.Value)
 	text   func(query string) string // what runs in its place
@@ -27,20 +29,17 @@ type hookedRows struct {
 func (r hookedRows) Next(v []driver.Value) error {
 	err := r.Rows.Next(v)
 	if err == nil && r.h.row != nil {
+		r.h.mu.Lock()
+		defer r.h.mu.Unlock()
 		r.h.row(r.query, v)
 	}
 	return err
 }
 
 func (h hooked) Query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if h.before != nil {
-		h.before(query)
-	}
-	sent := query
-	if h.text != nil {
-		if sent = h.text(query); sent != query {
-			args = nil
-		}
+	sent := h.see(query)
+	if sent != query {
+		args = nil
 	}
 	rs, err := h.Wire.Query(ctx, sent, args)
 	if err != nil {
@@ -49,8 +48,22 @@ func (h hooked) Query(ctx context.Context, query string, args []driver.NamedValu
 	return hookedRows{rs, query, h}, nil
 }
 
+// see shows the test a statement, and returns what runs.
+func (h hooked) see(query string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.before != nil {
+		h.before(query)
+	}
+	if h.text != nil {
+		return h.text(query)
+	}
+	return query
+}
+
 // wires has all connections of a source be h.
 func (h hooked) wires() func(context.Context, string, func(context.Context) (Wire, error)) (Wire, error) {
+	h.mu = new(sync.Mutex)
 	return func(ctx context.Context, _ string, dial func(context.Context) (Wire, error)) (_ Wire, err error) {
 		h := h // of this connection
 		h.Wire, err = dial(ctx)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,6 +283,43 @@ func TestOvertaken(t *testing.T) {
 			break
 		}
 	}
+}
+
+// TestLateComerCleanedUp has a table be captured, and be cleaned up, after a position:
+// one from before anything was captured, and one that has captured another table.
+func TestLateComerCleanedUp(t *testing.T) {
+	var passed atomic.Int64
+	began := time.Now()
+	srv, db := tracked(t, mssqltest.Options{Clock: func() time.Time { return began.Add(time.Duration(passed.Load())) }})
+	exec(t, db, "CREATE TABLE dbo.w (id int NOT NULL PRIMARY KEY)", "INSERT INTO dbo.t VALUES (1, 1)")
+	o := optionsFor(t, srv, map[string]string{"snapshot.mode": "no_data"})
+	s := open(t, o, nil)
+	_, before := next(t, s)
+	check(t, s.Close())
+	passed.Store(int64(time.Second))
+	check(t, db.EnableTable("dbo", "w", ""))
+	exec(t, db, "INSERT INTO dbo.w VALUES (2)")
+	passed.Store(int64(time.Hour))
+	exec(t, db, "INSERT INTO dbo.w VALUES (3)")
+	after := db.MaxLSN()
+	positions := []capture.Position{capture.Position(`{"databases":{"crm":{}}}`), before}
+	for _, p := range positions {
+		if err := s.Open(t.Context(), p); err != nil {
+			t.Errorf("before the clean-up, from %s: %v", p, err)
+		}
+		check(t, s.Close())
+	}
+	check(t, db.Cleanup("dbo_w", db.MaxLSN()))
+	for _, p := range positions {
+		if err := s.Open(t.Context(), p); !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "changes of crm.dbo.w") {
+			t.Errorf("from %s: %v", p, err)
+		}
+	}
+	now := capture.Position(fmt.Sprintf(`{"databases":{"crm":{"commit_lsn":%q}}}`, after.String()))
+	if err := s.Open(t.Context(), now); err != nil {
+		t.Errorf("from the end: %v", err)
+	}
+	check(t, s.Close())
 }
 
 // TestInstanceAfterThePosition has a table be captured after a position that tells of

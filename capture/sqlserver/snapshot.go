@@ -139,7 +139,7 @@ func (n *session) snapshotOf(ctx context.Context, d *database, more bool) (err e
 		}
 	}()
 	f := &flusher{n: n, batch: n.pipe.Batch()}
-	plan := snapshot.Plan{Progress: *n.at.Snapshot, ChunkRows: n.cfg.FetchSize, Aside: n.cfg.KeepsFailures(), GiveUp: ofStatement, Log: n.log}
+	plan := snapshot.Plan{Progress: *n.at.Snapshot, ChunkRows: n.cfg.FetchSize, ListBytes: n.cfg.BatchBytes, Aside: n.cfg.KeepsFailures(), GiveUp: ofStatement, Log: n.log}
 	plan.Source.CommitLSN = lsn(p.Commit)
 	v, err := d.conn.one(ctx, "SELECT SYSDATETIMEOFFSET()")
 	if err != nil {
