@@ -10,6 +10,8 @@ import (
 	"math"
 	"sort"
 	"strings"
+
+	"tributary/internal/avrotext"
 )
 
 // The bodies of cleans, rollbacks, savepoints and plans are Avro object
@@ -50,7 +52,7 @@ type avroParser struct {
 }
 
 func parseAvroSchema(text []byte) (*avroNode, error) {
-	if depth(string(text)) > maxSchemaDepth {
+	if avrotext.Depth(text) > maxSchemaDepth {
 		return nil, fmt.Errorf("%w: schema nested too deep", errAvro)
 	}
 	p := avroParser{named: map[string]*avroNode{}}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tributary/internal/avrotext"
 	"tributary/lake/basefile"
 )
 
@@ -220,7 +221,7 @@ func ParseSchema(text string) (Schema, error) {
 			Type json.RawMessage
 		}
 	}
-	if depth(text) > maxSchemaDepth {
+	if avrotext.Depth(text) > maxSchemaDepth {
 		return Schema{}, fmt.Errorf("avro schema is nested more than %d deep", maxSchemaDepth)
 	}
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
@@ -253,26 +254,6 @@ func isMeta(name string) bool {
 		}
 	}
 	return false
-}
-
-// depth returns the nesting of brackets in JSON text, strings left out.
-func depth(text string) int {
-	deepest, now, inString := 0, 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			now++
-			deepest = max(deepest, now)
-		case c == '}' || c == ']':
-			now--
-		}
-	}
-	return deepest
 }
 
 // parseType reads a field's type and whether it is a union with null.

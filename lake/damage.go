@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"tributary/internal/column"
 	"tributary/internal/fault"
 	"tributary/lake/basefile"
 	"tributary/lake/blob"
@@ -50,6 +51,23 @@ func (w *watched) ReadAt(p []byte, off int64) (int, error) {
 func (w *watched) open() (*basefile.File, error) {
 	f, err := basefile.Open(w, w.Size())
 	return f, w.explain(err)
+}
+
+// openedFile is a base file whose errors need a human where it is damaged.
+type openedFile struct {
+	*basefile.File
+	object *watched
+}
+
+// Read implements what basefile.File has.
+func (f *openedFile) Read(g int, c basefile.Column, dst *column.Column) error {
+	return f.object.explain(f.File.Read(g, c, dst))
+}
+
+// Chunk implements what basefile.File has.
+func (f *openedFile) Chunk(g, i int) (*basefile.Chunk, error) {
+	c, err := f.File.Chunk(g, i)
+	return c, f.object.explain(err)
 }
 
 // explain marks an error over the object as one that needs a human, unless the

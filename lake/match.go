@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"tributary/internal/column"
-	"tributary/lake/basefile"
 	"tributary/lake/merge"
 )
 
@@ -85,7 +84,7 @@ func (c *change) planFile(ctx context.Context, n int) error {
 // comparesStored reports whether stored rows may be newer than those of the batch.
 func (c *change) comparesStored() bool { return c.order >= 0 && c.t.w.payload == EventTime }
 
-func (c *change) readOrder(file *basefile.File, g int, dst *column.Column) error {
+func (c *change) readOrder(file *openedFile, g int, dst *column.Column) error {
 	if !c.comparesStored() {
 		return nil
 	}
@@ -96,7 +95,7 @@ func (c *change) readOrder(file *basefile.File, g int, dst *column.Column) error
 }
 
 // decide decides the stored rows that have a key of the batch.
-func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, order *column.Column) error {
+func (c *change) decide(file *openedFile, g int, p *filePlan, rows []hit, order *column.Column) error {
 	if !c.comparesStored() {
 		order = nil
 	}
@@ -151,7 +150,7 @@ func (c *change) decide(file *basefile.File, g int, p *filePlan, rows []hit, ord
 }
 
 // dropEqual leaves out the rows that would become what they are.
-func (c *change) dropEqual(file *basefile.File, g int, rows []hit) ([]hit, error) {
+func (c *change) dropEqual(file *openedFile, g int, rows []hit) ([]hit, error) {
 	differs := make([]bool, len(rows))
 	for i := range rows {
 		differs[i] = !rows[i].again
@@ -180,7 +179,7 @@ func (c *change) dropEqual(file *basefile.File, g int, rows []hit) ([]hit, error
 
 // movers finds the rows whose new partition is another than the group's, puts
 // them into c.moved as they will be and plans their insertion there.
-func (c *change) movers(file *basefile.File, g int, partition string, rows []hit) (map[int32]bool, error) {
+func (c *change) movers(file *openedFile, g int, partition string, rows []hit) (map[int32]bool, error) {
 	if len(c.keyer.partitions) == 0 || len(rows) == 0 {
 		return nil, nil
 	}
@@ -222,7 +221,7 @@ func (c *change) movers(file *basefile.File, g int, partition string, rows []hit
 }
 
 // resolve appends column n of the rows as they will be.
-func (c *change) resolve(file *basefile.File, g, n int, rows []hit, dst *column.Column) error {
+func (c *change) resolve(file *openedFile, g, n int, rows []hit, dst *column.Column) error {
 	f := c.schema.Fields[n]
 	dst.Kind = f.Type.Column()
 	stored := column.Column{Kind: dst.Kind}

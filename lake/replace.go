@@ -235,7 +235,7 @@ func (t *Table) adoptReplaced(r *replacement) {
 // Hudi's own columns only the file's name changes.
 func (f *fileWriter) bundle(ctx context.Context) error {
 	type piece struct {
-		file  *basefile.File
+		file  *openedFile
 		group int
 	}
 	var pieces []piece
@@ -302,7 +302,7 @@ func (f *fileWriter) bundle(ctx context.Context) error {
 }
 
 // addKeys adds every key of a file.
-func addKeys(keys *keyRange, file *basefile.File) error {
+func addKeys(keys *keyRange, file *openedFile) error {
 	col := column.Column{Kind: column.Bytes}
 	for g := range file.Groups() {
 		col.Reset()

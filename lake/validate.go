@@ -203,7 +203,7 @@ func (v *validator) file(ctx context.Context, f BaseFile) error {
 	if !v.t.props.is(propMetaFields, true) {
 		return nil
 	}
-	if err := v.rows(file, f, p); err != nil {
+	if err := v.rows(file.File, f, p); err != nil {
 		v.add(true, p, "cannot be read: %v", err)
 	}
 	return nil

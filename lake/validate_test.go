@@ -2,6 +2,7 @@ package lake
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -221,4 +222,28 @@ func TestMissingFileIsToldOf(t *testing.T) {
 	}
 	must(t, tab.Lock(t.Context()))
 	must(t, tab.Close(t.Context()))
+}
+
+// TestDamageMetByAWriter has an upsert meet a base file of which pages are damaged, and
+// its footer is not: that does not heal by trying again.
+func TestDamageMetByAWriter(t *testing.T) {
+	tab, m := validTable(t)
+	s, err := tab.AsOf(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.Files() {
+		text := bytes.Clone(get(t, m, f.Key))
+		footer := int(binary.LittleEndian.Uint32(text[len(text)-8:])) + 8
+		for i := 4; i < len(text)-footer; i += 7 {
+			text[i] ^= 0x55
+		}
+		put(t, m, f.Key, text)
+	}
+	b := everyKind.NewBatch()
+	everyRow(b, "key 1", 1000)
+	_, err = tab.Upsert(t.Context(), Rows{Batch: b}, nil)
+	if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("error %v", err)
+	}
 }

@@ -21,15 +21,15 @@ const groupRows = 20_000
 type fileWriter struct {
 	c       *change
 	plan    *filePlan
-	old     *basefile.File // nil for a new group
+	old     *openedFile // nil for a new group
 	instant string
 	task    int // the file's number in the commit
 	name    string
 	columns []basefile.Column // Hudi's own, then the table's
 	out     *basefile.Writer
-	seq     int              // rows numbered so far
-	opened  []*basefile.File // the sources of a clustering
-	keys    *keyRange        // of a file whose keys are known by now
+	seq     int           // rows numbered so far
+	opened  []*openedFile // the sources of a clustering
+	keys    *keyRange     // of a file whose keys are known by now
 }
 
 func (c *change) newFileWriter(p *filePlan, instant string, task int) *fileWriter {

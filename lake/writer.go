@@ -167,17 +167,18 @@ func (t *Table) addGroup(f BaseFile) (int, error) {
 }
 
 // openFile opens a base file; done closes it.
-func (t *Table) openFile(ctx context.Context, key string) (f *basefile.File, done func(), err error) {
+func (t *Table) openFile(ctx context.Context, key string) (f *openedFile, done func(), err error) {
 	o, err := t.store.Open(ctx, key)
 	if err != nil {
 		return nil, nil, err
 	}
 	w := &watched{Object: o}
-	if f, err = w.open(); err != nil {
+	file, err := w.open()
+	if err != nil {
 		o.Close()
 		return nil, nil, err
 	}
-	return f, func() { o.Close() }, nil
+	return &openedFile{file, w}, func() { o.Close() }, nil
 }
 
 // sync makes sure that the lease is ours and that nobody else has written the
