@@ -67,18 +67,8 @@ type headerToValue struct {
 }
 
 func newHeaderToValue(o *StepOptions) Step {
-	x := headerToValue{headers: o.fieldList("headers"), fields: o.fieldList("fields")}
-	switch op := o.required("operation"); op {
-	case "move":
-		x.move = true
-	case "copy", "":
-	default:
-		o.fault("operation", "%q is neither copy nor move", op)
-	}
-	if len(x.fields) != len(x.headers) {
-		o.fault("headers", "has %d names for %d fields", len(x.headers), len(x.fields))
-	}
-	return x
+	fields, headers, move := o.headerFields()
+	return headerToValue{headers: headers, fields: fields, move: move}
 }
 
 func (x headerToValue) compile(s *shape) (func(*record) (bool, error), error) {

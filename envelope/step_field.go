@@ -81,18 +81,25 @@ type headerFrom struct {
 }
 
 func newHeaderFrom(o *StepOptions, key bool) Step {
-	x := headerFrom{key: key, fields: o.fieldList("fields"), headers: o.fieldList("headers")}
+	fields, headers, move := o.headerFields()
+	return headerFrom{key: key, fields: fields, headers: headers, move: move}
+}
+
+// headerFields are fields and the headers that stand for them, of which one is made
+// from the other, and whether that one goes.
+func (o *StepOptions) headerFields() (fields, headers []string, move bool) {
+	fields, headers = o.fieldList("fields"), o.fieldList("headers")
 	switch op := o.required("operation"); op {
 	case "move":
-		x.move = true
+		move = true
 	case "copy", "":
 	default:
 		o.fault("operation", "%q is neither copy nor move", op)
 	}
-	if len(x.fields) != len(x.headers) {
-		o.fault("headers", "has %d names for %d fields", len(x.headers), len(x.fields))
+	if len(fields) != len(headers) {
+		o.fault("headers", "has %d names for %d fields", len(headers), len(fields))
 	}
-	return x
+	return fields, headers, move
 }
 
 func (x headerFrom) compile(s *shape) (func(*record) (bool, error), error) {

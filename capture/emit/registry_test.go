@@ -3,7 +3,6 @@ package emit
 import (
 	"bytes"
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -16,22 +15,8 @@ import (
 // Records in AWS Glue's format, plain and compressed, are read with the schemas
 // that Glue has under their ids.
 func TestGlueWireFormat(t *testing.T) {
-	endpoint := moto.Start(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(`{"RegistryName":"cdc"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Amz-Target", "AWSGlue.CreateRegistry")
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/glue/aws4_request, SignedHeaders=host, Signature=x")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatal(resp, err)
-	}
-	resp.Body.Close()
-
 	o := newOptions(t)
-	o.RegistryURL = "glue://cdc?region=us-east-1&endpoint=" + endpoint
+	o.RegistryURL = moto.StartGlue(t, "cdc")
 	o.WireFormat = "glue"
 	for _, compression := range []string{"NONE", "ZLIB"} {
 		o.Schemas.Compression = compression

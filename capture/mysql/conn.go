@@ -280,18 +280,18 @@ func serverError(err error) *mysql.MyError {
 
 // Error numbers of the server.
 const (
-	errAccessDenied    = 1045
-	errDBAccessDenied  = 1044
-	errHostDenied      = 1130
-	errHostBlocked     = 1129
-	errTableDenied     = 1142
-	errColumnDenied    = 1143
-	errSpecificDenied  = 1227
-	errParse           = 1064
-	errNoSuchTable     = 1146
-	errNoColumn        = 1054
-	errMasterFatal     = 1236
-	errLockWait        = 1205
+	errAccessDenied   = 1045
+	errDBAccessDenied = 1044
+	errHostDenied     = 1130
+	errHostBlocked    = 1129
+	errTableDenied    = 1142
+	errColumnDenied   = 1143
+	errSpecificDenied = 1227
+	errParse          = 1064
+	errNoSuchTable    = 1146
+	errNoColumn       = 1054
+	errMasterFatal    = 1236
+	errLockWait       = 1205
 )
 
 // explain marks the errors that need a human and says what to do.

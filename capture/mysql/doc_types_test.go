@@ -1,11 +1,8 @@
 package mysql
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -119,6 +116,7 @@ func writeTypes(t *testing.T, file, header string, rows []documented, footer str
 	t.Helper()
 	var b strings.Builder
 	b.WriteString(header)
+	cell := capturetest.Cell
 	for _, row := range rows {
 		for _, option := range append([]string{""}, row.modes...) {
 			d := definition(row.full)
@@ -126,20 +124,11 @@ func writeTypes(t *testing.T, file, header string, rows []documented, footer str
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.full, cell(option), avroName(&ct.typ), cell(ct.typ.Name), cell(printable(row.text)), cell(written(t, &ct, row.text)))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.full, cell(option), capturetest.AvroName(&ct.typ), cell(ct.typ.Name), cell(printable(row.text)), cell(written(t, &ct, row.text)))
 		}
 	}
 	b.WriteString(footer)
-	path := filepath.Join("..", "..", "docs", file)
-	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if have, err := os.ReadFile(path); err != nil || string(have) != b.String() {
-		t.Errorf("%s is not what the code does (%v): run this test with -update", path, err)
-	}
+	capturetest.Documented(t, file, b.String(), *update)
 }
 
 // with are the default settings but for OPTION=VALUE.
@@ -153,13 +142,6 @@ func with(t *testing.T, option string) *settings {
 	return &settings{Options: &o}
 }
 
-func cell(s string) string {
-	if s == "" {
-		return ""
-	}
-	return "`" + strings.ReplaceAll(s, "|", `\|`) + "`"
-}
-
 // printable writes bytes in hexadecimal.
 func printable(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
@@ -168,22 +150,10 @@ func printable(s string) string {
 	return s
 }
 
-func avroName(t *envelope.Type) string {
-	switch {
-	case t.Kind == envelope.Array:
-		return "array of " + avroName(t.Items)
-	case t.Logical == "decimal":
-		return fmt.Sprintf("bytes, decimal(%d,%d)", t.Precision, t.Scale)
-	case t.Int16:
-		return "int (int16)"
-	}
-	return t.Kind.String()
-}
-
 // written encodes the example, and decodes it by the schema of a record.
 func written(t *testing.T, ct *columnType, text string) string {
 	t.Helper()
-	column := envelope.Column{Name: "v", Type: ct.typ, Nullable: true}
+	column := envelope.Column{Type: ct.typ, Nullable: true}
 	row := column.AppendNull(nil)
 	if ct.none == nil || !ct.none([]byte(text)) {
 		var err error
@@ -191,21 +161,5 @@ func written(t *testing.T, ct *columnType, text string) string {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
-	f := envelope.NewFormat(envelope.Options{Naming: envelope.Naming{Prefix: "p"}, Unwrap: &envelope.Unwrap{}})
-	tf, err := f.Table(&envelope.Table{ID: envelope.TableID{Name: "t"}, Columns: []envelope.Column{column}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := capturetest.DecodeAvro(tf.ValueSchema, row)
-	if err != nil {
-		t.Fatalf("%s: decode: %v", text, err)
-	}
-	var out strings.Builder
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	s := strings.TrimSpace(out.String())
-	return strings.TrimSuffix(strings.TrimPrefix(s, `{"v":`), "}")
+	return capturetest.Written(t, column, row)
 }

@@ -106,31 +106,23 @@ func (v *version) query(c snapshot.Chunk, override string) string {
 	return b.String()
 }
 
-// after is the condition for rows behind a key, in a form for which the server
-// finds the range in the index: a >= 1 AND (a > 1 OR (a = 1 AND b > 2)).
-func (v *version) after(key [][]byte) string {
-	cond := ""
-	for i := len(v.def.Key) - 1; i >= 0; i-- {
-		name, value := identifier(v.def.Key[i]), v.literal(v.def.Key[i], key[i])
-		if cond == "" {
-			cond = name + " > " + value
-		} else {
-			cond = name + " >= " + value + " AND (" + name + " > " + value + " OR (" + cond + "))"
-		}
-	}
-	return cond
-}
+// after is the condition for rows behind a key.
+func (v *version) after(key [][]byte) string { return v.beside(key, " > ", " > ") }
 
-// upto is the condition for rows up to a key: a <= 1 AND (a < 1 OR (a = 1 AND
-// b <= 2)).
-func (v *version) upto(key [][]byte) string {
+// upto is the condition for rows up to a key.
+func (v *version) upto(key [][]byte) string { return v.beside(key, " < ", " <= ") }
+
+// beside is the condition for rows on a side of a key, in a form for which the server
+// finds the range in the index: a >= 1 AND (a > 1 OR (a = 1 AND b > 2)). last compares
+// the last column.
+func (v *version) beside(key [][]byte, side, last string) string {
 	cond := ""
 	for i := len(v.def.Key) - 1; i >= 0; i-- {
 		name, value := identifier(v.def.Key[i]), v.literal(v.def.Key[i], key[i])
 		if cond == "" {
-			cond = name + " <= " + value
+			cond = name + last + value
 		} else {
-			cond = name + " <= " + value + " AND (" + name + " < " + value + " OR (" + cond + "))"
+			cond = name + strings.TrimRight(side, " ") + "= " + value + " AND (" + name + side + value + " OR (" + cond + "))"
 		}
 	}
 	return cond

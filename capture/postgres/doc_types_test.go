@@ -1,11 +1,8 @@
 package postgres
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -146,42 +143,16 @@ func TestTypesAreDocumented(t *testing.T) {
 	for _, d := range documented {
 		for _, option := range append([]string{""}, d.modes...) {
 			mp, ok := mapType(d.typ, modesOf(t, option))
-			cell := func(s string) string {
-				if s == "" {
-					return ""
-				}
-				return "`" + strings.ReplaceAll(s, "|", `\|`) + "`"
-			}
+			cell := capturetest.Cell
 			if !ok {
 				fmt.Fprintf(&b, "| %s | %s | left out | | %s | |\n", d.name, cell(option), cell(d.text))
 				continue
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", d.name, cell(option), avroName(&mp.typ), cell(semanticName(&mp.typ)), cell(d.text), cell(written(t, &mp, d.text)))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", d.name, cell(option), capturetest.AvroName(&mp.typ), cell(semanticName(&mp.typ)), cell(d.text), cell(written(t, &mp, d.text)))
 		}
 	}
 	b.WriteString(typesFooter)
-	path := filepath.Join("..", "..", "docs", "types-postgres.md")
-	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if have, err := os.ReadFile(path); err != nil || string(have) != b.String() {
-		t.Errorf("%s is not what the code does (%v): run this test with -update", path, err)
-	}
-}
-
-func avroName(t *envelope.Type) string {
-	switch {
-	case t.Kind == envelope.Array || t.Kind == envelope.Map:
-		return t.Kind.String() + " of " + avroName(t.Items)
-	case t.Logical == "decimal":
-		return fmt.Sprintf("bytes, decimal(%d,%d)", t.Precision, t.Scale)
-	case t.Int16:
-		return "int (int16)"
-	}
-	return t.Kind.String()
+	capturetest.Documented(t, "types-postgres.md", b.String(), *update)
 }
 
 func semanticName(t *envelope.Type) string {
@@ -198,21 +169,5 @@ func written(t *testing.T, mp *mapping, text string) string {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	f := envelope.NewFormat(envelope.Options{Naming: envelope.Naming{Prefix: "p"}, Unwrap: &envelope.Unwrap{}})
-	tf, err := f.Table(&envelope.Table{ID: envelope.TableID{Name: "t"}, Columns: []envelope.Column{{Name: "v", Type: mp.typ}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := capturetest.DecodeAvro(tf.ValueSchema, row)
-	if err != nil {
-		t.Fatalf("%s: decode: %v", text, err)
-	}
-	var out strings.Builder
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	s := strings.TrimSpace(out.String())
-	return strings.TrimSuffix(strings.TrimPrefix(s, `{"v":`), "}")
+	return capturetest.Written(t, envelope.Column{Type: mp.typ}, row)
 }

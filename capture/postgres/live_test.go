@@ -238,16 +238,7 @@ func TestRightsAreChecked(t *testing.T) {
 }
 
 func TestWalLevelIsChecked(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{Settings: map[string]string{"wal_level": "replica"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s := liveSource(t, &testdb.Database{Server: server, Name: "postgres"}, nil)
+	s := liveSource(t, testdb.OwnPostgreSQL(t, testdb.Options{Settings: map[string]string{"wal_level": "replica"}}), nil)
 	wantHuman(t, s.Open(t.Context(), nil), "wal_level")
 }
 
@@ -277,26 +268,15 @@ func TestCheckTellsThePlan(t *testing.T) {
 // TestRestartOfTheServer: a crash of the database is a fault that a retry
 // heals, and nothing is lost or repeated.
 func TestRestartOfTheServer(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	db := &testdb.Database{Server: server, Name: "postgres"}
-	if err := server.Exec(t.Context(), "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)"); err != nil {
-		t.Fatal(err)
-	}
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
 	s := liveSource(t, db, nil)
 	pos := streamed(t, s)
 	open(t, s, pos)
-	if err := server.Kill(); err != nil {
+	if err := db.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Next(t.Context())
+	_, err := s.Next(t.Context())
 	for err == nil {
 		_, err = s.Next(t.Context())
 	}
@@ -304,12 +284,10 @@ func TestRestartOfTheServer(t *testing.T) {
 		t.Errorf("a crash of the server needs a human: %v", err)
 	}
 	_ = s.Close()
-	if err := server.Restart(t.Context()); err != nil {
+	if err := db.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Exec(t.Context(), "INSERT INTO t VALUES (2)"); err != nil {
-		t.Fatal(err)
-	}
+	db.MustExec(t, "INSERT INTO t VALUES (2)")
 	all := readAll(t, s, pos, func(b *capture.Batch) bool { return len(b.List) > 0 })
 	if c := all[len(all)-1].changes; len(c) != 1 || c[0].Op != envelope.Create {
 		t.Errorf("after the restart: %v", c)

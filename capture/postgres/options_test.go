@@ -336,19 +336,10 @@ func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) {
 // TestTLS: every way to trust the server, and a client that is known by its
 // certificate.
 func TestTLS(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	db := &testdb.Database{Server: server, Name: "postgres"}
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
 	q := func(s string) [][]string {
 		t.Helper()
-		rows, err := server.Query(t.Context(), s)
+		rows, err := db.Query(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}

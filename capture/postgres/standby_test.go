@@ -31,27 +31,23 @@ func TestStandbysThatDoNotDo(t *testing.T) {
 
 // TestServerThatIsAStandby is refused: a server that is in recovery.
 func TestServerThatIsAStandby(t *testing.T) {
-	srv, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = srv.Stop() })
-	signal := filepath.Join(dataDirectory(t, srv), "standby.signal")
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
+	signal := filepath.Join(dataDirectory(t, db), "standby.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(srv.Kill(), srv.Restart(t.Context())); err != nil {
+	if err := errors.Join(db.Kill(), db.Restart(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	s := liveSource(t, &testdb.Database{Server: srv, Name: "postgres"}, nil)
+	s := liveSource(t, db, nil)
 	var plan strings.Builder
 	wantHuman(t, s.Check(t.Context(), nil, &plan), "the server is a standby")
 	wantHuman(t, errors.Join(s.Open(t.Context(), nil), s.Close()), "the server is a standby")
 }
 
-func dataDirectory(t *testing.T, srv *testdb.Server) string {
+func dataDirectory(t *testing.T, db *testdb.Database) string {
 	t.Helper()
-	rows, err := srv.Query(t.Context(), "SHOW data_directory")
+	rows, err := db.Query(t.Context(), "SHOW data_directory")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,42 +16,27 @@ import (
 // with; one that lacks some of it is refused, before and after its log has grown past
 // the position.
 func TestTimelines(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	db := &testdb.Database{Server: server, Name: "postgres"}
-	exec := func(statements ...string) {
-		t.Helper()
-		if err := server.Exec(t.Context(), statements...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE zend (id int PRIMARY KEY)")
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
+	db.MustExec(t, "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE zend (id int PRIMARY KEY)")
 	source := func() *Source { return liveSource(t, db, nil) }
 	pos := streamed(t, source())
-	data := filepath.Join(server.Dir, "data")
+	data := filepath.Join(db.Dir, "data")
 	// promote ends the server, changes its data and has it go on as a standby that
 	// is promoted.
 	promote := func(change func()) {
 		t.Helper()
-		if err := server.Kill(); err != nil {
+		if err := db.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		change()
 		signal := filepath.Join(data, "standby.signal")
 		run(t, "cp", "-p", filepath.Join(data, "PG_VERSION"), signal)
-		if err := server.Restart(t.Context()); err != nil {
+		if err := db.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		exec("SELECT pg_promote()")
+		db.MustExec(t, "SELECT pg_promote()")
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			rows, err := server.Query(t.Context(), "SELECT pg_is_in_recovery()")
+			rows, err := db.Query(t.Context(), "SELECT pg_is_in_recovery()")
 			if err == nil && (rows[0][0] == "f" || rows[0][0] == "false") {
 				return
 			}
@@ -63,7 +48,7 @@ func TestTimelines(t *testing.T) {
 	insert := "INSERT INTO t SELECT coalesce(max(id), 0) + 1 FROM t"
 	changes := func() {
 		t.Helper()
-		exec(insert)
+		db.MustExec(t, insert)
 		got, next := capturedAfter(t, source(), pos, 1)
 		if len(got) != 1 {
 			t.Fatalf("%d changes", len(got))
@@ -76,16 +61,16 @@ func TestTimelines(t *testing.T) {
 		t.Errorf("position %s", pos)
 	}
 	// A copy of now is what a standby has that falls behind.
-	copied := filepath.Join(server.Dir, "copy")
-	if err := server.Kill(); err != nil {
+	copied := filepath.Join(db.Dir, "copy")
+	if err := db.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "cp", "-a", data, copied)
-	if err := server.Restart(t.Context()); err != nil {
+	if err := db.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		exec(insert)
+		db.MustExec(t, insert)
 	}
 	changes20, next := capturedAfter(t, source(), pos, 20)
 	if len(changes20) != 20 {
@@ -97,18 +82,18 @@ func TestTimelines(t *testing.T) {
 		run(t, "cp", "-a", copied, data)
 		_ = os.Remove(filepath.Join(data, "postmaster.pid"))
 	}
-	if err := server.Kill(); err != nil { // it goes on from a backup, on the same timeline
+	if err := db.Kill(); err != nil { // it goes on from a backup, on the same timeline
 		t.Fatal(err)
 	}
 	restore()
-	if err := server.Restart(t.Context()); err != nil {
+	if err := db.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	wantHuman(t, source().Open(t.Context(), pos), "has lost what was captured last")
 	promote(restore)
 	wantHuman(t, source().Open(t.Context(), pos), "was left at")
 	for range 60 {
-		exec(insert)
+		db.MustExec(t, insert)
 	}
 	wantHuman(t, source().Open(t.Context(), pos), "has others in their place")
 }

@@ -2,11 +2,8 @@ package sqlserver
 
 import (
 	"database/sql/driver"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -100,37 +97,16 @@ func TestTypesAreDocumented(t *testing.T) {
 	for _, d := range documented {
 		for _, option := range append([]string{""}, d.modes...) {
 			typ, ok := typeOf(&d.column, withOption(t, option))
-			cell := func(s string) string {
-				if s == "" {
-					return ""
-				}
-				return "`" + s + "`"
-			}
+			cell := capturetest.Cell
 			if !ok {
 				fmt.Fprintf(&b, "| %s | %s | left out | | %s | |\n", d.name, cell(option), cell(d.shown))
 				continue
 			}
-			avro := typ.typ.Kind.String()
-			switch {
-			case typ.typ.Logical == "decimal":
-				avro = fmt.Sprintf("bytes, decimal(%d,%d)", typ.typ.Precision, typ.typ.Scale)
-			case typ.typ.Int16:
-				avro = "int (int16)"
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", d.name, cell(option), avro, cell(typ.typ.Name), cell(d.shown), cell(written(t, &typ, d.value)))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", d.name, cell(option), capturetest.AvroName(&typ.typ), cell(typ.typ.Name), cell(d.shown), cell(written(t, &typ, d.value)))
 		}
 	}
 	b.WriteString(typesFooter)
-	path := filepath.Join("..", "..", "docs", "types-sqlserver.md")
-	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if have, err := os.ReadFile(path); err != nil || string(have) != b.String() {
-		t.Errorf("%s is not what the code does (%v): run this test with -update", path, err)
-	}
+	capturetest.Documented(t, "types-sqlserver.md", b.String(), *update)
 }
 
 func withOption(t *testing.T, option string) *Options {
@@ -162,21 +138,5 @@ func written(t *testing.T, typ *columnType, value driver.Value) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := envelope.NewFormat(envelope.Options{Naming: envelope.Naming{Prefix: "p"}, Unwrap: &envelope.Unwrap{}})
-	tf, err := f.Table(&envelope.Table{ID: envelope.TableID{Name: "t"}, Columns: []envelope.Column{{Name: "v", Type: typ.typ}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := capturetest.DecodeAvro(tf.ValueSchema, row)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	s := strings.TrimSpace(out.String())
-	return strings.TrimSuffix(strings.TrimPrefix(s, `{"v":`), "}")
+	return capturetest.Written(t, envelope.Column{Type: typ.typ}, row)
 }

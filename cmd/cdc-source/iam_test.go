@@ -42,26 +42,17 @@ const (
 // its age. So it is the real client, the real server and real tokens; only who
 // checks them is not Amazon's.
 func TestIAMLogin(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	d := newDirectory(t, fmt.Sprintf("%s:%d", "127.0.0.1", server.Port))
-	root := iamServer(t, server, d.addr)
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
+	d := newDirectory(t, fmt.Sprintf("%s:%d", "127.0.0.1", db.Port))
+	root := iamServer(t, db.Server, d.addr)
 	s := newStack(t)
-	db := &testdb.Database{Server: server, Name: "postgres"}
 	file := func(more string) string {
 		path := s.file(t, db, "database.authentication: aws-iam\ndatabase.aws.region: eu-west-1\ndatabase.sslmode: verify-full\ndatabase.sslrootcert: "+root+"\nerrors.retry.timeout: 0\n"+more)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		edited := strings.NewReplacer("user: "+server.User, "user: cdc", "password: "+server.Password, "password: ignored", "hostname: "+server.Host, "hostname: 127.0.0.1").Replace(string(text))
+		edited := strings.NewReplacer("user: "+db.User, "user: cdc", "password: "+db.Password, "password: ignored", "hostname: "+db.Host, "hostname: 127.0.0.1").Replace(string(text))
 		if err := os.WriteFile(path, []byte(edited), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -72,9 +63,7 @@ func TestIAMLogin(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
 	stop := start(t, file(""))
 	s.read(t, "test.public.item", 1)
-	if err := server.Exec(t.Context(), "INSERT INTO item VALUES (2)"); err != nil {
-		t.Fatal(err)
-	}
+	db.MustExec(t, "INSERT INTO item VALUES (2)")
 	s.read(t, "test.public.item", 2)
 	stop()
 	if n := d.taken.Load(); n < 2 { // a connection of its own for the log, at least
@@ -82,7 +71,7 @@ func TestIAMLogin(t *testing.T) {
 	}
 
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
-	err = run(t.Context(), []string{"-c", file("")}, slog.New(slog.DiscardHandler))
+	err := run(t.Context(), []string{"-c", file("")}, slog.New(slog.DiscardHandler))
 	wantError(t, err, "authentication failed", true)
 	if d.refused.Load() == 0 {
 		t.Error("a token with another signature was not even looked at")

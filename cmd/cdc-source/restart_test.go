@@ -15,26 +15,16 @@ import (
 // TestRunWaitsForTheDatabase: a daemon that starts before its database does is not
 // one that has failed.
 func TestRunWaitsForTheDatabase(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := server.Exec(t.Context(), "CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1)"); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Kill(); err != nil {
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
+	db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1)")
+	if err := db.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	s := newStack(t)
 	var log locked
-	stop := quietRun(t, s.file(t, &testdb.Database{Server: server, Name: "postgres"}, "errors.retry.delay.max.ms: 200\n"), &log)
+	stop := quietRun(t, s.file(t, db, "errors.retry.delay.max.ms: 200\n"), &log)
 	log.await(t, "connection refused")
-	if err := server.Restart(t.Context()); err != nil {
+	if err := db.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.read(t, "test.public.item", 1)
@@ -81,34 +71,19 @@ func TestTwoOfOneName(t *testing.T) {
 // TestRunOutlivesTheDatabase: a crash and restart of the database is healed
 // without the daemon ending, and without loss or repeats.
 func TestRunOutlivesTheDatabase(t *testing.T) {
-	server, err := testdb.StartPostgreSQL(t.Context(), testdb.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	db := &testdb.Database{Server: server, Name: "postgres"}
-	exec := func(statements ...string) {
-		t.Helper()
-		if err := server.Exec(t.Context(), statements...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec("CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1)")
+	db := testdb.OwnPostgreSQL(t, testdb.Options{})
+	db.MustExec(t, "CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item VALUES (1)")
 	s := newStack(t)
 	stop := start(t, s.file(t, db, "errors.retry.delay.max.ms: 200\n"))
 	s.read(t, "test.public.item", 1)
 	for id := 2; id <= 4; id++ {
-		if err := server.Kill(); err != nil {
+		if err := db.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if err := server.Restart(t.Context()); err != nil {
+		if err := db.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		exec("INSERT INTO item SELECT count(*) + 1 FROM item")
+		db.MustExec(t, "INSERT INTO item SELECT count(*) + 1 FROM item")
 		s.read(t, "test.public.item", id)
 	}
 	stop()

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,20 +14,7 @@ import (
 // TestGlue writes records with schemas from AWS Glue, plain and compressed, and
 // of two versions whose ids are UUIDs alone.
 func TestGlue(t *testing.T) {
-	endpoint := moto.Start(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(`{"RegistryName":"cdc"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Amz-Target", "AWSGlue.CreateRegistry")
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/glue/aws4_request, SignedHeaders=host, Signature=x")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatal(resp, err)
-	}
-	resp.Body.Close()
-	address := "glue://cdc?region=us-east-1&endpoint=" + endpoint
+	address := moto.StartGlue(t, "cdc")
 	client, err := registry.New(address, registry.Options{})
 	if err != nil {
 		t.Fatal(err)

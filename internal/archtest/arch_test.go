@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"internal/column": nil,
 	"internal/config": nil,
 	"internal/ops":    {"internal/config"},
-	"internal/avro":   {"internal/column"},
+	"internal/avro":   {"internal/avrotext", "internal/column"},
 	"internal/topic":  {"internal/config"},
 	"internal/broker": nil,
 	"internal/proc":   nil,
@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	// Running the whole pipeline as processes stands beside the commands.
 	"internal/pipeline": {"internal/proc", "internal/testdb", "internal/tickit", "internal/avro", "internal/column", "internal/topic", "lake", "lake/blob", "registry"},
 	"internal/avrotext": nil,
-	"internal/golden": nil,
+	"internal/golden":   nil,
 	// The model of SQL Server is for tests and the demo.
 	"internal/mssqltest":      {"internal/mssqltest/tds", "internal/mssqltest/tsql"},
 	"internal/mssqltest/tds":  nil,
@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"registry":             {"internal/avrotext", "internal/config", "registry/glue"},
 	"registry/glue":        nil,
 	"registry/server":      {"internal/avrotext", "internal/config"},
-	"lake":                 {"lake/merge", "lake/basefile", "lake/blob", "internal/column"},
+	"lake":                 {"lake/merge", "lake/basefile", "lake/blob", "internal/avrotext", "internal/column"},
 	"lake/merge":           {"internal/column"},
 	"lake/basefile":        {"internal/column"},
 	"lake/bronze":          {"lake/blob", "internal/avro", "internal/column"},

@@ -6,6 +6,8 @@ import (
 	"math"
 
 	hamba "github.com/hamba/avro/v2"
+
+	"tributary/internal/avrotext"
 )
 
 // Limits of schema text. Text comes from a registry or from the header of a
@@ -26,7 +28,7 @@ func Parse(text string) (s *Schema, err error) {
 	if len(text) > MaxSchemaSize {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrSchema, len(text), MaxSchemaSize)
 	}
-	if d := jsonDepth(text); d > maxSchemaDepth {
+	if d := avrotext.Depth(text); d > maxSchemaDepth {
 		return nil, fmt.Errorf("%w: nested %d deep, the limit is %d", ErrSchema, d, maxSchemaDepth)
 	}
 	// The library is archived; a panic in it is one more kind of bad schema.
@@ -52,28 +54,6 @@ func Parse(text string) (s *Schema, err error) {
 		s.text = text
 	}
 	return s, nil
-}
-
-// jsonDepth returns how deep brackets are nested in text, without minding
-// whether it is JSON.
-func jsonDepth(text string) int {
-	depth, deepest := 0, 0
-	inString := false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			depth++
-			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return deepest
 }
 
 // converter turns the library's model into ours. A named type is converted

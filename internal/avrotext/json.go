@@ -257,7 +257,7 @@ func appendString(dst []byte, s string) []byte {
 
 // Depth returns how deeply a JSON text nests objects and arrays, whether or
 // not it is well-formed otherwise.
-func Depth(text []byte) int {
+func Depth[T string | []byte](text T) int {
 	depth, deepest := 0, 0
 	quoted := false
 	for i := 0; i < len(text); i++ {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,26 @@ func Start(t *testing.T) (endpoint string) {
 			t.Fatalf("moto does not start: %v\n%s", err, text)
 		}
 	}
+}
+
+// StartGlue is Start with an empty registry of AWS Glue, and returns its address for
+// a client of registries.
+func StartGlue(t *testing.T, name string) (address string) {
+	t.Helper()
+	endpoint := Start(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(`{"RegistryName":"`+name+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Target", "AWSGlue.CreateRegistry")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/glue/aws4_request, SignedHeaders=host, Signature=x")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	resp.Body.Close()
+	return "glue://" + name + "?region=us-east-1&endpoint=" + endpoint
 }
 
 func wait(ctx context.Context) {

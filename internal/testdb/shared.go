@@ -8,13 +8,14 @@ import (
 	"testing"
 )
 
-// Database is a new, empty database of a server that other tests share.
+// Database is a new, empty database, of a server that other tests share or of one
+// that the test has to itself.
 type Database struct {
 	*Server
 
 	Name string
 
-	db session
+	db session // nil = the server's own, which Restart opens anew
 }
 
 // forAll is the context of what all tests of a binary share: none of theirs.
@@ -65,6 +66,22 @@ func Releases() []int { return []int{16, 17, 18} }
 func PostgreSQLRelease(t testing.TB, release int) *Database {
 	t.Helper()
 	return newDatabase(t, sharedReleases[release])
+}
+
+// OwnPostgreSQL returns the first database of a PostgreSQL that the test has to
+// itself, for tests that stop the server or change its settings.
+func OwnPostgreSQL(t testing.TB, o Options) *Database {
+	t.Helper()
+	s, err := StartPostgreSQL(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Database{Server: s, Name: "postgres"}
 }
 
 // MySQL returns a new database in the test binary's MySQL.
@@ -128,14 +145,21 @@ func (d *Database) drop() error {
 // DSN is the data source name of this database.
 func (d *Database) DSN() string { return d.Server.DSN(d.Name) }
 
+func (d *Database) session() session {
+	if d.db == nil {
+		return d.admin
+	}
+	return d.db
+}
+
 // Exec runs statements in this database.
 func (d *Database) Exec(ctx context.Context, statements ...string) error {
-	return execAll(ctx, d.db, statements)
+	return execAll(ctx, d.session(), statements)
 }
 
 // Query runs one statement in this database: see Server.Query.
 func (d *Database) Query(ctx context.Context, statement string) ([][]string, error) {
-	return d.db.query(ctx, statement)
+	return d.session().query(ctx, statement)
 }
 
 // MustExec runs statements in this database and ends the test at an error.

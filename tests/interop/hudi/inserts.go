@@ -10,10 +10,7 @@ import (
 // writeInserted is loaded by bulk inserts, goes on by inserts, which fill small
 // files, and then by upserts.
 func writeInserted(ctx context.Context, dir string) error {
-	m, err := newModel(ctx, dir, lake.Config{
-		Database: "shop", Table: "inserted", Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
-		PartitionFields: []string{"day"}, HivePartitions: true,
-	}, lake.Options{MaxFileRows: 8})
+	m, err := newModel(ctx, dir, byDay("inserted"), lake.Options{MaxFileRows: 8})
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,14 @@ func writeKinds(ctx context.Context, dir string, names []string) error {
 	return nil
 }
 
+// byDay is a table of every type, in a folder for each day.
+func byDay(table string) lake.Config {
+	return lake.Config{
+		Database: "shop", Table: table, Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
+		PartitionFields: []string{"day"}, HivePartitions: true,
+	}
+}
+
 // everything is a schema with a column of every type that is written.
 func everything() lake.Schema {
 	return lake.Schema{Fields: []lake.Field{
@@ -176,10 +184,7 @@ func writePlain(ctx context.Context, dir string) error {
 }
 
 func writeHive(ctx context.Context, dir string) error {
-	m, err := newModel(ctx, dir, lake.Config{
-		Database: "shop", Table: "hive", Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
-		PartitionFields: []string{"day"}, HivePartitions: true,
-	}, lake.Options{Codec: "zstd"})
+	m, err := newModel(ctx, dir, byDay("hive"), lake.Options{Codec: "zstd"})
 	if err != nil {
 		return err
 	}
@@ -335,8 +340,7 @@ func writeHealed(ctx context.Context, dir string) error {
 		return err
 	}
 	store := blob.NewFault(inner)
-	cfg := lake.Config{Database: "shop", Table: "healed", Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
-		PartitionFields: []string{"day"}, HivePartitions: true}
+	cfg := byDay("healed")
 	m, err := newModelIn(ctx, dir, store, cfg, lake.Options{LockValidity: time.Second})
 	if err != nil {
 		return err

@@ -10,10 +10,7 @@ import (
 
 // writeServiced has been clustered, cleaned and archived, and has a savepoint.
 func writeServiced(ctx context.Context, dir string) error {
-	m, err := newModel(ctx, dir, lake.Config{
-		Database: "shop", Table: "serviced", Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
-		PartitionFields: []string{"day"}, HivePartitions: true,
-	}, lake.Options{MaxFileRows: 6})
+	m, err := newModel(ctx, dir, byDay("serviced"), lake.Options{MaxFileRows: 6})
 	if err != nil {
 		return err
 	}
@@ -54,10 +51,7 @@ func writeServiced(ctx context.Context, dir string) error {
 
 // writeReplaced has partitions that were overwritten and one that was deleted.
 func writeReplaced(ctx context.Context, dir string) error {
-	m, err := newModel(ctx, dir, lake.Config{
-		Database: "shop", Table: "replaced", Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
-		PartitionFields: []string{"day"}, HivePartitions: true,
-	}, lake.Options{})
+	m, err := newModel(ctx, dir, byDay("replaced"), lake.Options{})
 	if err != nil {
 		return err
 	}

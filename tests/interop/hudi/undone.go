@@ -13,10 +13,7 @@ import (
 // writeRestored was taken back to a savepoint, past a clustering and a clean, and
 // was written on.
 func writeRestored(ctx context.Context, dir string) error {
-	m, err := newModel(ctx, dir, lake.Config{
-		Database: "shop", Table: "restored", Schema: everything(), KeyFields: []string{"id"}, Precombine: "__seq",
-		PartitionFields: []string{"day"}, HivePartitions: true,
-	}, lake.Options{MaxFileRows: 6})
+	m, err := newModel(ctx, dir, byDay("restored"), lake.Options{MaxFileRows: 6})
 	if err != nil {
 		return err
 	}
