@@ -21,8 +21,8 @@
 // transactions. Beside that, places in the log must not go back, and the counts of
 // transactions must be right.
 //
-// For SQL Server there is a scenario of a login with few rights (rights.go), which the
-// run makes and drops: what the source says is missing is given to it.
+// The scenario of a login with few rights (rights.go), which the run makes and drops, is
+// not in a file: what the source says is missing is given to the login.
 //
 // A recording has all statements and results of the scratch place, for SQL Server
 // those of the source too: from these a replay gets the same changes without a

@@ -170,6 +170,9 @@ func (m *mysqlServer) settle(context.Context, session, int) error { return nil }
 func (m *mysqlServer) untrack(context.Context, session, []string) error { return nil }
 
 func (m *mysqlServer) drop(ctx context.Context, s session) error {
+	if err := m.stranger(ctx, s); err != nil {
+		return err
+	}
 	return s.Exec(ctx, "DROP DATABASE IF EXISTS "+Scratch)
 }
 

@@ -181,6 +181,9 @@ func (p *postgresServer) drop(ctx context.Context, s session) error {
 	if err := p.untrack(ctx, s, nil); err != nil {
 		return err
 	}
+	if err := p.stranger(ctx, s); err != nil {
+		return err
+	}
 	return s.Exec(ctx, "DROP SCHEMA IF EXISTS "+Scratch+" CASCADE")
 }
 

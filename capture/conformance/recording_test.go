@@ -134,7 +134,7 @@ func TestRecordingsOfMySQL(t *testing.T) {
 	for _, kind := range []string{"mysql", "mariadb"} {
 		t.Run(kind, func(t *testing.T) {
 			if *update {
-				text := recordMySQL(t, kind, "", "transactions", "snapshot", "keys", "restart", "schema", "unchanged", "types")
+				text := recordMySQL(t, kind, "", "transactions", "snapshot", "keys", "restart", "schema", "unchanged", "rights", "types")
 				if err := os.WriteFile("testdata/"+kind+".jsonl", text, 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,18 +22,21 @@ const reader = Scratch + "_reader"
 const rightsPurpose = "A login without any right: what it lacks is named, given as it was named, and then it captures; each right is needed, and there is none too many"
 
 // guarded is a server on which a run makes a login of its own, to find out whether what
-// the source says of missing rights is complete.
+// the source says of missing rights is complete. A row of the table that tells of a run
+// (made) tells that the run made it.
 type guarded interface {
 	// newcomer makes a login that may do nothing, and is the server as that login
 	// sees it. left is why there is none: the run goes on without the scenario.
 	newcomer(ctx context.Context, s session, r *Recorder) (low Server, left string, err error)
 	// gate has a table captured so that every right is needed.
 	gate(table string) []string
-	// advice finds the statements that give the login rights in what a source says.
+	// advice finds the statements that give the login rights in what a source says:
+	// its error, and what is to be done.
 	advice(text string, tables []string) []string
 	// rights are the statements that give it what docs/capture.md says.
 	rights(tables []string) []string
-	// undo takes back what a statement gives; "" for what is not to be.
+	// undo takes back what a statement gives, "" if a source that goes on does not
+	// need it, or it cannot be taken back.
 	undo(statement string) string
 }
 
@@ -63,7 +67,11 @@ func (a *attempt) few(ctx context.Context, g guarded, low Server) error {
 	a.tables = []string{"item", marker}
 	a.w.place(a.tables)
 	list := []string{"CREATE TABLE {item} (id int NOT NULL PRIMARY KEY, v varchar(20) NULL)", "CREATE TABLE {" + marker + "} (id int NOT NULL PRIMARY KEY)"}
-	list = append(append(list, g.gate("item")...), a.Server.track(marker)...)
+	taps, err := a.taps(ctx)
+	if err != nil {
+		return err
+	}
+	list = slices.Concat(list, g.gate("item"), a.Server.track(marker), taps)
 	if err := a.w.exec(ctx, append(list, "INSERT INTO {item} VALUES (1, 'one')")...); err != nil {
 		return err
 	}
@@ -124,11 +132,11 @@ func (a *attempt) granted(ctx context.Context, g guarded, said *advice) (given [
 		if cerr := a.f.close(); cerr != nil {
 			return given, nil, cerr
 		}
-		text := fault.Hint(err) + "\n" + said.take()
+		text := err.Error() + "\n" + fault.Hint(err) + "\n" + said.take()
 		c := Check{Scenario: a.name, Name: "what is missing is named: " + brief(err.Error()), Result: Passed}
 		fresh := slices.DeleteFunc(g.advice(text, a.tables), func(q string) bool { return slices.Contains(given, q) })
 		if !fault.NeedsHuman(err) || len(fresh) == 0 {
-			c.Result, c.Detail = Failed, []string{"- a statement that mends it", fmt.Sprintf("+ %v", err), "+ " + strings.TrimSpace(text)}
+			c.Result, c.Detail = Failed, []string{"- a statement that mends it", "+ " + strings.TrimSpace(text)}
 			a.report.add(c)
 			return given, nil, fmt.Errorf("the login lacks a right that is not named: %s", err) //nolint:errorlint // it is a finding, not a reason to end the run
 		}
@@ -140,6 +148,37 @@ func (a *attempt) granted(ctx context.Context, g guarded, said *advice) (given [
 		given = append(given, fresh...)
 	}
 	return given, nil, fmt.Errorf("the login lacks rights still, after %d rounds: %s", rounds, err) //nolint:errorlint // as above
+}
+
+// newPassword is one that servers' policies take.
+func newPassword() string { return "aA1!" + rand.Text() }
+
+// noted tells in the scratch place that the login is made by the run.
+func noted(ctx context.Context, srv Server, s session) error {
+	return s.Exec(ctx, "INSERT INTO "+srv.table(made)+" VALUES ('"+reader+"')")
+}
+
+// unmade takes that back, where the login could not be made.
+func unmade(ctx context.Context, srv Server, s session) error {
+	return s.Exec(ctx, "DELETE FROM "+srv.table(made)+" WHERE what = '"+reader+"'")
+}
+
+// isNoted reports whether the run has made the login.
+func isNoted(ctx context.Context, srv Server, s session) (bool, error) {
+	n, err := value(ctx, s, "SELECT COUNT(*) FROM "+srv.table(made)+" WHERE what = '"+reader+"'")
+	return n != "0", err
+}
+
+// unrecorded executes statements that have a password, over a connection of its own.
+// shown is what the recording has instead.
+func unrecorded(ctx context.Context, srv Server, r *Recorder, statement, shown string) error {
+	s, err := srv.connect(ctx, nil)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(s.Exec(ctx, statement), s.Close())
+	r.statement(&Entry{Query: shown}, err)
+	return err
 }
 
 // harmless has the login not be able to write.
@@ -172,8 +211,8 @@ func (a *attempt) without(ctx context.Context, g guarded, said *advice, statemen
 		return ctx.Err()
 	}
 	c := Check{Scenario: a.name, Name: "without it a source that goes on says so: " + statement, Result: Passed}
-	if text := fault.Hint(err) + "\n" + said.take(); !fault.NeedsHuman(err) || !slices.Contains(g.advice(text, a.tables), statement) {
-		c.Result, c.Detail = Failed, []string{"- an error for a human, with the statement", fmt.Sprintf("+ %v", err), "+ " + strings.TrimSpace(text)}
+	if text := fmt.Sprintf("%v\n%s\n%s", err, fault.Hint(err), said.take()); !fault.NeedsHuman(err) || !slices.Contains(g.advice(text, a.tables), statement) {
+		c.Result, c.Detail = Failed, []string{"- an error for a human, with the statement", "+ " + strings.TrimSpace(text)}
 	}
 	a.report.add(c)
 	return errors.Join(a.f.close(), a.w.exec(ctx, statement))

@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"tributary/capture/conformance"
+	"tributary/capture/mysql"
+	"tributary/capture/postgres"
 	"tributary/internal/mssqltest"
+	"tributary/internal/testdb"
 )
 
 // exec executes statements in the database of the model.
@@ -55,6 +58,84 @@ func TestRights(t *testing.T) {
 	if rows := leftOf(t, srv); len(rows) > 0 {
 		t.Errorf("left behind: %v", rows)
 	}
+}
+
+// TestRightsOfOthers has the logins of other databases be given what they need.
+func TestRightsOfOthers(t *testing.T) {
+	pg, my, maria := testdb.PostgreSQL(t), testdb.MySQL(t), testdb.MariaDB(t)
+	ofMySQL := []string{
+		"GRANT REPLICATION CLIENT ON *.* TO 'tributary_conformance_reader'@'%'", "GRANT REPLICATION SLAVE ON *.* TO 'tributary_conformance_reader'@'%'",
+		"GRANT SELECT ON tributary_conformance.* TO 'tributary_conformance_reader'@'%'",
+	}
+	for name, c := range map[string]struct {
+		server conformance.Server
+		left   func() [][]string
+		given  []string
+	}{
+		"PostgreSQL": {postgresOf(t, pg), query(t, pg, postgresLeft), []string{
+			"ALTER ROLE tributary_conformance_reader REPLICATION",
+			`GRANT SELECT ON "tributary_conformance"."item", "tributary_conformance"."zend" TO tributary_conformance_reader; GRANT USAGE ON SCHEMA tributary_conformance TO tributary_conformance_reader`,
+			"CREATE PUBLICATION tributary_conformance FOR TABLE tributary_conformance.item, tributary_conformance.zend",
+		}},
+		"MySQL":   {mysqlOf(t, my, "mysql"), query(t, my, mysqlLeft), ofMySQL},
+		"MariaDB": {mysqlOf(t, maria, "mariadb"), query(t, maria, mysqlLeft), ofMySQL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rights(t, c.server)
+			var given []string
+			for _, c := range r.Checks {
+				if strings.HasPrefix(c.Name, "what is missing is named: ") {
+					given = append(given, strings.Join(c.Detail, "; "))
+				}
+			}
+			if r.Failures() > 0 || !slices.Equal(given, c.given) {
+				t.Errorf("%s\n%s", strings.Join(given, "\n"), text(t, r))
+			}
+			if rows := c.left(); len(rows) > 0 {
+				t.Errorf("left behind: %v", rows)
+			}
+		})
+	}
+}
+
+// TestRightsOfOthersLeftOut has users who may not make logins, and logins that are
+// somebody else's.
+func TestRightsOfOthersLeftOut(t *testing.T) {
+	pg, my := testdb.PostgreSQL(t), testdb.MySQL(t)
+	pg.MustExec(t, "CREATE USER conformer WITH REPLICATION PASSWORD 'p'", `GRANT CREATE ON DATABASE "`+pg.Name+`" TO conformer`)
+	my.MustExec(t, "CREATE USER conformer IDENTIFIED BY 'p'", "GRANT SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO conformer",
+		"GRANT CREATE, DROP, ALTER, INSERT, UPDATE, DELETE ON tributary_conformance.* TO conformer")
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_ = pg.Exec(ctx, `REVOKE ALL ON DATABASE "`+pg.Name+`" FROM conformer`)
+		for _, db := range []*testdb.Database{pg, my} {
+			_ = db.Exec(ctx, "DROP USER IF EXISTS conformer")
+			_ = db.Exec(ctx, "DROP USER IF EXISTS tributary_conformance_reader")
+		}
+	})
+	var p postgres.Options
+	parse(t, "postgres", pg.Host, pg.Port, "conformer", "p", "database.dbname: "+pg.Name, &p)
+	var m mysql.Options
+	parse(t, "mysql", my.Host, my.Port, "conformer", "p", "", &m)
+	leftOut := func(s conformance.Server, left func() [][]string, most int, why string) {
+		t.Helper()
+		r := rights(t, s)
+		if len(r.Checks) != 1 || r.Checks[0].Result != conformance.LeftOut || !strings.Contains(strings.Join(r.Checks[0].Detail, "\n"), why) {
+			t.Errorf("%s", text(t, r))
+		}
+		if rows := left(); len(rows) > most {
+			t.Errorf("left behind: %v", rows)
+		}
+	}
+	leftOut(conformance.PostgreSQL(p), query(t, pg, postgresLeft), 0, "may not create roles (CREATEROLE)")
+	leftOut(conformance.MySQL(m), query(t, my, mysqlLeft), 0, "may not create accounts (CREATE USER)")
+	my.MustExec(t, "GRANT CREATE USER ON *.* TO conformer")
+	leftOut(conformance.MySQL(m), query(t, my, mysqlLeft), 0, "may not grant what capturing needs (GRANT OPTION)")
+	for _, db := range []*testdb.Database{pg, my} {
+		db.MustExec(t, "CREATE USER tributary_conformance_reader")
+	}
+	leftOut(postgresOf(t, pg), query(t, pg, postgresLeft), 1, "this run has not made it")
+	leftOut(mysqlOf(t, my, "mysql"), query(t, my, mysqlLeft), 1, "this run has not made it")
 }
 
 // TestRightsThatDoNotHelp has the server refuse what the source asks for, whatever is

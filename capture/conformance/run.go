@@ -264,15 +264,25 @@ func (a *attempt) create(ctx context.Context, names, statements []string) error 
 	for _, t := range a.tables {
 		statements = append(statements, a.Server.track(t)...)
 	}
-	if a.Recorder != nil {
-		statements = append(statements, a.Server.tap(a.tables)...)
-		if l, ok := a.Server.(logged); ok {
-			if err := l.mark(ctx); err != nil {
-				return err
-			}
+	taps, err := a.taps(ctx)
+	if err != nil {
+		return err
+	}
+	return a.w.exec(ctx, append(statements, taps...)...)
+}
+
+// taps has the log of the tables that are about to be made be recorded, if anything is:
+// what is to be executed once they are made.
+func (a *attempt) taps(ctx context.Context) ([]string, error) {
+	if a.Recorder == nil {
+		return nil, nil
+	}
+	if l, ok := a.Server.(logged); ok {
+		if err := l.mark(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return a.w.exec(ctx, statements...)
+	return a.Server.tap(a.tables), nil
 }
 
 // start has the source begin, with the row of the marker that ends the snapshot.

@@ -150,9 +150,10 @@ func query(t *testing.T, db *testdb.Database, q string) func() [][]string {
 
 const postgresLeft = `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'tributary_conf%'
 UNION ALL SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'tributary_conf%'
-UNION ALL SELECT pubname FROM pg_publication WHERE pubname LIKE 'tributary_conf%'`
+UNION ALL SELECT pubname FROM pg_publication WHERE pubname LIKE 'tributary_conf%'
+UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'tributary_conf%'`
 
-const mysqlLeft = "SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'tributary_conformance'"
+const mysqlLeft = "SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'tributary_conformance' UNION ALL SELECT grantee FROM information_schema.user_privileges WHERE grantee LIKE '%tributary_conf%'"
 
 func TestPostgreSQL(t *testing.T) {
 	db := testdb.PostgreSQL(t)

@@ -3,7 +3,6 @@ package conformance
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
@@ -14,9 +13,8 @@ import (
 	"tributary/internal/config"
 )
 
-// readers is the gating role of a capture instance of the scenario of rights. As the
-// login, it is beside the scratch place, and a row of the table that tells of a run
-// (made) tells that the run made it.
+// readers is the gating role of a capture instance of the scenario of rights. It goes
+// with the login.
 const readers = Scratch + "_readers"
 
 // newcomer implements guarded.
@@ -37,29 +35,19 @@ func (m *sqlserverServer) newcomer(ctx context.Context, s session, r *Recorder) 
 			return nil, q.left, nil
 		}
 	}
-	password := "aA1!" + rand.Text()
+	password := newPassword()
 	r.alsoSecret(m.secrets(), password)
-	mark := "INSERT INTO " + m.table(made) + " VALUES ('" + reader + "')"
-	if err := s.Exec(ctx, mark); err != nil {
+	if err := noted(ctx, m, s); err != nil {
 		return nil, "", err
 	}
-	err := m.createLogin(ctx, password)
-	r.statement(&Entry{Query: "CREATE LOGIN [" + reader + "] WITH PASSWORD = N'…'"}, err)
+	const create = "CREATE LOGIN [" + reader + "] WITH PASSWORD = N'"
+	err := unrecorded(ctx, m, r, create+password+"'", create+"…'")
 	if err != nil && ctx.Err() == nil {
-		return nil, "the user that runs this may not create logins (ALTER ANY LOGIN at the server): " + err.Error(), s.Exec(ctx, "DELETE FROM "+m.table(made))
+		return nil, "the user that runs this may not create logins (ALTER ANY LOGIN at the server): " + err.Error(), unmade(ctx, m, s)
 	}
 	low := &sqlserverServer{user: m.user}
 	low.user.User, low.user.Password = reader, config.Secret(password)
 	return low, "", err
-}
-
-// createLogin makes the login, over a connection that is not recorded.
-func (m *sqlserverServer) createLogin(ctx context.Context, password string) error {
-	s, err := m.connect(ctx, nil)
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.Exec(ctx, "CREATE LOGIN ["+reader+"] WITH PASSWORD = N'"+password+"'"), s.Close())
 }
 
 // gate implements guarded.
@@ -121,8 +109,7 @@ func (m *sqlserverServer) undo(statement string) string {
 
 // strangers drops what the scenario of rights has made, if it has.
 func (m *sqlserverServer) strangers(ctx context.Context, s session) error {
-	n, err := value(ctx, s, "SELECT COUNT(*) FROM "+m.table(made)+" WHERE what = '"+reader+"'")
-	if err != nil || n == "0" {
+	if ours, err := isNoted(ctx, m, s); err != nil || !ours {
 		return err
 	}
 	for _, q := range []string{"DROP USER IF EXISTS [" + reader + "]", "DROP ROLE IF EXISTS [" + readers + "]"} {

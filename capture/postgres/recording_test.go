@@ -82,6 +82,9 @@ func TestRecording(t *testing.T) {
 		t.Fatalf("%d scenarios only", len(list))
 	}
 	for _, r := range list {
+		if r.name == "rights" { // it makes a role
+			continue
+		}
 		t.Run(r.name, func(t *testing.T) {
 			db := testdb.PostgreSQL(t)
 			db.MustExec(t, append([]string{"CREATE SCHEMA tributary_conformance"}, r.statements...)...)

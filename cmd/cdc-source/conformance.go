@@ -25,8 +25,8 @@ import (
 
 const conformanceUsage = "-c FILE [-o FOLDER] [-only NAME,NAME] [-timeout 1m] [-keep] [-clean]   test the capture against your server"
 
-const conformanceHelp = `Runs scenarios (snapshot, transactions, keys, restart, schema, unchanged, for SQL
-Server retention and rights, types) against the database of FILE, through the same source as run, and compares the
+const conformanceHelp = `Runs scenarios (snapshot, transactions, keys, restart, schema, unchanged, rights,
+types, for SQL Server retention) against the database of FILE, through the same source as run, and compares the
 changes with what they must be. Everything is in a schema tributary_conformance (in
 MySQL and MariaDB a database), which is made first and dropped at the end, after
 Ctrl-C too. One that the command did not make is never touched. Your tables are not
@@ -42,9 +42,9 @@ read; Kafka and the registry are not needed, nor their options in FILE.
 
 The user needs more than for capturing: PostgreSQL CREATE on the database, MySQL and
 MariaDB CREATE, DROP, ALTER, INSERT, UPDATE and DELETE on tributary_conformance.*,
-SQL Server db_owner in a database with change data capture (EXEC sys.sp_cdc_enable_db),
-and ALTER ANY LOGIN to make the login with few rights that is tried too (else that is
-left out).
+SQL Server db_owner in a database with change data capture (EXEC sys.sp_cdc_enable_db).
+A login with few rights is tried too (rights): that is left out where the user may not
+make one.
 A database of its own for it is best.
 
 The recording has the statements that were sent and their results, but no password
