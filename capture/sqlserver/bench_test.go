@@ -43,7 +43,7 @@ func modelProcess(args string) error {
 	if _, err := fmt.Sscan(args, &n, &each); err != nil {
 		return err
 	}
-	srv, err := mssqltest.Start(context.Background(), mssqltest.Options{Password: "Secret1!", Databases: []string{"crm"}}) //nolint:forbidigo // it is a main
+	srv, err := mssqltest.Start(context.Background(), mssqltest.Options{Password: "Secret1!", Databases: []string{"crm"}})
 	if err != nil {
 		return err
 	}

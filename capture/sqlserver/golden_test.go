@@ -393,7 +393,7 @@ func (v variant) compareRecords(t *testing.T, got, want []record) {
 			t.Errorf("%s: null %v, want %v", at, g.Value == nil, w.Value == nil)
 			return
 		}
-		v.unlike(t, at, mask(map[string]any(g.Value)), mask(map[string]any(w.Value)))
+		v.unlike(t, at, mask(g.Value), mask(w.Value))
 	}
 }
 

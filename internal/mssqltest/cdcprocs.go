@@ -52,7 +52,7 @@ func notEnabled(db *Database) error {
 // there are none, for db_owner.
 func forSysadmin(f procedure) procedure {
 	return func(s *session, db *Database, args []arg) error {
-		if !s.isSysadmin() && !(s.srv.azure() && s.owner(db)) {
+		if !s.isSysadmin() && (!s.srv.azure() || !s.owner(db)) {
 			return sqlError(22902, "Caller is not authorized to initiate the requested action. Sysadmin privileges are required.")
 		}
 		return f(s, db, args)

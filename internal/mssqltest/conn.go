@@ -94,7 +94,7 @@ func (c *conn) requests(ctx context.Context, cancel context.CancelCauseFunc, r i
 			return
 		}
 		rctx, stop := context.WithCancelCause(ctx)
-		c.session.ctx = rctx
+		c.session.ctx = rctx //nolint:fatcontext // for the request: it is put back below
 		current.Store(&stop)
 		c.srv.work.begin()
 		err := c.handle(q.Message, out)

@@ -93,7 +93,7 @@ func implying(r right) []right {
 			out = append(out, r)
 		}
 	}
-	for i := 0; i < len(out); i++ {
+	for i := 0; i < len(out); i++ { //nolint:intrange // it grows
 		r := out[i]
 		for _, x := range implied[r] {
 			add(x)
@@ -103,7 +103,7 @@ func implying(r right) []right {
 			continue
 		}
 		add(right{r.class, "CONTROL"})
-		if up, ok := containers[r.class]; ok && !(r.class == ofSchema && r.action == "ALTER") {
+		if up, ok := containers[r.class]; ok && (r.class != ofSchema || r.action != "ALTER") {
 			add(right{up, r.action})
 		}
 	}
