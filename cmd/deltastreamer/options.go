@@ -35,12 +35,7 @@ type Options struct {
 	Name string `opt:"name" default:"deltastreamer" doc:"name of this streamer in logs"`
 	Mode string `opt:"mode" default:"continuous" enum:"once,continuous" doc:"end when every table has what bronze holds, or go on"`
 
-	StoreURL  string        `opt:"store.url" doc:"file:///path for a local directory, or the URL of a store other than Amazon's that speaks S3"`
-	Bucket    string        `opt:"s3.bucket.name" doc:"bucket of bronze and of the tables"`
-	Region    string        `opt:"s3.region" doc:"the bucket's region; found as the AWS tools do when empty"`
-	PathStyle bool          `opt:"s3.path.style.access.enabled" default:"true" doc:"put the bucket into the path of URLs; only with store.url"`
-	AccessKey string        `opt:"aws.access.key.id" doc:"access key; found as the AWS tools do when empty"`
-	SecretKey config.Secret `opt:"aws.secret.access.key" doc:"the access key's secret"`
+	Store s3.Settings // of bronze and, as a rule, the tables
 
 	TopicsDir string `opt:"topics.dir" default:"topics" doc:"folder of the store under which the topics' folders lie, as the sink has it"`
 	Lake      string `opt:"hoodie.streamer.ingestion.targetBasePath" doc:"where the databases go: a folder of the store, or file:///path or s3://bucket/prefix; default: the store's root"`
@@ -164,14 +159,7 @@ func (o *Options) Validate() []config.Problem {
 	if strings.Trim(o.TopicsDir, "/") != o.TopicsDir {
 		bad("topics.dir", "must not begin or end with a slash")
 	}
-	local := strings.HasPrefix(o.StoreURL, "file:")
-	switch {
-	case local && o.Bucket != "":
-		bad("store.url", "a local directory has no bucket: remove s3.bucket.name, or the file: URL")
-	case !local && o.Bucket == "":
-		bad("s3.bucket.name", "name a bucket, or set store.url to file:///path for a local directory")
-	}
-	return ps
+	return append(ps, o.Store.Problems()...)
 }
 
 // service wires the streamer. Local folders that are not there are made, or an
@@ -282,17 +270,10 @@ func (o *Options) wants() func(string) bool {
 
 // openStore opens the store of bronze.
 func (o *Options) openStore(ctx context.Context, makeFolders bool) (blob.Store, error) {
-	if strings.HasPrefix(o.StoreURL, "file:") {
-		return openDir("store.url", o.StoreURL, makeFolders)
+	if o.Store.Local() {
+		return openDir("store.url", o.Store.URL, makeFolders)
 	}
-	return s3.New(ctx, o.s3(o.Bucket))
-}
-
-func (o *Options) s3(bucket string) s3.Options {
-	return s3.Options{
-		Bucket: bucket, Region: o.Region, Endpoint: o.StoreURL, PathStyle: o.PathStyle && o.StoreURL != "",
-		AccessKey: o.AccessKey, SecretKey: o.SecretKey.Reveal(),
-	}
+	return s3.New(ctx, o.Store.Options(o.Store.Bucket))
 }
 
 // openLake returns the store of the tables and the folder in it under which the
@@ -310,11 +291,7 @@ func (o *Options) openLake(ctx context.Context, bronze blob.Store, makeFolders b
 	if err != nil {
 		return nil, "", fault.Human(fmt.Errorf("read %s: %w", key, err), "give it as s3://bucket/prefix")
 	}
-	opt := o.s3(u.Host)
-	if strings.HasPrefix(opt.Endpoint, "file:") {
-		opt.Endpoint, opt.PathStyle = "", false
-	}
-	store, err := s3.New(ctx, opt)
+	store, err := s3.New(ctx, o.Store.Options(u.Host))
 	return store, strings.Trim(u.Path, "/"), err
 }
 

@@ -84,13 +84,13 @@ func byName(a, b topic.Partition) int {
 }
 
 func (o *options) where() string {
-	if o.Bucket == "" {
-		return o.StoreURL
+	if o.Store.Local() {
+		return o.Store.URL
 	}
-	if o.StoreURL == "" {
-		return "s3://" + o.Bucket
+	if o.Store.URL == "" {
+		return "s3://" + o.Store.Bucket
 	}
-	return "s3://" + o.Bucket + " at " + o.StoreURL
+	return "s3://" + o.Store.Bucket + " at " + o.Store.URL
 }
 
 // rotation says in words when files are put.

@@ -25,14 +25,9 @@ type options struct {
 
 	Registry registry.Settings
 
-	StoreURL  string        `opt:"store.url" doc:"file:///path for a local directory, or the URL of a store other than Amazon's that speaks S3"`
-	Bucket    string        `opt:"s3.bucket.name" doc:"bucket to write to"`
-	Region    string        `opt:"s3.region" doc:"the bucket's region; found as the AWS tools do when empty"`
-	PathStyle bool          `opt:"s3.path.style.access.enabled" default:"true" doc:"put the bucket into the path of URLs; only with store.url"`
-	PartSize  int64         `opt:"s3.part.size" default:"16777216" doc:"size in bytes from which on objects are put in parts; at least 5242880"`
-	Retries   int           `opt:"s3.part.retries" default:"5" doc:"how often a request to the store is tried again at once"`
-	AccessKey string        `opt:"aws.access.key.id" doc:"access key; found as the AWS tools do when empty"`
-	SecretKey config.Secret `opt:"aws.secret.access.key" doc:"the access key's secret"`
+	Store    s3.Settings
+	PartSize int64 `opt:"s3.part.size" default:"16777216" doc:"size in bytes from which on objects are put in parts; at least 5242880"`
+	Retries  int   `opt:"s3.part.retries" default:"5" doc:"how often a request to the store is tried again at once"`
 
 	TopicsDir    string `opt:"topics.dir" default:"topics" doc:"folder under which the topics' folders lie"`
 	Format       string `opt:"format.class" default:"io.confluent.connect.s3.format.avro.AvroFormat" doc:"only Avro is written"`
@@ -91,14 +86,7 @@ func (o *options) Validate() []config.Problem {
 	if strings.Trim(o.TopicsDir, "/") != o.TopicsDir {
 		add("topics.dir", "must not begin or end with a slash")
 	}
-	local := strings.HasPrefix(o.StoreURL, "file:")
-	switch {
-	case local && o.Bucket != "":
-		add("store.url", "a local directory has no bucket: remove s3.bucket.name, or the file: URL")
-	case !local && o.Bucket == "":
-		add("s3.bucket.name", "name a bucket, or set store.url to file:///path for a local directory")
-	}
-	return problems
+	return append(problems, o.Store.Problems()...)
 }
 
 // checker is a store that can prove that it is usable.
@@ -107,8 +95,8 @@ type checker interface {
 }
 
 func (o *options) openStore(ctx context.Context) (blob.Store, error) {
-	if rest, ok := strings.CutPrefix(o.StoreURL, "file:"); ok {
-		u, err := url.Parse(o.StoreURL)
+	if rest, ok := strings.CutPrefix(o.Store.URL, "file:"); ok {
+		u, err := url.Parse(o.Store.URL)
 		if err != nil || u.Host != "" || u.Path == "" {
 			return nil, fault.Humanf("write it as file:///path", "store.url %q names no local directory", rest)
 		}
@@ -118,12 +106,9 @@ func (o *options) openStore(ctx context.Context) (blob.Store, error) {
 		}
 		return store, nil
 	}
-	return s3.New(ctx, s3.Options{
-		Bucket: o.Bucket, Region: o.Region, Endpoint: o.StoreURL,
-		PathStyle: o.PathStyle && o.StoreURL != "",
-		AccessKey: o.AccessKey, SecretKey: o.SecretKey.Reveal(),
-		PartSize: o.PartSize, Retries: o.Retries,
-	})
+	opt := o.Store.Options(o.Store.Bucket)
+	opt.PartSize, opt.Retries = o.PartSize, o.Retries
+	return s3.New(ctx, opt)
 }
 
 // openRegistry returns a client that tries again for as long as patience what

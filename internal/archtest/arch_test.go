@@ -59,7 +59,7 @@ var arrows = map[string][]string{
 	"lake/bronze":          {"lake/blob", "internal/avro", "internal/column"},
 	"lake/blob":            nil,
 	"lake/blob/blobtest":   {"lake/blob"},
-	"lake/blob/s3":         {"lake/blob"},
+	"lake/blob/s3":         {"internal/config", "lake/blob"},
 	"ingest":               {"lake", "lake/bronze", "lake/blob", "internal/avro", "internal/column"},
 
 	"cmd/cdc-source":    {"capture", "capture/emit", "capture/rdsauth", "capture/snapshot", "capture/postgres", "capture/mysql", "capture/sqlserver", "capture/conformance", "envelope", "registry", "registry/server", "internal/topic", "internal/config", "internal/ops"},
