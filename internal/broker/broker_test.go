@@ -119,8 +119,25 @@ func committed(t *testing.T, o topic.Options, a *topic.Admin) [3][]int {
 	}
 	defer r.Close()
 	var got [3][]int
-	// The tails hold markers, which are not handed out: quiet for a second is
-	// the end.
+	drain(t, r, func(id topic.Partition, value []byte) {
+		n, err := strconv.Atoi(string(value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[id.ID] = append(got[id.ID], n)
+	})
+	for p, at := range ends {
+		if at > 0 && len(got[p.ID]) == 0 {
+			t.Logf("partition %d has %d offsets and no visible record", p.ID, at)
+		}
+	}
+	return got
+}
+
+// drain hands out what is there to read. The tails hold markers, which are not handed
+// out: quiet for a second is the end.
+func drain(t *testing.T, r *topic.Reader, record func(id topic.Partition, value []byte)) {
+	t.Helper()
 	for idle := 0; idle < 2; {
 		batches, err := r.Poll(t.Context(), 500*time.Millisecond, 0)
 		if err != nil {
@@ -130,20 +147,10 @@ func committed(t *testing.T, o topic.Options, a *topic.Admin) [3][]int {
 		for _, b := range batches {
 			idle = 0
 			for i := range b.Len() {
-				n, err := strconv.Atoi(string(b.Value(i)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				got[b.Partition.ID] = append(got[b.Partition.ID], n)
+				record(b.Partition, b.Value(i))
 			}
 		}
 	}
-	for p, at := range ends {
-		if at > 0 && len(got[p.ID]) == 0 {
-			t.Logf("partition %d has %d offsets and no visible record", p.ID, at)
-		}
-	}
-	return got
 }
 
 func checkVisible(t *testing.T, o topic.Options, a *topic.Admin, want ...int) {
@@ -316,21 +323,11 @@ func TestAbortedRecordsStayHiddenFromSmallFetches(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, aborted := 0, 0
-		for idle := 0; idle < 2; {
-			batches, err := r.Poll(t.Context(), 500*time.Millisecond, 0)
-			if err != nil {
-				t.Fatal(err)
+		drain(t, r, func(_ topic.Partition, value []byte) {
+			if got++; string(value) == "aborted" {
+				aborted++
 			}
-			idle++
-			for _, b := range batches {
-				idle = 0
-				for i := range b.Len() {
-					if got++; string(b.Value(i)) == "aborted" {
-						aborted++
-					}
-				}
-			}
-		}
+		})
 		if aborted > 0 || got != want {
 			t.Errorf("fetches of %d bytes: %d records, %d of them aborted; want %d and none", size, got, aborted, want)
 		}
