@@ -38,6 +38,11 @@ func (s *session) alterTable(st *tsql.AlterTable) error {
 			}
 			d.security = d.security.forget(ofObject, int64(t.id), id)
 		}
+		if st.Mask != nil {
+			if err := t.setMask(*st.Mask); err != nil {
+				return err
+			}
+		}
 		if st.Alter != nil {
 			if err := s.alterColumn(d, t, *st.Alter); err != nil {
 				return err

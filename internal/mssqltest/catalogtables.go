@@ -39,6 +39,17 @@ func objectViews() map[string]*view { //nolint:funlen // one view after the othe
 			"default_object_id", intType, "is_sparse?", bitType, "is_column_set?", bitType, "generated_always_type?", tinyType,
 			"is_hidden?", bitType, "encryption_type?", intType, "is_masked", bitType),
 			rows: columnRows},
+		"sys.masked_columns": {cols: cols("object_id", intType, "name?", sysname, "column_id", intType, "is_masked", bitType, "masking_function?", nvarchar(4000)),
+			rows: func(s *session, db *Database, st *state) (out [][]any) {
+				for _, t := range s.tables(db, st) {
+					for _, c := range t.columns {
+						if c.mask != "" {
+							out = append(out, []any{int64(t.id), c.name, int64(c.id), true, c.mask})
+						}
+					}
+				}
+				return out
+			}},
 		"sys.computed_columns": {cols: cols("object_id", intType, "name?", sysname, "column_id", intType, "definition?", nmaxType, "is_persisted", bitType),
 			rows: func(s *session, db *Database, st *state) (out [][]any) {
 				for _, t := range s.tables(db, st) {
@@ -149,7 +160,7 @@ func columnRows(s *session, db *Database, st *state) (out [][]any) {
 			t := typeRowOf(c.typ)
 			length, precision, scale := facets(c.typ)
 			out = append(out, []any{o.id, c.name, int64(c.id), t.system, t.user, length, precision, scale, collationOf(c.typ, c.collate), c.nullable,
-				true, false, c.identity != nil, c.computed != nil, false, int64(c.defID), false, false, int64(0), false, nil, false})
+				true, false, c.identity != nil, c.computed != nil, false, int64(c.defID), false, false, int64(0), false, nil, c.mask != ""})
 		}
 	}
 	return out

@@ -185,7 +185,7 @@ func enableTable(s *session, db *Database, d *state, t *table, p params) error {
 // copied is the column without what is the table's own.
 func (c *column) copied() *column {
 	n := *c
-	n.identity, n.def, n.defText, n.defName, n.defID = nil, nil, "", "", 0
+	n.identity, n.def, n.defText, n.defName, n.defID, n.mask = nil, nil, "", "", 0, ""
 	return &n
 }
 

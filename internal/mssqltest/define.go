@@ -331,6 +331,11 @@ func (s *session) addColumn(db *Database, t *table, cd tsql.ColumnDef) error {
 		setDefault(db, t, c, cd.Default, cd.DefaultText, cd.DefaultName)
 	}
 	t.columns = append(slices.Clone(t.columns), c)
+	if cd.Mask != "" {
+		if err := t.setMask(tsql.ColumnMask{Column: c.name, Function: cd.Mask}); err != nil {
+			return err
+		}
+	}
 	switch {
 	case cd.PrimaryKey:
 		return s.addConstraint(db, t, tsql.Constraint{Name: cd.KeyName, What: "PRIMARY KEY", Columns: []string{c.name}, NonCluster: cd.NonCluster})

@@ -62,6 +62,8 @@
 //     SQL Database db_owner); sp_cdc_enable_table makes the gating role if there is
 //     none; sys.dm_… need VIEW SERVER STATE or VIEW DATABASE STATE, or their
 //     narrower forms of 2022
+//   - the mask default() of a column, for whoever has not UNMASK: in the result, not in
+//     conditions and orders (that NULL stays NULL is an assumption)
 //   - sys.tables and all else that lists objects show those on which the user has a
 //     permission; dbo is in no role for IS_MEMBER
 //
@@ -100,8 +102,8 @@
 //   - Windows logins, contained users, application roles, roles of the server besides
 //     the fixed ones, EXECUTE AS, AS in GRANT; rights on principals, types and system
 //     views; ownership chains, as nothing is there to be chained
-//   - dynamic data masking and row-level security: UNMASK can be granted and asked
-//     for, and nothing is masked
+//   - row-level security; of dynamic data masking other functions than default(), and
+//     what is made of masked columns in subqueries and aggregates
 //   - several results at a time on a connection (MARS), TDS before 7.2 and 8.0, logins
 //     by Kerberos or Entra ID, bulk loads
 //   - failovers: a secondary is a server that takes no writes (SetReadOnly)

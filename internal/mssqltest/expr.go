@@ -84,6 +84,7 @@ type scol struct {
 	computed bool
 	base     []string // the base table
 	denied   *Error   // of whoever may not read it
+	masked   bool     // for whoever may not see its values
 	index    int
 }
 
@@ -101,6 +102,8 @@ type compiler struct {
 	windows *[]*window
 	depth   int
 	waited  bool
+	top     bool // of a statement, and not within another query
+	masked  bool // a masked column was named
 }
 
 func constant(typ tds.Type, v any) value {
@@ -271,6 +274,7 @@ func (c *compiler) column(n tsql.Name) (value, error) {
 	}
 	v := value{typ: s.typ, nullable: s.nullable}
 	i := s.index
+	c.masked = c.masked || s.masked
 	if up == 0 {
 		v.col, v.identity = s, s.identity
 		v.eval = func(e *env) (any, error) { return e.row[i], nil }

@@ -172,7 +172,7 @@ func (s *session) insertRows(st *tsql.Insert, slots []int, put func([]tds.Type, 
 
 func (s *session) insertQuery(st *tsql.Insert, slots []int, put func([]tds.Type, []any, []bool) error) error {
 	var p *plan
-	if err := s.compile(func(c *compiler) (err error) { p, err = c.query(st.Query); return }); err != nil {
+	if err := s.compile(func(c *compiler) (err error) { c.top = true; p, err = c.query(st.Query); return }); err != nil {
 		return err
 	}
 	if len(p.cols) != len(slots) {

@@ -23,7 +23,7 @@ type outCol struct {
 // nested compiles a query within an expression or FROM.
 func (c *compiler) nested(q *tsql.Query) (*plan, error) {
 	inner := *c
-	inner.scope = &scope{outer: c.scope}
+	inner.scope, inner.top = &scope{outer: c.scope}, false
 	inner.windows = nil
 	p, err := inner.query(q)
 	c.waited = c.waited || inner.waited
@@ -197,7 +197,7 @@ func (c *compiler) spec(s *tsql.Spec, order []tsql.Order, offset, fetch tsql.Exp
 			return nil, err
 		}
 	}
-	cols, vals, err := c.items(s.Items)
+	cols, vals, masked, err := c.items(s.Items)
 	if err != nil {
 		return nil, err
 	}
@@ -213,6 +213,9 @@ func (c *compiler) spec(s *tsql.Spec, order []tsql.Order, offset, fetch tsql.Exp
 	}
 	limit, err := c.limits(s.Top, offset, fetch)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.hide(vals, masked); err != nil {
 		return nil, err
 	}
 	low, high := c.bound(rel, s.Where, lowEnd), c.bound(rel, s.Where, highEnd)
@@ -240,35 +243,34 @@ func (c *compiler) where(x tsql.Expr) (cond, error) {
 	return c.cond(x)
 }
 
-// items compiles the select list.
-func (c *compiler) items(items []tsql.Item) ([]outCol, []value, error) {
-	var cols []outCol
-	var vals []value
+// items compiles the select list. masked says which of it has masked columns.
+func (c *compiler) items(items []tsql.Item) (cols []outCol, vals []value, masked []bool, err error) {
 	for _, it := range items {
 		if st, ok := it.X.(*tsql.Star); ok {
 			if c.scope.group != nil {
-				return nil, nil, notInModel("* with GROUP BY")
+				return nil, nil, nil, notInModel("* with GROUP BY")
 			}
 			n := len(cols)
 			for i := range c.scope.cols {
 				sc := &c.scope.cols[i]
 				if st.Qualifier == nil || qualifies(st.Qualifier, sc.table) {
 					if sc.denied != nil {
-						return nil, nil, sc.denied
+						return nil, nil, nil, sc.denied
 					}
 					i := sc.index
 					v := value{typ: sc.typ, nullable: sc.nullable, identity: sc.identity, col: sc, eval: func(e *env) (any, error) { return e.row[i], nil }}
-					cols, vals = append(cols, column1(sc.name, v)), append(vals, v)
+					cols, vals, masked = append(cols, column1(sc.name, v)), append(vals, v), append(masked, sc.masked)
 				}
 			}
 			if n == len(cols) {
-				return nil, nil, sqlError(107, "The column prefix '%s' does not match with a table name or alias name used in the query.", strings.Join(st.Qualifier, "."))
+				return nil, nil, nil, sqlError(107, "The column prefix '%s' does not match with a table name or alias name used in the query.", strings.Join(st.Qualifier, "."))
 			}
 			continue
 		}
+		c.masked = false
 		v, err := c.expr(it.X)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		name := it.Alias
 		if col, ok := it.X.(*tsql.Col); ok && name == "" {
@@ -279,9 +281,9 @@ func (c *compiler) items(items []tsql.Item) ([]outCol, []value, error) {
 		}
 		o := column1(name, v)
 		o.assign = it.Assign
-		cols, vals = append(cols, o), append(vals, v)
+		cols, vals, masked = append(cols, o), append(vals, v), append(masked, c.masked)
 	}
-	return cols, vals, nil
+	return cols, vals, masked, nil
 }
 
 func column1(name string, v value) outCol {

@@ -24,6 +24,7 @@ type column struct {
 	computed tsql.Expr
 	compText string
 	collate  string
+	mask     string // the function that hides its values, empty if none
 }
 
 // identity numbers rows. Numbers are not given back by a rollback.

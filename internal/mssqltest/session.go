@@ -292,7 +292,7 @@ func (s *session) assign(name string, from tds.Type, val any) error {
 
 func (s *session) query(q *tsql.Query) error {
 	var p *plan
-	err := s.compile(func(c *compiler) (err error) { p, err = c.query(q); return })
+	err := s.compile(func(c *compiler) (err error) { c.top = true; p, err = c.query(q); return })
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,11 @@ func (c *compiler) table(s *tsql.Table) (*relation, error) {
 	c.waited = c.waited || waited
 	r := tableRelation(tb, c.s.tx.rows(db, tb))
 	r.setTable(db.name, tb.schema, tb.name)
-	return r, c.s.readable(tb.entity(db), r)
+	e = tb.entity(db)
+	for i, col := range tb.columns {
+		r.cols[i].masked = col.mask != "" && !c.s.onObject("UNMASK", e, col.name)
+	}
+	return r, c.s.readable(e, r)
 }
 
 func (r *relation) setTable(parts ...string) {
@@ -160,7 +164,7 @@ func (r *relation) setTable(parts ...string) {
 
 func (c *compiler) cte(cte *tsql.CTE) (*relation, error) {
 	inner := *c
-	inner.scope = &scope{}
+	inner.scope, inner.top = &scope{}, false
 	inner.windows = nil
 	// A common table expression does not see itself: recursion is not in the model.
 	inner.ctes = map[string]*tsql.CTE{}

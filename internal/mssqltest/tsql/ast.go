@@ -304,6 +304,7 @@ type (
 		DropColumns []string
 		DropConstr  []string
 		Alter       *ColumnDef
+		Mask        *ColumnMask
 	}
 	// AlterDatabase sets an option, which is upper case words.
 	AlterDatabase struct {
@@ -427,10 +428,15 @@ type ColumnDef struct {
 	Unique      bool
 	NonCluster  bool
 	Computed    Expr
+	Mask        string // the function of MASKED, empty if there is none
 	KeyName     string
 	Persisted   bool
 	ComputedSQL string
 }
+
+// ColumnMask is what ALTER COLUMN … ADD MASKED adds, or DROP MASKED takes away, which has
+// no function.
+type ColumnMask struct{ Column, Function string }
 
 // Constraint is a table constraint: What is PRIMARY KEY, UNIQUE or DEFAULT.
 type Constraint struct {

@@ -131,6 +131,8 @@ func (p *parser) columnDef() ColumnDef {
 		case p.accept("SPARSE"):
 		case p.accept("COLLATE"):
 			c.Type.Collate = p.ident()
+		case p.accept("MASKED"):
+			c.Mask = p.mask()
 		case p.accept("IDENTITY"):
 			c.Identity, c.Seed, c.Step = true, 1, 1
 			if p.accept("(") {
@@ -198,12 +200,30 @@ func (p *parser) alter() Statement {
 			}
 		}
 	case p.accept("ALTER", "COLUMN"):
-		c := p.columnDef()
-		s.Alter = &c
+		switch t := p.ahead(1); {
+		case t.is("ADD"):
+			s.Mask = &ColumnMask{Column: p.ident()}
+			p.expect("ADD", "MASKED")
+			s.Mask.Function = p.mask()
+		case t.is("DROP"):
+			s.Mask = &ColumnMask{Column: p.ident()}
+			p.expect("DROP", "MASKED")
+		default:
+			c := p.columnDef()
+			s.Alter = &c
+		}
 	default:
 		p.bad()
 	}
 	return s
+}
+
+// mask is the function of MASKED WITH (FUNCTION = '…').
+func (p *parser) mask() string {
+	p.expect("WITH", "(", "FUNCTION", "=")
+	f := p.stringToken()
+	p.expect(")")
+	return f
 }
 
 func (p *parser) alterDatabase() Statement {
