@@ -61,12 +61,7 @@ func TestChangesThatCannotBeDecoded(t *testing.T) {
 			_ = s.Close()
 			// What is aside does not come again.
 			for i := range rec.ends {
-				left := 0
-				for j := range rec.events {
-					if rec.events[j].batch > i {
-						left++
-					}
-				}
+				left := rec.after(i)
 				if left == 0 {
 					continue
 				}

@@ -123,12 +123,7 @@ func TestTransactionsThatAreCompressed(t *testing.T) {
 			}
 			// Resume within the compressed transaction.
 			for i := range rec.ends {
-				left := 0
-				for _, e := range rec.events {
-					if e.batch > i {
-						left++
-					}
-				}
+				left := rec.after(i)
 				again := openSource(t, o, rec.ends[i])
 				var got recording
 				got.read(t, again, left)
@@ -197,12 +192,7 @@ func TestPartitionsAndTags(t *testing.T) {
 		t.Errorf("GTID %s, want a tagged one", g)
 	}
 	for i := range rec.ends {
-		left := 0
-		for _, e := range rec.events {
-			if e.batch > i {
-				left++
-			}
-		}
+		left := rec.after(i)
 		again := openSource(t, o, rec.ends[i])
 		var got recording
 		got.read(t, again, left)

@@ -80,13 +80,7 @@ func TestFailover(t *testing.T) {
 			for _, from := range []int{len(rec.ends) - 1, len(rec.ends) - 2} {
 				s = openSource(t, o, rec.ends[from])
 				var more recording
-				for _, e := range rec.events {
-					if e.batch > from {
-						more.events = append(more.events, e)
-					}
-				}
-				again := len(more.events)
-				more.events = nil
+				again := rec.after(from)
 				more.read(t, s, again+3)
 				last := order(&rec.events[9].Change)
 				for i, e := range more.events {

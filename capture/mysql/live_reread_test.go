@@ -146,12 +146,7 @@ func TestRowsThatCannotBeReadAgain(t *testing.T) {
 			}
 		}
 		for i, end := range whole.ends {
-			left := 0
-			for _, e := range whole.events {
-				if e.batch > i {
-					left++
-				}
-			}
+			left := whole.after(i)
 			if left > 0 {
 				readAside(t, o, end, left)
 			}

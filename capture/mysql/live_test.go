@@ -74,6 +74,16 @@ func (r *recording) read(t testing.TB, s *Source, n int) {
 	}
 }
 
+// after is how many changes came after a batch.
+func (r *recording) after(batch int) (n int) {
+	for _, e := range r.events {
+		if e.batch > batch {
+			n++
+		}
+	}
+	return n
+}
+
 func TestStreamGivesTheBytesOfTheSnapshot(t *testing.T) {
 	eachServer(t, func(t *testing.T, db *testdb.Database) {
 		json := "JSON"

@@ -103,12 +103,7 @@ func TestXATransactions(t *testing.T) {
 		}
 		// From the middle of a transaction that XA COMMIT delivers.
 		for i, end := range rec.ends {
-			left := 0
-			for _, e := range rec.events {
-				if e.batch > i {
-					left++
-				}
-			}
+			left := rec.after(i)
 			if strings.Contains(string(end), `"snapshot"`) || left == 0 {
 				continue
 			}
