@@ -326,6 +326,13 @@ func TestGeneratedColumns(t *testing.T) {
 			s := liveSource(t, db, nil)
 			got, pos := snapshotOf(t, s, nil)
 			wantSeen(t, "snapshot", got, "r t "+want)
+			var w strings.Builder
+			if err := s.Check(t.Context(), pos, &w); err != nil {
+				t.Fatal(err)
+			}
+			if left := strings.Contains(w.String(), "not published: g (generated)"); left != (release < 18) {
+				t.Errorf("check says %s", &w)
+			}
 			got = changesFrom(t, db, s, pos, 1, "INSERT INTO t VALUES (1)")
 			wantSeen(t, "log", got, "c t "+want)
 		})

@@ -40,6 +40,7 @@ type tableInfo struct {
 	identityKey   []string // columns that the log has of a deleted row, unless identity is f
 	readable      bool     // this user may SELECT
 	columns       []columnInfo
+	unpublished   []string // columns that the publication leaves out
 	key           []string // columns of the key, in its order
 	published     bool     // in the publication; filled by publication.go
 	rows          string   // condition for the rows that are published, "" = all
@@ -185,10 +186,10 @@ ORDER BY 2, 3`
 const queryColumns = `
 SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull OR t.typnotnull,
   CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), '') ELSE '' END,
-  format_type(a.atttypid, a.atttypmod)
+  format_type(a.atttypid, a.atttypmod), a.attgenerated = '' OR a.attgenerated = 's' AND $2
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND (a.attgenerated = '' OR a.attgenerated = 's' AND $2)
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`
 
 // Unique indexes over plain NOT NULL columns, each with its columns in order:
@@ -327,11 +328,17 @@ func (c *catalog) details(ctx context.Context, conn *pgx.Conn, t *tableInfo) err
 	for rows.Next() {
 		var col columnInfo
 		var r ref
-		if err := rows.Scan(&col.name, &r.oid, &r.typmod, &col.notNull, &col.def, &col.native); err != nil {
+		var published bool
+		if err := rows.Scan(&col.name, &r.oid, &r.typmod, &col.notNull, &col.def, &col.native, &published); err != nil {
 			rows.Close()
 			return fmt.Errorf("read columns of %s: %w", t.id, err)
 		}
-		if c.pub.column(t, col.name) {
+		switch {
+		case !published:
+			t.unpublished = append(t.unpublished, col.name+" (generated)")
+		case !c.pub.column(t, col.name):
+			t.unpublished = append(t.unpublished, col.name)
+		default:
 			t.columns, refs = append(t.columns, col), append(refs, r)
 		}
 	}

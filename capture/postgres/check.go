@@ -105,7 +105,8 @@ func (s *Source) checkTables(c *catalog, tables []*tableInfo, w io.Writer) error
 	return errors.Join(errs...)
 }
 
-// leftOutNote names the columns whose types have no form in events.
+// leftOutNote names the columns whose types have no form in events, and those that
+// the publication leaves out.
 func leftOutNote(c *catalog, t *tableInfo) string {
 	var names []string
 	for i := range t.columns {
@@ -114,10 +115,14 @@ func leftOutNote(c *catalog, t *tableInfo) string {
 			names = append(names, fmt.Sprintf("%s (%s)", col.name, col.native))
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	note := ""
+	if len(names) > 0 {
+		note = "; left out: " + strings.Join(names, ", ")
 	}
-	return "; left out: " + strings.Join(names, ", ")
+	if len(t.unpublished) > 0 {
+		note += "; not published: " + strings.Join(t.unpublished, ", ")
+	}
+	return note
 }
 
 // identityNote tells what the log does not carry of a table's changes.
