@@ -17,6 +17,7 @@ type instance struct {
 	object int64 // of the change table
 	name   string
 	start  lsn // its changes begin here; the clean-up moves it up; zero = the capture job has not come to it yet
+	began  lsn // what start was when it was seen first
 	source int64
 	id     envelope.TableID
 	table  *table

@@ -153,7 +153,7 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 		if err := d.overtaken(ctx, d.conn, p, d.list, d.list); err != nil {
 			return err
 		}
-		if err := d.lateComers(ctx, p); err != nil {
+		if err := d.lateComers(ctx, d.conn, p); err != nil {
 			return err
 		}
 	}
@@ -219,11 +219,11 @@ func (d *database) assume(ctx context.Context, p *place) error {
 // removed already: all of these were still to be read. Where an instance began is not
 // kept anywhere once the clean-up has moved its low end up, so that the time tells: an
 // instance begins when it is made.
-func (d *database) lateComers(ctx context.Context, p *place) error {
+func (d *database) lateComers(ctx context.Context, c *conn, p *place) error {
 	const late = 60 // seconds; an instance is made within a transaction, which may take some
-	return d.conn.rows(ctx, "SELECT object_id, start_lsn FROM cdc.change_tables WHERE DATEDIFF(second, create_date, sys.fn_cdc_map_lsn_to_time(start_lsn)) > @p1", []any{int64(late)}, func(v []driver.Value) error {
+	return c.rows(ctx, "SELECT object_id, start_lsn FROM cdc.change_tables WHERE DATEDIFF(second, create_date, sys.fn_cdc_map_lsn_to_time(start_lsn)) > @p1", []any{int64(late)}, func(v []driver.Value) error {
 		object, low := asInt(v[0]), asLSN(v[1])
-		i := slices.IndexFunc(d.list, func(x *instance) bool { return x.object == object })
+		i := indexOf(d.list, object)
 		if i < 0 || slices.Contains(p.Instances, object) || compareLSN(low, lsn(p.Commit)) <= 0 {
 			return nil
 		}
@@ -242,6 +242,16 @@ func removed(database string, in *instance, at, low lsn) error {
 
 const wayOut = "take a new snapshot: cdc-source offsets reset, or snapshot.mode when_needed"
 
+// indexOf finds an instance by its object_id; -1 = it is not there.
+func indexOf(list []*instance, object int64) int {
+	return slices.IndexFunc(list, func(x *instance) bool { return x.object == object })
+}
+
+// needed is the place from which an instance is read, that transaction included.
+func needed(in *instance, from lsn) *place {
+	return &place{Commit: lsnText(from), Change: lsnText(from), Instances: []int64{in.object}}
+}
+
 // overtaken reports whether the clean-up has removed changes after a place of some of
 // the captured instances.
 func (d *database) overtaken(ctx context.Context, c *conn, p *place, list, captured []*instance) error {
@@ -250,9 +260,9 @@ func (d *database) overtaken(ctx context.Context, c *conn, p *place, list, captu
 	}
 	var read []*instance
 	for _, object := range p.Instances {
-		i := slices.IndexFunc(list, func(x *instance) bool { return x.object == object })
+		i := indexOf(list, object)
 		switch {
-		case i < 0 && !slices.ContainsFunc(captured, func(x *instance) bool { return x.object == object }):
+		case i < 0 && indexOf(captured, object) < 0:
 			if err := d.vanished(ctx, c, p, object); err != nil {
 				return err
 			}

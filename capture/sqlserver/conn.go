@@ -104,7 +104,9 @@ func (c *conn) begin(ctx context.Context, level sql.IsolationLevel) (err error) 
 	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
 	c.tx, err = c.raw.Begin(within, driver.IsolationLevel(level))
-	stop()
+	if !stop() && err == nil {
+		err = ctx.Err() // within ends, or has ended
+	}
 	if err != nil {
 		cancel()
 		c.tx = nil

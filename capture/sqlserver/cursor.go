@@ -5,10 +5,9 @@ import "context"
 // cursor goes over the rows of a capture instance in an interval. While the rows of a
 // page are delivered the next page is read.
 type cursor struct {
-	in      *instance
-	pages   *pages
-	lane    *lane
-	objects []int64 // place.Instances of the interval
+	in    *instance
+	pages *pages
+	lane  *lane
 
 	page   page
 	next   int          // row of it
@@ -40,7 +39,7 @@ func (c *cursor) advance(ctx context.Context) error {
 func (c *cursor) turn(ctx context.Context, p page) {
 	c.page, c.next, c.coming = p, 0, nil
 	if !p.last {
-		c.coming = ask(c.lane, func() (page, error) { return c.pages.next(ctx, c.objects) })
+		c.coming = ask(c.lane, func() (page, error) { return c.pages.next(ctx) })
 	}
 }
 

@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"context"
+	"errors"
 
 	"tributary/envelope"
 )
@@ -14,15 +15,16 @@ const lanes = 2
 type course struct {
 	*database
 	lanes   [lanes]*lane
+	alone   bool      // there is no connection but the first
 	flights []*flight // in the order of the log
 	// What the last iteration had: by that the next is made to be about a page.
 	rows, transactions int
+	last               envelope.Source // of the row that was delivered last
 }
 
 // flight is an iteration that is being read.
 type flight struct {
 	number int // of the lane
-	lane   *lane
 	ends   coming[*ends]
 	read   coming[*iteration]
 }
@@ -40,8 +42,11 @@ func startCourse(d *database) *course {
 // that several can be read at the same time, and a few where nothing is known yet.
 func (c *course) top() int {
 	n := 16
-	if c.rows > 0 {
+	switch {
+	case c.rows > 0:
 		n = max(c.cfg.page()*c.transactions/c.rows, 1)
+	case c.transactions > 0: // they are of tables that are not captured here
+		n = 2 * c.transactions
 	}
 	if c.cfg.MaxTransactions > 0 {
 		n = min(n, c.cfg.MaxTransactions)
@@ -51,50 +56,60 @@ func (c *course) top() int {
 
 // launch has the iteration after a place read.
 func (s *stream) launch(ctx context.Context, c *course, after place) {
-	l := 0
-	if n := len(c.flights); n > 0 {
-		l = (c.flights[n-1].number + 1) % lanes
+	f := &flight{ends: expect[*ends](), read: expect[*iteration]()}
+	if n := len(c.flights); n > 0 && !c.alone {
+		f.number = (c.flights[n-1].number + 1) % lanes
 	}
-	f := &flight{number: l, lane: c.lanes[l], ends: expect[*ends](), read: expect[*iteration]()}
 	c.flights = append(c.flights, f)
-	top := c.top()
-	f.lane.queue <- func() {
-		x, err := s.plan(ctx, c.database, f.lane, &after, top)
+	l, top := c.lanes[f.number], c.top()
+	l.queue <- func() {
+		x, err := s.plan(ctx, c.database, l, &after, top)
 		if x == nil {
 			f.ends.give(nil, err)
 			f.read.give(nil, err)
 			return
 		}
 		f.ends.give(&x.ends, nil)
-		f.read.give(x, x.start(ctx, c.database, f.lane.conn, &s.marks))
+		f.read.give(x, x.start(ctx, c.database, l.conn, &s.marks))
 	}
 }
 
 // plan finds the iteration after a place; nil if there is none.
 func (s *stream) plan(ctx context.Context, d *database, l *lane, after *place, top int) (*iteration, error) {
 	if err := l.connect(ctx, d.cfg.Options, d.name); err != nil {
-		return nil, err
+		return nil, unconnected{err}
 	}
 	d.watch(ctx, l.conn, s.metrics)
 	return d.iteration(ctx, l.conn, after, top)
 }
 
+// unconnected is the error of a lane that gets no connection.
+type unconnected struct{ error }
+
 // fill launches what there are lanes for.
 func (s *stream) fill(ctx context.Context, c *course) error {
-	if len(c.flights) == 0 {
-		s.launch(ctx, c, *s.at.Databases[c.name])
-	}
 	for len(c.flights) < lanes {
-		last := c.flights[len(c.flights)-1]
-		x, err := last.ends.take(ctx)
-		if err != nil {
-			return err
+		after := *s.at.Databases[c.name]
+		if n := len(c.flights); n > 0 {
+			last := c.flights[n-1]
+			x, err := last.ends.take(ctx)
+			var refused unconnected
+			if errors.As(err, &refused) && ctx.Err() == nil {
+				// It was to be faster with two: one is enough.
+				c.log.Warn("there is no further connection to the database: its changes are read on one", "error", refused.error)
+				c.alone, c.flights = true, c.flights[:n-1]
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			last.ends.give(x, nil) // it may be asked for again
+			if x == nil || !x.more {
+				return nil
+			}
+			after = x.after
 		}
-		last.ends.give(x, nil) // it may be asked for again
-		if x == nil || !x.more {
-			return nil
-		}
-		s.launch(ctx, c, x.after)
+		s.launch(ctx, c, after)
 	}
 	return nil
 }
@@ -111,11 +126,14 @@ func (s *stream) poll(ctx context.Context, c *course) (more bool, err error) {
 	if err != nil || x == nil {
 		return false, err
 	}
-	m := &merge{stream: s, d: c.database, iteration: x, lane: f.lane, tx: envelope.NewTransaction(s.cfg.Transactions)}
+	m := &merge{stream: s, d: c.database, iteration: x, lane: c.lanes[f.number], tx: envelope.NewTransaction(s.cfg.Transactions), earlier: c.last}
 	if err := m.run(ctx); err != nil {
 		return false, err
 	}
 	c.rows, c.transactions = m.rows, x.transactions
+	if m.rows > 0 {
+		c.last = m.source
+	}
 	*s.at.Databases[c.name] = x.after
 	s.moved = true
 	return x.more, nil

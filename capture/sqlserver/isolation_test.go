@@ -18,6 +18,8 @@ type hooked struct {
 	before func(query string)
 	row    func(query string, v []driver.Value)
 	text   func(query string) string // what runs in its place
+	// fail is asked before a statement runs: an error comes in its place.
+	fail func(query string) error
 }
 
 type hookedRows struct {
@@ -37,6 +39,11 @@ func (r hookedRows) Next(v []driver.Value) error {
 }
 
 func (h hooked) Query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if h.fail != nil {
+		if err := h.fail(query); err != nil {
+			return nil, err
+		}
+	}
 	sent := h.see(query)
 	if sent != query {
 		args = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"slices"
 )
 
 // interval is a stretch of a database's log.
@@ -47,8 +48,14 @@ func (d *database) iteration(ctx context.Context, c *conn, p *place, top int) (*
 	if compareLSN(end, lsn(p.Commit)) <= 0 && !p.partial() || end == (lsn{}) {
 		return nil, nil //nolint:nilnil // there is nothing new
 	}
+	seen := d.list
 	if err := d.refresh(ctx, c); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(d.list, func(in *instance) bool { return indexOf(seen, in.object) < 0 }) {
+		if err := d.lateComers(ctx, c, p); err != nil {
+			return nil, err
+		}
 	}
 	x := &iteration{interval: interval{from: lsn(p.Commit), to: end, within: p.partial()}, list: d.list, before: *p}
 	if err := x.bound(ctx, c, top); err != nil {
@@ -81,10 +88,27 @@ func (x *iteration) start(ctx context.Context, d *database, c *conn, m *marks) e
 			return err
 		}
 	}
-	if err := d.overtaken(ctx, c, &x.before, x.list, x.list); err != nil {
+	if err := x.overtaken(ctx, d, c); err != nil {
 		return err
 	}
 	return m.passed(ctx, c, d.name, x.to)
+}
+
+// overtaken reports whether the clean-up has removed changes that the iteration was to
+// read: after its beginning, and after that of instances that begin within it.
+func (x *iteration) overtaken(ctx context.Context, d *database, c *conn) error {
+	if err := d.overtaken(ctx, c, &x.before, x.list, x.list); err != nil {
+		return err
+	}
+	for _, in := range x.list {
+		if compareLSN(in.began, x.from) <= 0 || compareLSN(in.began, x.to) > 0 || slices.Contains(x.before.Instances, in.object) {
+			continue
+		}
+		if err := d.overtaken(ctx, c, needed(in, in.began), []*instance{in}, x.list); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pages reads the first pages. Those of an iteration share the memory that a batch may

@@ -20,11 +20,12 @@ type merge struct {
 	rows    int // that were delivered
 	tx      envelope.Transaction
 
-	open   bool // a transaction is in work
-	source envelope.Source
-	last   key // of the row before
-	same   int
-	serial int64
+	open    bool // a transaction is in work
+	source  envelope.Source
+	earlier envelope.Source // of the last row of the iterations before
+	last    key             // of the row before
+	same    int
+	serial  int64
 }
 
 // least is the cursor whose row is next, nil at the end.
@@ -43,7 +44,7 @@ func (m *merge) least() (c *cursor) {
 
 func (m *merge) run(ctx context.Context) error {
 	for _, f := range m.read {
-		c := &cursor{in: f.pages.in, pages: f.pages, lane: m.lane, objects: m.before.Instances}
+		c := &cursor{in: f.pages.in, pages: f.pages, lane: m.lane}
 		c.turn(ctx, f.page)
 		m.cursors = append(m.cursors, c)
 	}
@@ -53,6 +54,7 @@ func (m *merge) run(ctx context.Context) error {
 		}
 	}
 	m.finish()
+	m.switches(m.to)
 	return nil
 }
 
@@ -172,8 +174,8 @@ func (m *merge) instances(commit lsn) {
 	}
 }
 
-// switches tells of tables of which the transaction of commit is the first behind
-// the beginning of a further capture instance.
+// switches tells of tables that have got a further capture instance since the last
+// transaction, where that begins at commit or before.
 func (m *merge) switches(commit lsn) {
 	for _, in := range m.list {
 		if in.stop == (lsn{}) || compareLSN(in.stop, commit) > 0 {
@@ -193,10 +195,13 @@ func (m *merge) switches(commit lsn) {
 			m.log.Info("the table has a further capture instance", "table", in.id.String(), "from", in.name, "to", newer.name)
 			if m.cfg.SchemaChanges {
 				source := m.source
-				source.TsNs = time.Now().UnixNano()
+				if source.CommitLSN == (lsn{}) {
+					source = m.earlier
+				}
 				if source.CommitLSN == (lsn{}) {
 					source.CommitLSN = since
 				}
+				source.TsNs = time.Now().UnixNano()
 				appendSchemaChange(&m.batch.Changes, newer.table, "ALTER", "N/A", source)
 			}
 		}

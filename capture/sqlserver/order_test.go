@@ -62,7 +62,7 @@ func TestCleanupWhileReading(t *testing.T) {
 			var pages atomic.Int32
 			o.Wires = hooked{before: func(q string) {
 				// A page behind another is what is left of a transaction, and what follows it.
-				if strings.Contains(q, "[dbo_t_CT]") && !strings.Contains(q, "@p3") && int(pages.Add(1)) == page {
+				if strings.Contains(q, "[dbo_t_CT]") && !strings.Contains(q, "@p4") && int(pages.Add(1)) == page {
 					check(t, db.Cleanup("", low))
 				}
 			}}.wires()

@@ -30,16 +30,15 @@ type pages struct {
 }
 
 // next reads the page after the first, and makes sure that nothing of it was cleaned
-// up. objects are place.Instances of the interval.
-func (p *pages) next(ctx context.Context, objects []int64) (page, error) {
-	// What was read before this page was looked at then: only from the transaction on
-	// in which the last page ended may nothing have been removed by now.
-	needed := &place{Commit: lsnText(p.last.commit), Change: lsnText(p.last.commit), Instances: objects}
+// up: what was read before was looked at then, so that nothing may have been removed
+// from the transaction on in which the last page ended.
+func (p *pages) next(ctx context.Context) (page, error) {
+	from := needed(p.in, p.last.commit)
 	x, err := p.fetch(ctx)
 	if err != nil {
 		return x, err
 	}
-	return x, p.d.overtaken(ctx, p.conn, needed, []*instance{p.in}, p.captured)
+	return x, p.d.overtaken(ctx, p.conn, from, []*instance{p.in}, p.captured)
 }
 
 // fetch reads the next page: what is left of the transaction in which the last one
@@ -86,7 +85,8 @@ func (p *pages) read(ctx context.Context) error {
 // that stand at the same place as that are read again and passed over: a page may
 // end between them. It reports whether there may be more.
 func (p *pages) rows(ctx context.Context, from, to lsn, rest bool) (more bool, err error) {
-	limit, pass, n, size := p.limit(), 0, 0, p.page.size()
+	limit, pass, n := p.limit(), 0, 0
+	had, size := len(p.page.rows), p.page.size()
 	if rest {
 		limit, pass = limit+p.same, p.same
 	}
@@ -113,8 +113,8 @@ func (p *pages) rows(ctx context.Context, from, to lsn, rest bool) (more bool, e
 		}
 		return nil
 	})
-	if n > 0 {
-		p.in.rowSize.Store(int64((p.page.size() - size) / n))
+	if added := len(p.page.rows) - had; added > 0 {
+		p.in.rowSize.Store(int64((p.page.size() - size) / added))
 	}
 	if errors.Is(err, errFull) {
 		return true, nil
@@ -160,26 +160,27 @@ func (p *pages) limit() int {
 // errFull ends a page before it has its number of rows.
 var errFull = errors.New("the page has its bytes")
 
-// query selects a page of rows.
+// query selects a page of rows. Its text is the same whatever their number, so that the
+// server makes its plan once.
 func (p *pages) query(limit int, low, high lsn, rest bool) (string, []any) {
 	var b strings.Builder
-	args := []any{low[:], high[:]}
+	args := []any{low[:], high[:], int64(limit)}
 	direct := p.d.cfg.QueryMode != "function"
 	command, from := "c.[__$command_id]", "cdc."+quoted(p.in.name+"_CT")
 	if !direct {
 		command, from = "CAST(0 AS int)", "cdc."+quoted("fn_cdc_get_all_changes_"+p.in.name)+"(@p1, @p2, N'all update old')"
 	}
-	fmt.Fprintf(&b, "SELECT TOP (%d) c.[__$start_lsn], %s, c.[__$seqval], c.[__$operation], c.[__$update_mask], TODATETIMEOFFSET(l.tran_begin_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET()))", limit, command)
+	fmt.Fprintf(&b, "SELECT TOP (@p3) c.[__$start_lsn], %s, c.[__$seqval], c.[__$operation], c.[__$update_mask], TODATETIMEOFFSET(l.tran_begin_time, DATEPART(TZOFFSET, SYSDATETIMEOFFSET()))", command)
 	if len(p.in.table.columns) > 0 {
 		b.WriteString(", " + p.in.table.list("c."))
 	}
 	b.WriteString(" FROM " + from + " AS c LEFT JOIN cdc.lsn_time_mapping AS l ON l.start_lsn = c.[__$start_lsn] WHERE c.[__$start_lsn] >= @p1 AND c.[__$start_lsn] <= @p2")
 	if rest {
 		args = append(args, append([]byte{}, p.last.change[:]...), p.last.op)
-		inner := "(c.[__$seqval] > @p3 OR (c.[__$seqval] = @p3 AND c.[__$operation] >= @p4))"
+		inner := "(c.[__$seqval] > @p4 OR (c.[__$seqval] = @p4 AND c.[__$operation] >= @p5))"
 		if direct {
 			args = append(args, p.last.command)
-			inner = "c.[__$command_id] >= @p5 AND (c.[__$command_id] > @p5 OR " + inner + ")"
+			inner = "c.[__$command_id] >= @p6 AND (c.[__$command_id] > @p6 OR " + inner + ")"
 		}
 		b.WriteString(" AND " + inner)
 	}

@@ -186,9 +186,12 @@ func (d *database) refresh(ctx context.Context, c *conn) error {
 	for _, in := range list {
 		for _, old := range d.list {
 			if old.object == in.object {
-				in.table = old.table
+				in.table, in.began = old.table, old.began
 				in.rowSize.Store(old.rowSize.Load())
 			}
+		}
+		if in.began == (lsn{}) {
+			in.began = in.start
 		}
 		if in.table != nil && !altered {
 			continue
