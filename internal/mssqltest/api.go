@@ -10,16 +10,6 @@ import (
 	"tributary/internal/mssqltest/tds"
 )
 
-// The values of SQL that Go has no type for.
-type (
-	// GUID is a uniqueidentifier.
-	GUID = tds.GUID
-	// Decimal is an exact number.
-	Decimal = tds.Dec
-	// Clock is a time of day.
-	Clock = tds.Clock
-)
-
 // session is one in this process, in the database.
 func (db *Database) session() (*session, *memoryOutput) {
 	out := &memoryOutput{count: -1}
@@ -177,11 +167,6 @@ func (t *Tx) Exec(text string, args ...any) error {
 	return err
 }
 
-// Query runs a text in the transaction and gives the rows of its last result.
-func (t *Tx) Query(text string, args ...any) ([][]any, error) {
-	return t.s.queryText(t.out, text, args)
-}
-
 // Insert adds a row to a table, whose name may have a schema: the values of all
 // columns in order, but for rowversion, computed and identity columns.
 func (t *Tx) Insert(table string, values ...any) error {
@@ -195,11 +180,6 @@ func (t *Tx) Insert(table string, values ...any) error {
 // Update sets columns (as SQL, with @p1, …) of the rows for which where holds.
 func (t *Tx) Update(table, set, where string, args ...any) error {
 	return t.Exec("UPDATE "+table+" SET "+set+" WHERE "+where, args...)
-}
-
-// Delete removes the rows for which where holds.
-func (t *Tx) Delete(table, where string, args ...any) error {
-	return t.Exec("DELETE FROM "+table+" WHERE "+where, args...)
 }
 
 // Commit commits, and gives the commit's LSN: zero if nothing was written.

@@ -61,9 +61,6 @@ func newDatabase(srv *Server, id int64, name string) *Database {
 	return db
 }
 
-// Name is the database's name.
-func (db *Database) Name() string { return db.name }
-
 // object numbers a new object. The caller holds mu.
 func (db *Database) object() int32 {
 	db.objects += 16

@@ -31,13 +31,6 @@ func (s *Server) Inject(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
-// ClearFaults takes back what Inject asked for.
-func (s *Server) ClearFaults() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = nil
-}
-
 // Statements are the texts that clients have run, in order.
 func (s *Server) Statements() []string {
 	s.mu.Lock()
