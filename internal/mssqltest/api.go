@@ -182,6 +182,11 @@ func (t *Tx) Update(table, set, where string, args ...any) error {
 	return t.Exec("UPDATE "+table+" SET "+set+" WHERE "+where, args...)
 }
 
+// Delete removes the rows for which where holds.
+func (t *Tx) Delete(table, where string, args ...any) error {
+	return t.Exec("DELETE FROM "+table+" WHERE "+where, args...)
+}
+
 // Commit commits, and gives the commit's LSN: zero if nothing was written.
 func (t *Tx) Commit() (LSN, error) {
 	if t.s.tranCount == 0 {
