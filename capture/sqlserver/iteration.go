@@ -117,6 +117,9 @@ func (x *iteration) pages(ctx context.Context, d *database, c *conn) error {
 	const least = 64 << 10
 	bytes := max(d.cfg.Limits().Bytes/max(len(x.list), 1), least)
 	for _, in := range x.list {
+		if in.start == (lsn{}) {
+			continue // all that it will have is behind the end of the log, which was read before the list
+		}
 		p := &pages{in: in, captured: x.list, d: d, conn: c, interval: x.interval, bytes: bytes, signals: in.id.String() == d.cfg.SignalTable}
 		if in.stop != (lsn{}) && compareLSN(in.stop, x.from) <= 0 {
 			continue // it is done with

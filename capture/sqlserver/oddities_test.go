@@ -266,3 +266,43 @@ func TestLoginIsEncrypted(t *testing.T) {
 		}
 	}
 }
+
+// TestInstanceThatBeginsMeanwhile has a capture instance be made, and be begun by the
+// capture job, between the list of instances and the reading of their rows: the function
+// that reads them has no range for it yet.
+func TestInstanceThatBeginsMeanwhile(t *testing.T) {
+	for _, mode := range []string{"direct", "function"} {
+		t.Run(mode, func(t *testing.T) {
+			srv, db := tracked(t, mssqltest.Options{AgentInterval: -1})
+			exec(t, db, "CREATE TABLE dbo.w (id int NOT NULL PRIMARY KEY)", "INSERT INTO dbo.t VALUES (1, 1)")
+			db.RunCapture()
+			o := optionsFor(t, srv, map[string]string{"data.query.mode": mode, "poll.interval.ms": "5", "snapshot.mode": "no_data"})
+			s := open(t, o, nil)
+			_, pos := next(t, s)
+			check(t, s.Close())
+			exec(t, db, "INSERT INTO dbo.t VALUES (2, 2)")
+			db.RunCapture()
+			lists, begun := 0, false
+			o.Wires = hooked{before: func(q string) {
+				if q == instancesQuery {
+					if lists++; lists == 2 { // the first is of the start
+						check(t, db.EnableTable("dbo", "w", ""), db.Exec("INSERT INTO dbo.w VALUES (3)"))
+					}
+				}
+				if lists >= 2 && !begun && (strings.Contains(q, "_CT]") || strings.Contains(q, "fn_cdc_get_all_changes")) {
+					begun = true
+					db.RunCapture()
+				}
+			}}.wires()
+			s = open(t, o, pos)
+			var got []string
+			for len(got) < 2 {
+				events, _ := next(t, s)
+				got = append(got, events...)
+			}
+			if !slices.Equal(got, []string{"c crm.t 2,2", "c crm.w 3"}) {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+}
