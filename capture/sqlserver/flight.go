@@ -8,7 +8,8 @@ import (
 )
 
 // lanes is how many iterations of a database are read at the same time: while one is
-// asked about, or is decoded here, the server sends the other.
+// asked about, or is decoded here, the server sends the other. The ends of the last are
+// asked for once: with more lanes they would be each time that one is free.
 const lanes = 2
 
 // course is what a stream reads of a database.
@@ -24,8 +25,8 @@ type course struct {
 
 // flight is an iteration that is being read.
 type flight struct {
-	number int // of the lane
-	ends   coming[*ends]
+	number int           // of the lane
+	ends   coming[*ends] // for who launches the next
 	read   coming[*iteration]
 }
 
@@ -77,14 +78,16 @@ func (s *stream) launch(ctx context.Context, c *course, after place) {
 // plan finds the iteration after a place; nil if there is none.
 func (s *stream) plan(ctx context.Context, d *database, l *lane, after *place, top int) (*iteration, error) {
 	if err := l.connect(ctx, d.cfg.Options, d.name); err != nil {
-		return nil, unconnected{err}
+		return nil, unconnectedError{err}
 	}
 	d.watch(ctx, l.conn, s.metrics)
 	return d.iteration(ctx, l.conn, after, top)
 }
 
-// unconnected is the error of a lane that gets no connection.
-type unconnected struct{ error }
+// unconnectedError is the error of a lane that gets no connection.
+type unconnectedError struct{ error }
+
+func (u unconnectedError) Unwrap() error { return u.error }
 
 // fill launches what there are lanes for.
 func (s *stream) fill(ctx context.Context, c *course) error {
@@ -93,7 +96,7 @@ func (s *stream) fill(ctx context.Context, c *course) error {
 		if n := len(c.flights); n > 0 {
 			last := c.flights[n-1]
 			x, err := last.ends.take(ctx)
-			var refused unconnected
+			var refused unconnectedError
 			if errors.As(err, &refused) && ctx.Err() == nil {
 				// It was to be faster with two: one is enough.
 				c.log.Warn("there is no further connection to the database: its changes are read on one", "error", refused.error)
@@ -103,7 +106,6 @@ func (s *stream) fill(ctx context.Context, c *course) error {
 			if err != nil {
 				return err
 			}
-			last.ends.give(x, nil) // it may be asked for again
 			if x == nil || !x.more {
 				return nil
 			}
