@@ -153,7 +153,7 @@ func (n *session) checkPosition(ctx context.Context, at *position) error {
 		if err := d.overtaken(ctx, d.conn, p, d.list, d.list); err != nil {
 			return err
 		}
-		if err := d.lateComers(ctx, d.conn, p); err != nil {
+		if err := d.lateComers(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -219,9 +219,9 @@ func (d *database) assume(ctx context.Context, p *place) error {
 // removed already: all of these were still to be read. Where an instance began is not
 // kept anywhere once the clean-up has moved its low end up, so that the time tells: an
 // instance begins when it is made.
-func (d *database) lateComers(ctx context.Context, c *conn, p *place) error {
+func (d *database) lateComers(ctx context.Context, p *place) error {
 	const late = 60 // seconds; an instance is made within a transaction, which may take some
-	return c.rows(ctx, "SELECT object_id, start_lsn FROM cdc.change_tables WHERE DATEDIFF(second, create_date, sys.fn_cdc_map_lsn_to_time(start_lsn)) > @p1", []any{int64(late)}, func(v []driver.Value) error {
+	return d.conn.rows(ctx, "SELECT object_id, start_lsn FROM cdc.change_tables WHERE DATEDIFF(second, create_date, sys.fn_cdc_map_lsn_to_time(start_lsn)) > @p1", []any{int64(late)}, func(v []driver.Value) error {
 		object, low := asInt(v[0]), asLSN(v[1])
 		i := indexOf(d.list, object)
 		if i < 0 || slices.Contains(p.Instances, object) || compareLSN(low, lsn(p.Commit)) <= 0 {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tributary/internal/mssqltest"
 )
@@ -156,5 +157,46 @@ func TestPagesAreBoundedByBytes(t *testing.T) {
 	l.want(want)
 	if most > 8 || pages > 30 {
 		t.Errorf("%d rows in a query of %d", most, pages)
+	}
+}
+
+// TestLimitOfAPage has the server be asked for no more rows than are kept.
+func TestLimitOfAPage(t *testing.T) {
+	for _, c := range []struct{ fetch, bytes, row, want int }{{0, 1000, 0, 8192}, {7, 1000, 0, 7}, {0, 1000, 10, 100}, {7, 1000, 10, 7}, {0, 1000, 5000, 1}} {
+		p := &pages{in: &instance{}, d: &database{cfg: &settings{Options: &Options{StreamRows: c.fetch}}}, bytes: c.bytes}
+		p.in.rowSize.Store(int64(c.row))
+		if got := p.limit(); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
+// TestErrorEndsWhatIsRead has an iteration fail while the server takes its time over the
+// next one: nobody waits for that.
+func TestErrorEndsWhatIsRead(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	l := born(t, srv, db, map[string]string{"max.iteration.transactions": "1"})
+	numbered(t, db, 0, 5)
+	begun, dials := make(chan struct{}), 0
+	l.o.Wires = func(ctx context.Context, database string, dial func(context.Context) (Wire, error)) (Wire, error) {
+		dials++
+		second := dials == 2
+		return hooked{fail: func(q string) error {
+			if !strings.Contains(q, "[dbo_t_CT]") {
+				return nil
+			}
+			if second {
+				close(begun)
+				return nil
+			}
+			<-begun
+			return errors.New("made up")
+		}}.wires()(ctx, database, dial)
+	}
+	srv.Inject(mssqltest.Fault{Match: "[dbo_t_CT]", Delay: time.Minute})
+	began := time.Now()
+	l.live(1, 5)
+	if took := time.Since(began); took > 10*time.Second || len(l.errors) != 1 || !strings.Contains(l.errors[0].Error(), "made up") {
+		t.Errorf("%v after %v", l.errors, took)
 	}
 }

@@ -48,14 +48,8 @@ func (d *database) iteration(ctx context.Context, c *conn, p *place, top int) (*
 	if compareLSN(end, lsn(p.Commit)) <= 0 && !p.partial() || end == (lsn{}) {
 		return nil, nil //nolint:nilnil // there is nothing new
 	}
-	seen := d.list
 	if err := d.refresh(ctx, c); err != nil {
 		return nil, err
-	}
-	if slices.ContainsFunc(d.list, func(in *instance) bool { return indexOf(seen, in.object) < 0 }) {
-		if err := d.lateComers(ctx, c, p); err != nil {
-			return nil, err
-		}
 	}
 	x := &iteration{interval: interval{from: lsn(p.Commit), to: end, within: p.partial()}, list: d.list, before: *p}
 	if err := x.bound(ctx, c, top); err != nil {
