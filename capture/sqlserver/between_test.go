@@ -1,12 +1,14 @@
 package sqlserver
 
 import (
+	"context"
 	"database/sql/driver"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"tributary/envelope"
 	"tributary/internal/fault"
 	"tributary/internal/mssqltest"
 )
@@ -193,4 +195,33 @@ func TestSwitchAtACommit(t *testing.T) {
 	}}.wires()
 	l.live(1000, len(want))
 	l.want(want)
+}
+
+// TestSourceOfASwitch has the event of a further capture instance tell of the last change
+// before it, be that of an iteration that is done.
+func TestSourceOfASwitch(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	l := born(t, srv, db, nil)
+	s := open(t, l.o, l.pos)
+	numbered(t, db, 0, 1)
+	var last envelope.Source
+	for done := false; !done; {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		b, err := s.Next(ctx)
+		cancel()
+		check(t, err)
+		for i := range b.List {
+			switch c := &b.List[i]; c.Op {
+			case envelope.Create:
+				last = c.Source
+				check(t, db.EnableTable("dbo", "t", "dbo_t_2"))
+				db.Idle()
+			case envelope.DDL:
+				done = true
+				if x := c.Source; x.CommitLSN != last.CommitLSN || x.ChangeLSN != last.ChangeLSN || x.SerialNo != 1 {
+					t.Errorf("%+v, want %+v", x, last)
+				}
+			}
+		}
+	}
 }
