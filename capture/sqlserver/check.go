@@ -30,7 +30,7 @@ func (d *database) check(ctx context.Context) error {
 	if _, err := d.conn.one(ctx, "SELECT COUNT(*) FROM cdc.change_tables"); err != nil {
 		if n := number(err); n == errDenied || n == errMissingObject {
 			return fault.Human(fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err),
-				"give the user the right: USE "+quoted(d.name)+"; GRANT SELECT ON SCHEMA::[cdc] TO "+quoted(d.cfg.User)+". What it lacks of the captured tables is told next")
+				"give the user the right: USE "+quoted(d.name)+"; GRANT SELECT ON SCHEMA::[cdc] TO "+quoted(d.conn.user)+". What it lacks of the captured tables is told next")
 		}
 		return fmt.Errorf("read cdc.change_tables of database %s: %w", d.name, err)
 	}
@@ -111,6 +111,9 @@ func (n *session) untracked(ctx context.Context, missing []string) error {
 	if missing != nil {
 		err = fmt.Errorf("no table with a capture instance matches %s of table.include.list", strings.Join(missing, ", "))
 	}
+	if hidden := n.hidden(); len(todo) == 0 && len(hidden) > 0 {
+		return fault.Human(err, "let the user see and read the tables of the capture instances "+strings.Join(hidden, ", ")+": GRANT SELECT ON [SCHEMA].[TABLE] TO "+quoted(n.databases[0].conn.user)+", where SELECT capture_instance, OBJECT_SCHEMA_NAME(source_object_id), OBJECT_NAME(source_object_id) FROM cdc.change_tables tells their names to whoever may see them; or correct table.include.list")
+	}
 	if len(todo) == 0 {
 		return fault.Human(err, "correct table.include.list (database.schema.table or schema.table), create the table, or let the user see it")
 	}
@@ -120,6 +123,14 @@ func (n *session) untracked(ctx context.Context, missing []string) error {
 		hint += fmt.Sprintf("; and %d more such", len(todo)-most)
 	}
 	return fault.Human(err, hint)
+}
+
+// hidden are the capture instances of tables that the user may not see.
+func (n *session) hidden() (out []string) {
+	for _, d := range n.databases {
+		out = append(out, d.known.of(hiddenInstance)...)
+	}
+	return out
 }
 
 func enableTable(id envelope.TableID) string {
@@ -336,8 +347,8 @@ func (d *database) vanished(ctx context.Context, c *conn, p *place, object int64
 	}
 	switch {
 	case kind == hiddenInstance:
-		return fault.Humanf("USE "+quoted(d.name)+"; GRANT SELECT ON the table TO "+quoted(d.cfg.User),
-			"the user %s may not see the table of the capture instance %s of database %s any more, of which it was told what it had captured until %s", d.cfg.User, name, d.name, l.String())
+		return fault.Humanf("USE "+quoted(d.name)+"; GRANT SELECT ON the table TO "+quoted(d.conn.user),
+			"the user %s may not see the table of the capture instance %s of database %s any more, of which it was told what it had captured until %s", d.conn.user, name, d.name, l.String())
 	case asInt(v) == 0:
 		d.log.Info("a capture instance was dropped; nothing had been captured since", "instance", name, "position", l.String())
 	case d.cfg.Dropped == droppedWarn:

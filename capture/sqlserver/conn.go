@@ -25,6 +25,7 @@ type conn struct {
 	tx    driver.Tx // nil unless a transaction is open
 	leave func()    // ends the context of the transaction
 	level sql.IsolationLevel
+	user  string // as the statements that mend rights name it
 }
 
 // dial connects to a database.
@@ -72,9 +73,9 @@ func dial(ctx context.Context, o *Options, database string) (*conn, error) {
 	}
 	raw, err := dialed(ctx)
 	if err != nil {
-		return nil, explain(fmt.Errorf("connect to %s, database %s: %w", o.Host, database, err))
+		return nil, explain(fmt.Errorf("connect to %s, database %s: %w", o.Host, database, err), o.User)
 	}
-	out := &conn{raw: raw}
+	out := &conn{raw: raw, user: o.User}
 	for _, s := range capture.Statements(o.Initial) {
 		if err := out.exec(ctx, s); err != nil {
 			return nil, errors.Join(fault.Human(fmt.Errorf("execute database.initial.statements: %w", err), "correct database.initial.statements"), out.close())
@@ -110,7 +111,7 @@ func (c *conn) begin(ctx context.Context, level sql.IsolationLevel) (err error) 
 	if err != nil {
 		cancel()
 		c.tx = nil
-		return explain(fmt.Errorf("begin transaction: %w", err))
+		return c.explain(fmt.Errorf("begin transaction: %w", err))
 	}
 	c.leave, c.level = cancel, level
 	return nil
@@ -129,7 +130,7 @@ func (c *conn) end() error {
 	c.leave()
 	c.tx = nil
 	if err != nil {
-		return explain(fmt.Errorf("end transaction: %w", err))
+		return c.explain(fmt.Errorf("end transaction: %w", err))
 	}
 	if c.level == sql.LevelReadCommitted {
 		return nil
@@ -161,7 +162,7 @@ func (c *conn) rows(ctx context.Context, query string, args []any, row func(v []
 			case errors.Is(err, io.EOF) && c.raw.IsValid():
 				return nil
 			case err != nil:
-				return explain(err)
+				return c.explain(err)
 			}
 			if err := row(v); err != nil {
 				return err
@@ -176,11 +177,11 @@ func (c *conn) query(ctx context.Context, query string, args []any, use func(dri
 	}
 	rs, err := c.raw.Query(ctx, query, named(args))
 	if err != nil {
-		return explain(err)
+		return c.explain(err)
 	}
 	err = use(rs)
 	if cerr := rs.Close(); cerr != nil && err == nil {
-		err = explain(cerr)
+		err = c.explain(cerr)
 	}
 	return err
 }
@@ -188,7 +189,7 @@ func (c *conn) query(ctx context.Context, query string, args []any, use func(dri
 // exec executes a statement without results.
 func (c *conn) exec(ctx context.Context, query string, args ...any) error {
 	if err := c.raw.Exec(ctx, query, named(args)); err != nil {
-		return explain(err)
+		return c.explain(err)
 	}
 	return nil
 }
@@ -226,10 +227,13 @@ func number(err error) int32 {
 	return 0
 }
 
+// explain says what to do about an error of the connection.
+func (c *conn) explain(err error) error { return explain(err, c.user) }
+
 // explain says what to do about errors that do not heal by themselves. The driver's
 // io.EOF, which it gives of a connection that broke, within the rows of a result
 // too, becomes another: it would be taken for the end of the source.
-func explain(err error) error {
+func explain(err error, user string) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the server closed the connection: " + err.Error())
 	}
@@ -240,10 +244,10 @@ func explain(err error) error {
 		return err
 	}
 	if m := deniedObject.FindStringSubmatch(err.Error()); m != nil && number(err) == errDenied {
-		return fault.Human(err, "grant the right that is missing: USE "+quoted(m[2])+"; GRANT SELECT ON "+quoted(m[3])+"."+quoted(m[1])+" TO the user")
+		return fault.Human(err, "grant the right that is missing: USE "+quoted(m[2])+"; GRANT SELECT ON "+quoted(m[3])+"."+quoted(m[1])+" TO "+quoted(user))
 	}
 	if hint := hints[number(err)]; hint != "" {
-		return fault.Human(err, hint)
+		return fault.Human(err, strings.ReplaceAll(hint, "[USER]", quoted(user)))
 	}
 	if strings.Contains(err.Error(), "x509: ") {
 		return fault.Human(err, "have the server show a certificate that is trusted, name its file in driver.certificate, or take any with driver.trustServerCertificate: true")
@@ -262,7 +266,7 @@ var hints = map[int32]string{
 	errNoLogin:        "correct database.user and database.password",
 	errNoSuchDatabase: "correct database.names, or give the user access: USE [DATABASE]; CREATE USER [USER] FOR LOGIN [USER]",
 	errDeniedDatabase: "give the user access to the database: USE [DATABASE]; CREATE USER [USER] FOR LOGIN [USER]",
-	errDeniedColumn:   "grant the right that is missing: GRANT SELECT ON [SCHEMA].[TABLE] ([COLUMN]) TO the user, or leave the column out (column.exclude.list)",
+	errDeniedColumn:   "grant the right that is missing: GRANT SELECT ON [SCHEMA].[TABLE] ([COLUMN]) TO [USER], or leave the column out (column.exclude.list)",
 	errDenied:         "grant the right that is missing: USE [DATABASE]; GRANT SELECT ON SCHEMA::[SCHEMA] TO [USER]; GRANT SELECT ON SCHEMA::[cdc] TO [USER]",
 	errNoSnapshots:    "execute ALTER DATABASE [DATABASE] SET ALLOW_SNAPSHOT_ISOLATION ON, or choose another snapshot.isolation.mode",
 }

@@ -1,6 +1,9 @@
 package sqlserver
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // known is what was seen of the capture instances of a database, by object_id.
 type known struct {
@@ -51,4 +54,17 @@ func (k *known) leave(object int64) {
 		k.list = make(map[int64]seen)
 	}
 	k.list[object] = seen{k.list[object].name, goneInstance}
+}
+
+// of are the names of the instances of a kind, in their order.
+func (k *known) of(kind instanceKind) (out []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, x := range k.list {
+		if x.kind == kind {
+			out = append(out, x.name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }

@@ -53,7 +53,7 @@ func (d *database) rights(ctx context.Context, c *conn, list []*instance) error 
 			todo = append(todo, d.grant(in, columns))
 		}
 		if member {
-			todo = append(todo, "ALTER ROLE "+quoted(asText(v[1]))+" ADD MEMBER "+quoted(d.cfg.User))
+			todo = append(todo, "ALTER ROLE "+quoted(asText(v[1]))+" ADD MEMBER "+quoted(d.conn.user))
 		}
 		return nil
 	})
@@ -66,7 +66,7 @@ func (d *database) rights(ctx context.Context, c *conn, list []*instance) error 
 	tables, todo = slices.Compact(tables), unique(todo)
 	return fault.Humanf("give the user the rights: USE "+quoted(d.name)+"; "+strings.Join(todo, "; "),
 		"the user %s may not read %s and its captured changes: that needs SELECT on all captured columns, and membership in the gating role of the capture instance (@role_name), if it has one",
-		d.cfg.User, strings.Join(tables, ", "))
+		d.conn.user, strings.Join(tables, ", "))
 }
 
 // grant is the statement that lets the user read columns of a table; without any it
@@ -80,7 +80,7 @@ func (d *database) grant(in *instance, columns []string) string {
 		}
 		list = " (" + strings.Join(quotes, ", ") + ")"
 	}
-	return "GRANT SELECT ON " + tableName(in.id) + list + " TO " + quoted(d.cfg.User)
+	return "GRANT SELECT ON " + tableName(in.id) + list + " TO " + quoted(d.conn.user)
 }
 
 // unique leaves the first of equal texts.
@@ -118,7 +118,7 @@ func (d *database) lowEnd(ctx context.Context, c *conn, in *instance) (low lsn, 
 // user, and which is thus not captured.
 func (d *database) unseen(name string) {
 	d.log.Warn("a capture instance is of a table that the user may not see: if table.include.list means it, it is not captured", "instance", name,
-		"to_do", "GRANT SELECT ON the table TO "+quoted(d.cfg.User)+" (SELECT OBJECT_NAME(source_object_id) FROM cdc.change_tables WHERE capture_instance = "+literal(name)+" tells its name to whoever may see it)")
+		"to_do", "GRANT SELECT ON the table TO "+quoted(d.conn.user)+" (SELECT OBJECT_NAME(source_object_id) FROM cdc.change_tables WHERE capture_instance = "+literal(name)+" tells its name to whoever may see it)")
 }
 
 // maskedQuery finds columns whose values the server hides from the user. The right to
@@ -139,7 +139,7 @@ func (d *database) masked(ctx context.Context) {
 		}
 		d.told[key] = true
 		d.log.Warn("the server masks the values of a column for the user: a snapshot reads what is put in their place", "table", id.String(), "column", column,
-			"to_do", "USE "+quoted(d.name)+"; GRANT UNMASK TO "+quoted(d.cfg.User))
+			"to_do", "USE "+quoted(d.name)+"; GRANT UNMASK TO "+quoted(d.conn.user))
 		return nil
 	})
 	if err != nil {

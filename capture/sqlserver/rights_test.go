@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tributary/internal/config"
 	"tributary/internal/fault"
 	"tributary/internal/mssqltest"
 )
@@ -42,11 +43,11 @@ func TestRightsAreTold(t *testing.T) {
 	s, err := New(optionsFor(t, srv, nil), slog.New(slog.DiscardHandler))
 	check(t, err)
 	for denied, hint := range map[string]string{
-		"SELECT cdc.change_tables":            "USE [crm]; GRANT SELECT ON SCHEMA::[cdc] TO [sa]",
-		"SELECT sales.w":                      "USE [crm]; GRANT SELECT ON [sales].[w] TO [sa]",
-		"SELECT sales.w.v":                    "USE [crm]; GRANT SELECT ON [sales].[w] ([v]) TO [sa]",
-		"sysadmin,role db_owner,role readers": "USE [crm]; ALTER ROLE [readers] ADD MEMBER [sa]",
-		"sysadmin,role db_owner,role readers,SELECT dbo.t,SELECT sales.w": "USE [crm]; GRANT SELECT ON [dbo].[t] TO [sa]; ALTER ROLE [readers] ADD MEMBER [sa]; GRANT SELECT ON [sales].[w] TO [sa]",
+		"SELECT cdc.change_tables":            "USE [crm]; GRANT SELECT ON SCHEMA::[cdc] TO [dbo]",
+		"SELECT sales.w":                      "USE [crm]; GRANT SELECT ON [sales].[w] TO [dbo]",
+		"SELECT sales.w.v":                    "USE [crm]; GRANT SELECT ON [sales].[w] ([v]) TO [dbo]",
+		"sysadmin,role db_owner,role readers": "USE [crm]; ALTER ROLE [readers] ADD MEMBER [dbo]",
+		"sysadmin,role db_owner,role readers,SELECT dbo.t,SELECT sales.w": "USE [crm]; GRANT SELECT ON [dbo].[t] TO [dbo]; ALTER ROLE [readers] ADD MEMBER [dbo]; GRANT SELECT ON [sales].[w] TO [dbo]",
 	} {
 		t.Run(denied, func(t *testing.T) {
 			srv.SetDenied(strings.Split(denied, ",")...)
@@ -77,7 +78,7 @@ func TestRetentionWithoutRights(t *testing.T) {
 			for err == nil {
 				_, err = s.Next(ctx)
 			}
-			needs(t, err, "ALTER ROLE [readers] ADD MEMBER [sa]")
+			needs(t, err, "ALTER ROLE [readers] ADD MEMBER [dbo]")
 		})
 	}
 }
@@ -250,7 +251,31 @@ func TestMaskedColumns(t *testing.T) {
 	}}.wires()
 	s, l = logged(t, o)
 	check(t, s.Check(t.Context(), nil, io.Discard))
-	if got := l.String(); !strings.Contains(got, "crm.dbo.t column=v") || !strings.Contains(got, "GRANT UNMASK TO [sa]") {
+	if got := l.String(); !strings.Contains(got, "crm.dbo.t column=v") || !strings.Contains(got, "GRANT UNMASK TO [dbo]") {
 		t.Error(got)
+	}
+}
+
+// TestHintsNameTheUser has the user of the database have another name than the login:
+// the statements that mend a right go on as they are, until nothing is missing.
+func TestHintsNameTheUser(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	exec(t, db, "CREATE LOGIN low WITH PASSWORD = 'Secret2!'", "CREATE USER reader FOR LOGIN low")
+	o := optionsFor(t, srv, map[string]string{"table.include.list": "dbo.t"})
+	o.User, o.Password = "low", config.Secret("Secret2!")
+	for _, mend := range []string{"GRANT SELECT ON SCHEMA::[cdc] TO [reader]", "GRANT SELECT ON [SCHEMA].[TABLE] TO [reader]", ""} {
+		s, err := New(o, slog.New(slog.DiscardHandler))
+		check(t, err)
+		err = s.Check(t.Context(), nil, io.Discard)
+		if mend == "" {
+			check(t, err)
+			break
+		}
+		needs(t, err, mend)
+		if strings.Contains(mend, "[TABLE]") {
+			needs(t, err, "capture instances dbo_t, dbo_u")
+			mend = strings.NewReplacer("[SCHEMA]", "[dbo]", "[TABLE]", "[t]").Replace(mend)
+		}
+		exec(t, db, mend)
 	}
 }

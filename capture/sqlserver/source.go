@@ -1,7 +1,9 @@
 package sqlserver
 
 import (
+	"cmp"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -152,19 +154,20 @@ func (s *Source) prepare(ctx context.Context, resume capture.Position) (n *sessi
 	return n, s.startAt(ctx, n, resume)
 }
 
-// openDatabase connects to a database and finds how the server spells it.
+// openDatabase connects to a database and finds how the server spells it, and which
+// of its users the login is.
 func openDatabase(ctx context.Context, cfg *settings, log *slog.Logger, name string) (*database, error) {
 	c, err := dial(ctx, cfg.Options, name)
 	if err != nil {
 		return nil, err
 	}
 	d := &database{cfg: cfg, log: log.With("database", name), name: name, conn: c, told: make(map[string]bool)}
-	v, err := c.one(ctx, "SELECT name FROM sys.databases WHERE name = @p1", name)
+	err = c.rows(ctx, "SELECT name, USER_NAME() FROM sys.databases WHERE name = @p1", []any{name}, func(v []driver.Value) error {
+		d.name, c.user = asText(v[0]), cmp.Or(asText(v[1]), c.user)
+		return nil
+	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find database %s: %w", name, err), c.close())
-	}
-	if text := asText(v); text != "" {
-		d.name = text
 	}
 	return d, nil
 }
