@@ -388,7 +388,7 @@ func TestWhatIsMissing(t *testing.T) {
 	srv, _ := captured(t)
 	exec(t, srv, "CREATE LOGIN weak WITH PASSWORD = N'"+password+"'")
 	_, err = conformance.Run(t.Context(), options(t, modelAs(t, srv, "weak")))
-	refused(t, err, "CREATE USER [USER] FOR LOGIN [USER]")
+	refused(t, err, "USE [crm]; CREATE USER [weak] FOR LOGIN [weak]")
 	exec(t, srv, "USE [crm]; CREATE USER [weak] FOR LOGIN [weak]")
 	_, err = conformance.Run(t.Context(), options(t, modelAs(t, srv, "weak")))
 	refused(t, err, "USE [crm]; ALTER ROLE db_owner ADD MEMBER [weak]")

@@ -25,7 +25,8 @@ type conn struct {
 	tx    driver.Tx // nil unless a transaction is open
 	leave func()    // ends the context of the transaction
 	level sql.IsolationLevel
-	user  string // as the statements that mend rights name it
+	// As the statements that mend rights name them.
+	database, user string
 }
 
 // dial connects to a database.
@@ -73,9 +74,9 @@ func dial(ctx context.Context, o *Options, database string) (*conn, error) {
 	}
 	raw, err := dialed(ctx)
 	if err != nil {
-		return nil, explain(fmt.Errorf("connect to %s, database %s: %w", o.Host, database, err), o.User)
+		return nil, explain(fmt.Errorf("connect to %s, database %s: %w", o.Host, database, err), database, o.User)
 	}
-	out := &conn{raw: raw, user: o.User}
+	out := &conn{raw: raw, database: database, user: o.User}
 	for _, s := range capture.Statements(o.Initial) {
 		if err := out.exec(ctx, s); err != nil {
 			return nil, errors.Join(fault.Human(fmt.Errorf("execute database.initial.statements: %w", err), "correct database.initial.statements"), out.close())
@@ -228,12 +229,12 @@ func number(err error) int32 {
 }
 
 // explain says what to do about an error of the connection.
-func (c *conn) explain(err error) error { return explain(err, c.user) }
+func (c *conn) explain(err error) error { return explain(err, c.database, c.user) }
 
 // explain says what to do about errors that do not heal by themselves. The driver's
 // io.EOF, which it gives of a connection that broke, within the rows of a result
 // too, becomes another: it would be taken for the end of the source.
-func explain(err error, user string) error {
+func explain(err error, database, user string) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the server closed the connection: " + err.Error())
 	}
@@ -247,7 +248,7 @@ func explain(err error, user string) error {
 		return fault.Human(err, "grant the right that is missing: USE "+quoted(m[2])+"; GRANT SELECT ON "+quoted(m[3])+"."+quoted(m[1])+" TO "+quoted(user))
 	}
 	if hint := hints[number(err)]; hint != "" {
-		return fault.Human(err, strings.ReplaceAll(hint, "[USER]", quoted(user)))
+		return fault.Human(err, strings.NewReplacer("[DATABASE]", quoted(database), "[USER]", quoted(user)).Replace(hint))
 	}
 	if strings.Contains(err.Error(), "x509: ") {
 		return fault.Human(err, "have the server show a certificate that is trusted, name its file in driver.certificate, or take any with driver.trustServerCertificate: true")
