@@ -156,7 +156,7 @@ func testIncremental(t *testing.T, h Harness) {
 		take()
 	}
 	m.check(t, h)
-	if m.read < rows/4 {
+	if m.read < rows/8 {
 		t.Errorf("%d rows were read only", m.read)
 	}
 }
