@@ -70,11 +70,11 @@ type database struct {
 	known known           // instances
 	// lowFirst: update masks have the first columns in their first byte.
 	lowFirst bool
-	clear    bool      // the server is too old for encrypted columns
-	watched  time.Time // when the capture job was looked at
-	job      job       // what was seen of it then
-	warned   string    // what was warned of it, "" = nothing
-	altered  int64     // how many changes of tables there have been
+	clear    bool            // the server is too old for encrypted columns
+	watched  time.Time       // when the capture job was looked at
+	job      job             // what was seen of it then
+	warned   string          // what was warned of it, "" = nothing
+	altered  map[int64]int64 // how many changes of its table each instance has seen, by object_id
 }
 
 // SnapshotPlan implements capture.Planner.
@@ -180,12 +180,14 @@ func (d *database) refresh(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	v, err := c.one(ctx, "SELECT COUNT(*) FROM cdc.ddl_history")
+	altered := make(map[int64]int64)
+	err = c.rows(ctx, "SELECT object_id, COUNT(*) FROM cdc.ddl_history GROUP BY object_id", nil, func(v []driver.Value) error {
+		altered[asInt(v[0])] = asInt(v[1])
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("count the changes of tables in database %s: %w", d.name, err)
 	}
-	altered := d.altered != asInt(v)
-	d.altered = asInt(v)
 	for _, in := range list {
 		for _, old := range d.list {
 			if old.object == in.object {
@@ -196,7 +198,7 @@ func (d *database) refresh(ctx context.Context, c *conn) error {
 		if in.began == (lsn{}) {
 			in.began = in.start
 		}
-		if in.table != nil && !altered {
+		if in.table != nil && altered[in.object] == d.altered[in.object] {
 			continue
 		}
 		t, err := d.captured(ctx, c, in)
@@ -213,7 +215,7 @@ func (d *database) refresh(ctx context.Context, c *conn) error {
 			}
 		}
 	}
-	d.list = list
+	d.list, d.altered = list, altered
 	return nil
 }
 
