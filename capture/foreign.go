@@ -19,13 +19,23 @@ type Foreign struct {
 // FindForeign returns what is to be said of an option: why it is ignored, or
 // why it is refused.
 func FindForeign(key, value string) (text string, refused, ok bool) {
+	return findForeign(key, value, false)
+}
+
+// FindForeignValue is FindForeign of a value that an option of ours does not have:
+// that the option is ignored where there is none of its name says nothing of it.
+func FindForeignValue(key, value string) (text string, refused, ok bool) {
+	return findForeign(key, value, true)
+}
+
+func findForeign(key, value string, own bool) (text string, refused, ok bool) {
 	for _, f := range ForeignOptions() {
 		prefix, open := strings.CutSuffix(f.Name, "*")
 		if f.Name != key && (!open || !strings.HasPrefix(key, prefix)) {
 			continue
 		}
 		switch {
-		case f.Ignored != "" && (f.Values == nil || slices.Contains(f.Values, strings.TrimSpace(value))):
+		case f.Ignored != "" && (f.Values == nil && !own || slices.Contains(f.Values, strings.TrimSpace(value))):
 			return f.Ignored, false, true
 		case f.Refused != "":
 			return f.Refused, true, true

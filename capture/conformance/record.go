@@ -97,10 +97,27 @@ func (r *Recorder) write(e *Entry) {
 // hide takes password, host and login out of a text of the server's. Statements are
 // the program's own and have none of them.
 func (r *Recorder) hide(s string) string {
-	if r.hidden == nil {
+	if r == nil || r.hidden == nil {
 		return s
 	}
 	return r.hidden.ReplaceAllString(s, "…")
+}
+
+// Redact returns the report without what is not in the recording either.
+func (r *Recorder) Redact(rep *Report) *Report {
+	out := *rep
+	out.About, out.Checks = slices.Clone(rep.About), slices.Clone(rep.Checks)
+	for i := range out.About {
+		out.About[i].Value = r.hide(out.About[i].Value)
+	}
+	for i := range out.Checks {
+		c := &out.Checks[i]
+		c.Name, c.Detail = r.hide(c.Name), slices.Clone(c.Detail)
+		for j := range c.Detail {
+			c.Detail[j] = r.hide(c.Detail[j])
+		}
+	}
+	return &out
 }
 
 // begin writes the first line, and has what is secret of the server never be written.

@@ -74,6 +74,9 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 		return rep, err
 	}
 	defer func() {
+		if ctx.Err() == nil {
+			r.askAgain(ctx, s)
+		}
 		leave() // with what it locks
 		err = r.end(ctx, err)
 	}()
@@ -94,6 +97,20 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 		return rep, r.types(ctx, s)
 	}
 	return rep, nil
+}
+
+// askAgain asks for what was empty before anything was made: SQL Server makes the jobs
+// of a database with its first capture instance.
+func (r *run) askAgain(ctx context.Context, s session) {
+	empty := func(f Fact) bool { return f.Value == "" }
+	if !slices.ContainsFunc(r.report.About, empty) {
+		return
+	}
+	for i, f := range facts(ctx, s, r.Server.questions()) {
+		if empty(r.report.About[i]) {
+			r.report.About[i] = f
+		}
+	}
 }
 
 // end drops the scratch place.

@@ -129,7 +129,7 @@ func (c *conformanceCall) run(ctx context.Context, srv conformance.Server, progr
 		Server: srv, Version: ops.Version(), Only: c.only, Keep: c.keep, Wait: c.wait, Recorder: recorder,
 		Progress: progress, Log: slog.New(slog.DiscardHandler),
 	})
-	if werr := errors.Join(recorder.Err(), file.Close(), c.write(report, out)); werr != nil {
+	if werr := errors.Join(recorder.Err(), file.Close(), c.write(report, recorder.Redact(report), out)); werr != nil {
 		return errors.Join(err, fmt.Errorf("write the report: %w", werr))
 	}
 	switch {
@@ -143,10 +143,10 @@ func (c *conformanceCall) run(ctx context.Context, srv conformance.Server, progr
 	return nil
 }
 
-// write writes the report to the folder and to out.
-func (c *conformanceCall) write(r *conformance.Report, out io.Writer) error {
+// write writes the report to out and, in the form that may be handed on, to the folder.
+func (c *conformanceCall) write(r, redacted *conformance.Report, out io.Writer) error {
 	var text, page strings.Builder
-	err := errors.Join(r.WriteJSON(&text), r.WriteMarkdown(&page))
+	err := errors.Join(redacted.WriteJSON(&text), redacted.WriteMarkdown(&page))
 	for name, content := range map[string]string{"report.json": text.String(), "report.md": page.String()} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(c.folder, name), []byte(content), 0o600))
 	}
@@ -175,15 +175,18 @@ func (o *sourceOnly[S, P]) Complete() { P(&o.Source).Complete() }
 func (o *sourceOnly[S, P]) Validate() []config.Problem {
 	out := P(&o.Source).Validate()
 	known := make(map[string]bool)
+	var names []string
 	for _, x := range config.Options(&struct {
+		Source S
 		Emit   emit.Options
 		Daemon daemonOptions
 	}{}) {
 		known[x.Name] = true
+		names = append(names, x.Name)
 	}
 	for key, value := range o.Rest {
 		if _, _, foreign := capture.FindForeign(key, value); !foreign && !known[key] {
-			out = append(out, config.Problem{Key: key, Message: "there is no such option"})
+			out = append(out, config.Problem{Key: key, Message: "unknown option" + config.Suggestion(key, names)})
 		}
 	}
 	return out

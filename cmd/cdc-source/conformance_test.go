@@ -51,7 +51,7 @@ func TestConformance(t *testing.T) {
 	}
 	for name, wants := range map[string][]string{
 		"report.md": {"| places in the log, counts of transactions | passed |", "| stream after: UPDATE item SET id = 10 WHERE id = 1;", "A change of a key is a delete and a create",
-			"| EngineEdition | 3 |", "| compatibility level | 160 |", "| READ_COMMITTED_SNAPSHOT | ", "| CDC jobs | ", "| pollinginterval (s) | "},
+			"| EngineEdition | 3 |", "| compatibility level | 160 |", "| READ_COMMITTED_SNAPSHOT | ", "| CDC jobs | capture, cleanup |", "| pollinginterval (s) | 5"},
 		"report.json": {`"result": "passed"`, `"name": "@@VERSION"`}, "recording.jsonl": {`"event":"c item id=10 v=one"`},
 	} {
 		text, err := os.ReadFile(filepath.Join(folder, name))
@@ -91,6 +91,8 @@ func TestConformanceExitCodes(t *testing.T) {
 	}
 	human("no file", "not understood", "-c FILE", "-o", folder)
 	human("an option", "check.yaml:6", "", "-c", conformanceFile(t, srv, "databse.name: x\n"))
+	human("an option nearly", `did you mean "database.names"?`, "", "-c", conformanceFile(t, srv, "databse.names: x\n"))
+	human("an option nearly", `did you mean "database.names"?`, "", "-c", conformanceFile(t, srv, "databse.names: x\n"))
 	human("a scenario", `no scenario "key"`, "snapshot, transactions", "-c", path, "-o", folder, "-only", "key")
 	if err := srv.DB("crm").Exec("EXEC sys.sp_cdc_disable_db"); err != nil {
 		t.Fatal(err)

@@ -32,6 +32,27 @@ func TestHelpHasEveryOption(t *testing.T) {
 	}
 }
 
+// TestValuesThatAnOptionDoesNotHave: an option of one database that the others ignore is
+// not ignored where it is one, whatever its value.
+func TestValuesThatAnOptionDoesNotHave(t *testing.T) {
+	const file = "name: t\nconnector.class: sqlserver\ntopic.prefix: p\ndatabase: {hostname: h, user: u, names: n}\nbootstrap.servers: b:1\nschema.registry.url: http://r\n"
+	path := filepath.Join(t.TempDir(), "x.yaml")
+	for line, want := range map[string]string{
+		"snapshot.isolation.mode: snapshoot": `"snapshoot" is not one of exclusive, repeatable_read`,
+		"poll.interval.ms: 5 min":            `"5 min" is not a whole number`,
+		"driver.encrypt: maybe":              `"maybe" is not one of true, false, strict`,
+		"snapshot.lock.timeout.ms: x":        `"x" is not a whole number`,
+	} {
+		if err := os.WriteFile(path, []byte(file+line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := load(t.Context(), "run", []string{"-c", path}, slog.New(slog.DiscardHandler))
+		if !fault.NeedsHuman(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 func TestLoadTellsWhichClassesThereAre(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "connector.yaml")
 	if err := os.WriteFile(path, []byte("name: x\nconnector.class: oracle\n"), 0o600); err != nil {

@@ -158,7 +158,7 @@ func legal(enum []string, value string) bool {
 
 // illegal says why an option does not have that value.
 func illegal(key, value string, enum []string) string {
-	text, refused, ok := capture.FindForeign(key, value)
+	text, refused, ok := capture.FindForeignValue(key, value)
 	switch {
 	case ok && !refused:
 		return fmt.Sprintf("ignored: %s: %s: %s", key, value, text)

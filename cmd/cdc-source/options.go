@@ -50,8 +50,8 @@ func (o *sqlserverOptions) Validate() []config.Problem {
 func (o *sqlserverOptions) Complete() { o.Source.Complete() }
 
 // Foreign implements config.Foreigner.
-func (*sqlserverOptions) Foreign(key, value string) (config.Verdict, bool) {
-	return foreign(key, value)
+func (*sqlserverOptions) Foreign(key, value string, own bool) (config.Verdict, bool) {
+	return foreign(key, value, own)
 }
 
 // Validate returns what the tags cannot express.
@@ -63,12 +63,18 @@ func (o *mysqlOptions) Validate() []config.Problem {
 func (o *mysqlOptions) Complete() { o.Source.Complete() }
 
 // Foreign implements config.Foreigner.
-func (*mysqlOptions) Foreign(key, value string) (config.Verdict, bool) { return foreign(key, value) }
+func (*mysqlOptions) Foreign(key, value string, own bool) (config.Verdict, bool) {
+	return foreign(key, value, own)
+}
 
 // foreign says what is known of an option of Debezium or Kafka Connect that
-// there is no counterpart for.
-func foreign(key, value string) (config.Verdict, bool) {
-	text, refused, ok := capture.FindForeign(key, value)
+// there is no counterpart for, or of a value that one of ours does not have.
+func foreign(key, value string, own bool) (config.Verdict, bool) {
+	find := capture.FindForeign
+	if own {
+		find = capture.FindForeignValue
+	}
+	text, refused, ok := find(key, value)
 	return config.Verdict{Message: text, Refused: refused}, ok
 }
 
@@ -94,7 +100,9 @@ func needsTLS(o *capture.Options, key, mode string) []config.Problem {
 func (o *postgresOptions) Complete() { o.Source.Complete() }
 
 // Foreign implements config.Foreigner.
-func (*postgresOptions) Foreign(key, value string) (config.Verdict, bool) { return foreign(key, value) }
+func (*postgresOptions) Foreign(key, value string, own bool) (config.Verdict, bool) {
+	return foreign(key, value, own)
+}
 
 // connector is a loaded file, whatever its database.
 type connector struct {

@@ -136,9 +136,9 @@ type migrating struct {
 	Twin string `opt:"twin" doc:"follows from mode"`
 }
 
-func (m *migrating) Foreign(key, value string) (config.Verdict, bool) {
+func (m *migrating) Foreign(key, value string, own bool) (config.Verdict, bool) {
 	switch {
-	case key == "tasks.max", key == "mode" && value == "A":
+	case key == "tasks.max", key == "mode" && (value == "A" || !own):
 		return config.Verdict{Message: "is not needed"}, true
 	case key == "java.class":
 		return config.Verdict{Message: "is Java", Refused: true}, true

@@ -34,9 +34,10 @@ type Verdict struct {
 
 // Foreigner is implemented by option structs that know options of the program
 // whose files they read which they have no use for. It is asked about names
-// and values that are otherwise faults; false leaves them so.
+// and values that are otherwise faults; false leaves them so. With own, dst has
+// the option and it is about the value alone.
 type Foreigner interface {
-	Foreign(key, value string) (Verdict, bool)
+	Foreign(key, value string, own bool) (Verdict, bool)
 }
 
 // Completer is implemented by option structs in which options follow from
@@ -107,11 +108,11 @@ type loader struct {
 
 // known reports whether a Foreigner knew an option that is otherwise a fault,
 // and notes what it said.
-func (l *loader) known(key string, v value) bool {
+func (l *loader) known(key string, v value, own bool) bool {
 	if l.foreign == nil {
 		return false
 	}
-	x, ok := l.foreign.Foreign(key, strings.Join(v.items, ","))
+	x, ok := l.foreign.Foreign(key, strings.Join(v.items, ","), own)
 	switch {
 	case !ok:
 	case x.Refused:
@@ -165,8 +166,8 @@ func (l *loader) fill(fields []field, values map[string]value) {
 		}
 	}
 	for key, v := range values {
-		if !known[key] && !hasAnyPrefix(key, prefixes) && !l.known(key, v) {
-			l.addAt(v.line, key, "unknown option"+suggestion(key, names))
+		if !known[key] && !hasAnyPrefix(key, prefixes) && !l.known(key, v, false) {
+			l.addAt(v.line, key, "unknown option"+Suggestion(key, names))
 		}
 	}
 	for _, f := range fields {
@@ -192,7 +193,7 @@ func (l *loader) fill(fields []field, values map[string]value) {
 			continue
 		}
 		err := f.set(v)
-		if err != nil && l.known(f.name, v) {
+		if err != nil && l.known(f.name, v, true) {
 			err = f.setDefault()
 		}
 		l.addFault(v.line, f.name, err)
@@ -240,7 +241,8 @@ func Nearest(name string, names []string) string {
 	return best
 }
 
-func suggestion(key string, names []string) string {
+// Suggestion is what a message about an unknown option ends with.
+func Suggestion(key string, names []string) string {
 	best := Nearest(key, names)
 	if best == "" {
 		return "; --help lists every option"

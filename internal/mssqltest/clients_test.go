@@ -140,7 +140,7 @@ func tsql(t *testing.T, srv *mssqltest.Server, batch string) string {
 	t.Helper()
 	bin, err := exec.LookPath("tsql")
 	if err != nil {
-		t.Fatal("tsql of FreeTDS is missing; install it with: sudo apt-get install freetds-bin")
+		t.Fatal("tsql of FreeTDS is missing: run tests/setup.sh freetds")
 	}
 	host, port, _ := net.SplitHostPort(srv.Addr())
 	cmd := exec.CommandContext(t.Context(), bin, "-H", host, "-p", port, "-U", "sa", "-P", "Secret1!", "-D", "crm", "-o", "fhq")
