@@ -74,6 +74,7 @@ type database struct {
 	watched  time.Time       // when the capture job was looked at
 	job      job             // what was seen of it then
 	warned   string          // what was warned of it, "" = nothing
+	bare     map[int64]bool  // tables of which it was warned that no instance is left, by object_id
 	altered  map[int64]int64 // how many changes of its table each instance has seen, by object_id
 }
 

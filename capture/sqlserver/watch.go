@@ -122,6 +122,9 @@ func (d *database) watch(ctx context.Context, c *conn, m *metrics) {
 	if time.Since(d.watched) < m.every {
 		return
 	}
+	if !d.watched.IsZero() {
+		d.uncaptured(ctx, c)
+	}
 	j := d.look(ctx, c)
 	d.watched, d.job = time.Now(), j
 	set := func(g *prometheus.GaugeVec, t time.Duration) {
@@ -149,6 +152,26 @@ func (d *database) watch(ctx context.Context, c *conn, m *metrics) {
 	case w == "" && d.warned != "":
 		d.log.Info("the capture job works again")
 		d.warned = ""
+	}
+}
+
+// uncaptured warns, once, of captured tables whose capture instances were all dropped.
+// Nothing else tells of them until the database has captured another transaction.
+func (d *database) uncaptured(ctx context.Context, c *conn) {
+	tables := make(map[int64]bool)
+	if !d.sees(ctx, c, "SELECT source_object_id FROM cdc.change_tables", func(v []driver.Value) { tables[asInt(v[0])] = true }) {
+		return
+	}
+	for _, in := range d.list {
+		if tables[in.source] || d.bare[in.source] {
+			continue
+		}
+		if d.bare == nil {
+			d.bare = make(map[int64]bool)
+		}
+		d.bare[in.source] = true
+		d.log.Warn("the capture instance of a table was dropped, and it has no other: what happens to its rows is not captured", "table", in.id.String(), "instance", in.name,
+			"to_do", "USE "+quoted(d.name)+"; "+enableTable(in.id)+", then have its rows read again; or take it from table.include.list")
 	}
 }
 

@@ -55,6 +55,29 @@ func TestCaptureJobIsTold(t *testing.T) {
 	}
 }
 
+// TestTableThatIsNotCapturedAnyMore has the only capture instance of a table be dropped
+// while nothing happens.
+func TestTableThatIsNotCapturedAnyMore(t *testing.T) {
+	srv, db := tracked(t, mssqltest.Options{})
+	exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+	s, l := logged(t, optionsFor(t, srv, map[string]string{"poll.interval.ms": "5"}))
+	s.metrics.every = time.Millisecond
+	check(t, s.Open(t.Context(), nil))
+	past(t, s)
+	exec(t, db, "EXEC sys.sp_cdc_disable_table @source_schema = N'dbo', @source_name = N't', @capture_instance = N'all'")
+	const want = "it has no other"
+	for limit := time.Now().Add(10 * time.Second); !strings.Contains(l.String(), want); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal(l)
+		}
+	}
+	time.Sleep(20 * time.Millisecond) // some looks more
+	check(t, s.Close())
+	if n := strings.Count(l.String(), want); n != 1 || !strings.Contains(l.String(), "sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't'") {
+		t.Errorf("told %d times: %s", n, l)
+	}
+}
+
 // TestCaptureJobIsWatched has the capture job fail, and stop, while the Agent runs:
 // the log and the metrics tell while capturing, and that it works again.
 func TestCaptureJobIsWatched(t *testing.T) {
