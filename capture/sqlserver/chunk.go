@@ -246,7 +246,7 @@ func (s *Source) Chunk(ctx context.Context, r snapshot.ChunkRequest, out *envelo
 
 // mark writes a mark, or takes the time where it cannot.
 func (n *session) mark(ctx context.Context, d *database) (string, error) {
-	for _, in := range n.signalTable(ctx, d) {
+	if in, ok := n.signalTable(ctx, d); ok {
 		m := markPrefix + rand.Text()
 		n.marks.mu.Lock()
 		n.marks.signal = in.String()
@@ -269,20 +269,20 @@ func (n *session) mark(ctx context.Context, d *database) (string, error) {
 
 // signalTable is the signal table if it is in the database, is captured and may be
 // written to.
-func (n *session) signalTable(ctx context.Context, d *database) []envelope.TableID {
+func (n *session) signalTable(ctx context.Context, d *database) (id envelope.TableID, ok bool) {
 	if n.cfg.SignalTable == "" || n.cfg.readOnly() {
-		return nil
+		return id, false
 	}
 	list, err := d.instances(ctx, d.conn)
 	if err != nil {
-		return nil // the time will do
+		return id, false // the time will do
 	}
 	for _, in := range list {
 		if in.id.String() == n.cfg.SignalTable {
-			return []envelope.TableID{in.id}
+			return in.id, true
 		}
 	}
-	return nil
+	return id, false
 }
 
 // table finds a table as it is now. The version stays the same as long as nothing

@@ -250,6 +250,9 @@ func explain(err error, database, user string) error {
 	if hint := hints[number(err)]; hint != "" {
 		return fault.Human(err, strings.NewReplacer("[DATABASE]", quoted(database), "[USER]", quoted(user)).Replace(hint))
 	}
+	if strings.Contains(err.Error(), "server does not support encryption") {
+		return fault.Human(err, "have the server encrypt its connections, or do without: driver.encrypt: false")
+	}
 	if strings.Contains(err.Error(), "x509: ") {
 		return fault.Human(err, "have the server show a certificate that is trusted, name its file in driver.certificate, or take any with driver.trustServerCertificate: true")
 	}

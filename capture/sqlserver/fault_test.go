@@ -120,6 +120,11 @@ func TestEncryptedConnections(t *testing.T) {
 	if err := wrong.Open(t.Context(), nil); !fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), "database.password") {
 		t.Errorf("a wrong password: %v", err)
 	}
+	bare, err := New(optionsFor(t, serve(t, mssqltest.Options{}), map[string]string{"driver.encrypt": "true"}), slog.New(slog.DiscardHandler))
+	check(t, err)
+	if err := bare.Open(t.Context(), nil); !fault.NeedsHuman(err) || !strings.Contains(fault.Hint(err), "driver.encrypt: false") {
+		t.Errorf("a server without encryption: %v", err)
+	}
 }
 
 // TestReadableSecondary has the server take no writes and have no agent.
