@@ -358,6 +358,42 @@ func TestPreflightSaysHowToMend(t *testing.T) {
 	fails("connect to", "database.names", map[string]string{"database.names": "nothing"})
 }
 
+// TestKindsOfServers has what Amazon RDS and Azure SQL Database have of their own, and an
+// Agent that does not run.
+func TestKindsOfServers(t *testing.T) {
+	rds := serve(t, mssqltest.Options{RDS: true})
+	s, err := New(optionsFor(t, rds, nil), slog.New(slog.DiscardHandler))
+	check(t, err)
+	const enable = "EXEC msdb.dbo.rds_cdc_enable_db N'crm'"
+	if err := s.Open(t.Context(), nil); !fault.NeedsHuman(err) || fault.Hint(err) != "execute "+enable {
+		t.Errorf("RDS: %v (%s)", err, fault.Hint(err))
+	}
+	exec(t, rds.DB("crm"), enable)
+	const warning = "the SQL Server Agent does not run"
+	for name, c := range map[string]struct {
+		options mssqltest.Options
+		stopped bool
+		want    bool
+	}{
+		"a server": {}, "its Agent is stopped": {stopped: true, want: true}, "Azure, which has no Agent": {options: mssqltest.Options{EngineEdition: 5}},
+	} {
+		srv, db := tracked(t, c.options)
+		exec(t, db, "INSERT INTO dbo.t VALUES (1, 1)")
+		if c.stopped {
+			srv.StopAgent()
+		}
+		s, l := logged(t, optionsFor(t, srv, nil))
+		check(t, s.Open(t.Context(), nil))
+		if events, _ := next(t, s); !slices.Contains(events, "r crm.t 1,1") {
+			t.Errorf("%s: %v", name, events)
+		}
+		check(t, s.Close())
+		if strings.Contains(l.String(), warning) != c.want {
+			t.Errorf("%s: %s", name, l)
+		}
+	}
+}
+
 // TestIncrementalSnapshot takes one while the table changes, with a signal table
 // and without.
 func TestIncrementalSnapshot(t *testing.T) {

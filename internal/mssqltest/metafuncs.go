@@ -68,8 +68,14 @@ func (s *session) objectID(a []any) (any, error) {
 			return o.id, nil
 		}
 	}
+	if _, ok := s.srv.procs[strings.ToLower(name)]; ok && len(a) == 1 && s.srv.opts.RDS && db.name == "msdb" && strings.HasPrefix(strings.ToLower(name), "rds_") {
+		return int64(rdsProcedure), nil
+	}
 	return nil, nil
 }
+
+// rdsProcedure is the number of Amazon's procedures, of which nothing else is told.
+const rdsProcedure = 1977058079
 
 func (s *session) objectPart(a []any, schema bool) any {
 	db := s.db

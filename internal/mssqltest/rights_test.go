@@ -39,9 +39,12 @@ func TestReadOnlyReplica(t *testing.T) {
 func TestRDS(t *testing.T) {
 	srv, _ := start(t, mssqltest.Options{RDS: true})
 	c := open(t, srv)
+	const there = "SELECT CASE WHEN OBJECT_ID(N'msdb.dbo.rds_cdc_enable_db') IS NULL THEN 0 ELSE 1 END"
+	equal(t, rows(t, c, there), "[[1]]")
 	run(t, c, "EXEC msdb.dbo.rds_cdc_enable_db 'crm'")
 	equal(t, rows(t, c, "SELECT is_cdc_enabled FROM sys.databases WHERE name = 'crm'"), "[[true]]")
 	plain, _ := start(t, mssqltest.Options{})
+	equal(t, rows(t, open(t, plain), there), "[[0]]")
 	_, err := open(t, plain).ExecContext(t.Context(), "EXEC msdb.dbo.rds_cdc_enable_db 'crm'")
 	equal(t, number(err), 2812)
 }
