@@ -53,6 +53,20 @@ func TestValuesThatAnOptionDoesNotHave(t *testing.T) {
 	}
 }
 
+// TestIgnoredOptionsThatAreNearOnes: a name that is ignored, but for a letter or two is
+// one of ours.
+func TestIgnoredOptionsThatAreNearOnes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.yaml")
+	const file = "name: t\nconnector.class: sqlserver\ntopic.prefix: p\ndatabase: {hostname: h, user: u, names: n}\nbootstrap.servers: b:1\nschema.registry.url: http://r\ndriver.encrpt: false\ndriver.loginTimeout: 3\n"
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	warnings, err := config.Read(path, &sqlserverOptions{})
+	if err != nil || len(warnings) != 2 || !strings.Contains(warnings[0].Message, `did you mean "driver.encrypt"?`) || strings.Contains(warnings[1].Message, "did you mean") {
+		t.Errorf("%v %v", warnings, err)
+	}
+}
+
 func TestLoadTellsWhichClassesThereAre(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "connector.yaml")
 	if err := os.WriteFile(path, []byte("name: x\nconnector.class: oracle\n"), 0o600); err != nil {

@@ -166,8 +166,14 @@ func (l *loader) fill(fields []field, values map[string]value) {
 		}
 	}
 	for key, v := range values {
-		if !known[key] && !hasAnyPrefix(key, prefixes) && !l.known(key, v, false) {
+		if known[key] || hasAnyPrefix(key, prefixes) {
+			continue
+		}
+		before := len(l.warnings)
+		if !l.known(key, v, false) {
 			l.addAt(v.line, key, "unknown option"+Suggestion(key, names))
+		} else if near := Nearest(key, names); len(l.warnings) > before && distance(key, near, 3) < 3 {
+			l.warnings[before].Message += fmt.Sprintf("; did you mean %q?", near)
 		}
 	}
 	for _, f := range fields {
