@@ -32,10 +32,10 @@ type flight struct {
 
 func startCourse(d *database) *course {
 	c := &course{database: d}
-	for i := range c.lanes {
+	c.lanes[0] = startLane(d.conn)
+	for i := 1; i < lanes; i++ {
 		c.lanes[i] = startLane(nil)
 	}
-	c.lanes[0].conn = d.conn
 	return c
 }
 

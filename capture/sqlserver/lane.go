@@ -11,7 +11,8 @@ type lane struct {
 	done  chan struct{}
 }
 
-// startLane starts a lane. Whoever does stops it.
+// startLane starts a lane on a connection that stays its owner's; nil = it makes one of
+// its own when it needs it. Whoever starts it stops it.
 func startLane(c *conn) *lane {
 	const most = 64 // more than that are waited for
 	l := &lane{conn: c, queue: make(chan func(), most), done: make(chan struct{})}
